@@ -1,0 +1,32 @@
+"""All checks, in the order of their speed: format, lint, types, tests.  CI runs this and nothing else.
+
+python scripts/check.py            everything
+python scripts/check.py --no-tests format, lint and types only
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKS = [
+    ["ruff", "format", "--check", "src", "tests", "scripts"],
+    ["ruff", "check", "src", "tests", "scripts"],
+    ["basedpyright", "--level", "error", "--pythonpath", sys.executable],
+    ["pytest"],
+]
+
+
+def main() -> int:
+    """Run each check; the exit code is the first failure's."""
+    checks = CHECKS[:-1] if "--no-tests" in sys.argv[1:] else CHECKS
+    for tool, *arguments in checks:
+        print(f"== {tool} {' '.join(arguments)}", flush=True)
+        code = subprocess.run([sys.executable, "-m", tool, *arguments], cwd=ROOT).returncode
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

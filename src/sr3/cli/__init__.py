@@ -1,0 +1,60 @@
+"""The command line: `sr3 upscale`, `train`, `evaluate`, `models`, `show`, `demo`.
+
+Only this package prints and exits.  Heavy imports stay inside the commands, so that `--help` answers at once.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sr3 import __version__
+from sr3.cli import demo, evaluate, models, train, upscale
+
+app = typer.Typer(
+    name="sr3",
+    help="Enlarge and restore pictures by iterative refinement.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("upscale")(upscale.command)
+app.command("demo")(demo.command)
+app.command("models")(models.list_command)
+app.command("show")(models.show_command)
+app.command("evaluate")(evaluate.command)
+app.command("train")(train.command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sr3 {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Enlarge and restore pictures by iterative refinement."""
+
+
+def main() -> None:
+    """Run the command line.  Bad use exits with 2, failure with 1, Ctrl-C with 130; each says one sentence."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("sr3: stopped; nothing half-written is left", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        from sr3.cli.common import code_and_sentence
+
+        found = code_and_sentence(error)
+        if found is None:
+            raise
+        code, sentence = found
+        print(f"sr3: {sentence}", file=sys.stderr)
+        sys.exit(code)

@@ -1,0 +1,62 @@
+"""What the commands share: errors as sentences, progress bars, sizes."""
+
+import errno
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+
+def code_and_sentence(error: Exception) -> tuple[int, str] | None:
+    """(exit code, one sentence) for an error that a person can cause; None for a defect of ours."""
+    from sr3.checkpoint import CheckpointError
+    from sr3.config import ConfigError
+    from sr3.data import DataError
+    from sr3.image import PictureError
+
+    sentence = " ".join(str(error).split())
+    if isinstance(error, ConfigError | CheckpointError | DataError):
+        return 2, sentence
+    if isinstance(error, PictureError):
+        return 1, sentence
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("sr3"):
+        return 2, f"this needs the package {error.name}, which is not installed; see the README for the extras"
+    if isinstance(error, OSError):
+        if error.errno == errno.ENOSPC:
+            return (
+                1,
+                f"the disk is full{f' ({error.filename})' if error.filename else ''}; nothing written before is lost",
+            )
+        return 1, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else sentence
+    if isinstance(error, MemoryError) or "out of memory" in sentence.lower() or "can't allocate memory" in sentence:
+        return 1, "not enough memory; give a smaller --tile, or close other programs"
+    if type(error).__name__ == "TrainingError":
+        return 1, sentence
+    return None
+
+
+def bars() -> "Bars":
+    """A progress display on standard error with the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """'800x600' as (800, 600)."""
+    if text is None:
+        return None
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) > 0 and int(height) > 0):
+        raise typer.BadParameter(f"{text!r} is not a size; write WIDTHxHEIGHT, as 1920x1080")
+    return int(width), int(height)

@@ -1,0 +1,29 @@
+"""`sr3 models` and `sr3 show`: what can be used, and what one model is."""
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def list_command() -> None:
+    """List the models that come with the package."""
+    from sr3.model import Model, names
+
+    for name in names():
+        model = Model.from_pretrained(name)
+        about = model.about
+        typer.echo(f"{name:24} {about.get('what', '')}")
+        if terms := about.get("terms"):
+            typer.echo(f"{'':24} {terms}")
+
+
+def show_command(model: Annotated[str, typer.Argument(help="A model's name, file or Hub id.")]) -> None:
+    """Say everything that a model's file says of itself."""
+    from sr3.model import Model
+
+    loaded = Model.from_pretrained(model)
+    count = sum(p.numel() for p in loaded.net.parameters())
+    typer.echo(f"{loaded.config.name}: {loaded.config.kind}, {count / 1e6:.2f} million parameters")
+    typer.echo(json.dumps(loaded.config.model_dump(mode="json"), indent=2))
+    typer.echo(json.dumps(loaded.about, indent=2))

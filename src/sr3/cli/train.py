@@ -1,0 +1,96 @@
+"""`sr3 train`: a recipe and a folder in, a model out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sr3.cli.common import bars
+
+if TYPE_CHECKING:
+    from sr3.config import Recipe
+    from sr3.data import Crops
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or a .toml file.")],
+    data: Annotated[list[Path], typer.Option("--data", help="A folder or zip of pictures; may be given again.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the run; an earlier run in it goes on.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: training.batch=8.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build everything, estimate memory and time, stop.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="cpu to keep off the accelerator.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop and save after so long; the same command goes on.")
+    ] = None,
+) -> None:
+    """Train a model on your own pictures.  Stop at any moment; the same command goes on where it stopped."""
+    from sr3 import recipe as recipes
+    from sr3.config import ConfigError
+    from sr3.data import Crops, load
+
+    if minutes is not None and not minutes > 0:
+        raise ConfigError(f"--minutes must be more than 0, not {minutes:g}")
+    chosen = recipes.load(recipe, settings or [])
+    t = chosen.training
+    factor = int(chosen.model.task.get("factor", 1))
+    if t.crop % factor:
+        raise ConfigError(f"training.crop={t.crop} must be a multiple of the task's factor {factor}")
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; --out needs a folder")
+    pictures = load(data, smallest=t.crop)
+    typer.echo(pictures.summary(), err=True)
+    if dry_run:
+        from sr3.estimate import estimate
+
+        typer.echo(estimate(chosen).text())
+        return
+    from sr3.train import make_accelerator
+
+    accelerator = make_accelerator(device)
+    crops = Crops(pictures, t.crop, seed=t.seed, device=accelerator.device)
+    _loop(chosen, crops, out, device, minutes, [str(p.name) for p in data], len(pictures))
+
+
+def _loop(
+    recipe: "Recipe", crops: "Crops", out: Path, device: str | None, minutes: float | None, data: list[str], count: int
+) -> None:
+    import time
+
+    from sr3.board import Board
+    from sr3.train import make_accelerator, train
+
+    began = time.monotonic()
+    accelerator = make_accelerator(device)
+    about = {"data": data, "data_pictures": count}
+    out.mkdir(parents=True, exist_ok=True)
+    board = Board(out, crops, recipe) if accelerator.is_main_process else None
+    running = train(recipe, crops, out, accelerator=accelerator, about=about)
+    skipped = 0
+    try:
+        with bars() as shown:
+            bar = shown.add_task("pictures seen", total=recipe.training.pictures)
+            for run, report in running:
+                shown.update(bar, completed=report.seen)
+                line = (
+                    f"{report.seen} seen  loss {report.loss:.5f}  rate {report.rate:.2e}  "
+                    f"{report.speed:.1f}/s  waiting {report.waiting:.1%}  gradient {report.gradient:.2f}"
+                )
+                if accelerator.is_main_process:
+                    shown.console.print(line, highlight=False)
+                if report.skipped > skipped:
+                    shown.console.print(f"{report.skipped} batches skipped: their loss was not finite")
+                    skipped = report.skipped
+                if board is not None:
+                    board.add(run, report)
+                if minutes is not None and time.monotonic() - began > 60 * minutes:
+                    break
+    finally:
+        running.close()
+        if board is not None:
+            board.close()
+    if accelerator.is_main_process:
+        typer.echo(f"{out / 'model.safetensors'} is ready: sr3 upscale photo.jpg --model {out / 'model.safetensors'}")

@@ -1,0 +1,163 @@
+"""Configuration: plain tables of names, read strictly.  A misspelt key is an error that names its neighbours."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+_T = TypeVar("_T", bound=BaseModel)
+
+Spec = dict[str, Any]
+"""{"kind": a name from a table, **its options}."""
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used, in one sentence."""
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """'; did you mean X?' where a known word is close, else what is known."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there is {', '.join(sorted(known)) or 'nothing to set'}"
+
+
+def _sentence(what: str, error: ValidationError) -> str:
+    """Pydantic's first complaint as one sentence."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    count = len(error.errors())
+    more = f" (and {count - 1} more)" if count > 1 else ""
+    return f"{what}: {where or 'the whole'}: {first['msg'].lower()}, got {first.get('input')!r}{more}"
+
+
+def build(what: str, table: Mapping[str, Callable[..., Any]], spec: Mapping[str, Any], **fixed: Any) -> Any:
+    """Make the thing that a spec names: `table[spec["kind"]](**options, **fixed)`, options checked by type and name."""
+    return _made(what, table, spec, fixed)
+
+
+def check(what: str, table: Mapping[str, Callable[..., Any]], spec: Mapping[str, Any], **fixed: Any) -> Spec:
+    """The options that a spec gives, checked like `build` but nothing made."""
+    _, options = _options(what, table, spec, fixed)
+    return options
+
+
+def _made(what: str, table: Mapping[str, Callable[..., Any]], spec: Mapping[str, Any], fixed: Spec) -> Any:
+    maker, options = _options(what, table, spec, fixed)
+    try:
+        return maker(**options, **fixed)
+    except (ValueError, TypeError, ZeroDivisionError, RuntimeError) as error:
+        raise ConfigError(f"{what} {spec['kind']}: {error}") from error
+
+
+def _options(
+    what: str, table: Mapping[str, Callable[..., Any]], spec: Mapping[str, Any], fixed: Spec
+) -> tuple[Callable[..., Any], Spec]:
+    kind = spec.get("kind")
+    if not isinstance(kind, str) or kind not in table:
+        raise ConfigError(f"there is no {what} {kind!r}{nearest(str(kind), list(table))}")
+    maker: Callable[..., Any] = table[kind]
+    given = {key: value for key, value in spec.items() if key != "kind"}
+    signature = inspect.signature(maker)
+    plain = is_dataclass(table[kind]) or inspect.isfunction(table[kind])
+    hints = get_type_hints(maker if plain else getattr(maker, "__init__"))  # noqa: B009
+    known = {
+        name: (hints.get(name, Any), ... if p.default is inspect.Parameter.empty else p.default)
+        for name, p in signature.parameters.items()
+        if p.default is not inspect.Parameter.empty and name not in fixed and name != "noise"
+    }
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"{what} {kind} has no {key!r}{nearest(key, list(known))}")
+    fields: dict[str, Any] = known
+    model = create_model(kind, __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
+    try:
+        checked = model(**given)
+    except ValidationError as error:
+        raise ConfigError(_sentence(f"{what} {kind}", error)) from error
+    return maker, {key: getattr(checked, key) for key in given}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sampling(_Strict):
+    """How a model is sampled when nothing else is asked for."""
+
+    sampler: Spec = Field(default_factory=lambda: {"kind": "dpmpp"})
+    steps: int = Field(16, ge=1, le=10_000)
+    spacing: str = "logsnr"
+    noisiest: float | None = Field(None, gt=0)
+    """sigma / alpha where the walk starts; None: the schedule's end."""
+    cleanest: float | None = Field(None, gt=0)
+    """sigma / alpha of the last level before the clean picture; None: the schedule's beginning."""
+
+
+class ModelConfig(_Strict):
+    """Everything needed to build and use a model; written into its file."""
+
+    name: str = Field(min_length=1)
+    kind: Literal["diffusion", "regression"] = "diffusion"
+    network: Spec
+    prediction: Spec = Field(default_factory=lambda: {"kind": "eps"})
+    tell: str = "alpha"
+    residual: bool = False
+    task: Spec = Field(default_factory=lambda: {"kind": "super-resolution", "factor": 4})
+    schedule: Spec = Field(default_factory=lambda: {"kind": "linear-beta"})
+    sampling: Sampling = Field(default_factory=lambda: Sampling())  # pyright: ignore[reportCallIssue]
+
+
+class Training(_Strict):
+    """How a model is trained.  Everything that passes is counted in pictures seen, never in steps."""
+
+    objective: Spec = Field(default_factory=lambda: {"kind": "denoising"})
+    pictures: int = Field(1_000_000, ge=1)
+    batch: int = Field(16, ge=1)
+    accumulate: int = Field(1, ge=1)
+    """Parts that the batch is cut into, to save memory."""
+    crop: int = Field(128, ge=1)
+    rate: float = Field(1e-4, gt=0)
+    decay: Literal["constant", "cosine"] = "constant"
+    warmup: int = Field(10_000, ge=0)
+    """Pictures over which the rate rises from 0."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+    average: int = Field(100_000, ge=0)
+    """Half-life of the weights' moving average, in pictures; 0: no average."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """bf16 needs no loss scaling and does not overflow; fp16 is not offered because it does."""
+    compile: bool = False
+    seed: int = 0
+    begin: str | None = None
+    """A model (name or file) whose weights to begin from."""
+    save_every: int = Field(10_000, ge=1)
+    report_every: int = Field(500, ge=1)
+    sample_every: int = Field(50_000, ge=1)
+
+
+class Recipe(_Strict):
+    """A model and how it is trained."""
+
+    model: ModelConfig
+    training: Training = Field(default_factory=lambda: Training())  # pyright: ignore[reportCallIssue]
+
+
+def parse(what: str, model: type[_T], raw: Any) -> _T:
+    """`raw` as a checked model; ConfigError names the first thing wrong, and the neighbours of an unknown key."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "extra_forbidden":
+            *path, key = (str(part) for part in first["loc"])
+            known: Any = model
+            for part in path:
+                known = known.model_fields[part].annotation
+            where = ".".join(path) or what
+            raise ConfigError(f"{what}: {where} has no {key!r}{nearest(key, list(known.model_fields))}") from error
+        raise ConfigError(_sentence(what, error)) from error

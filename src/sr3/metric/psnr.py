@@ -1,0 +1,38 @@
+"""Peak signal-to-noise ratio."""
+
+from torch import Tensor
+
+from sr3.metric.base import Means, cut, luma
+
+
+def psnr(made: Tensor, target: Tensor, border: int = 0) -> Tensor:
+    """-10 log10 of the mean square error over pixels and channels, in dB, one number per example: [B].
+
+    border: pixels left out at each side; the literature's habit is the scale.  Infinite for equal pictures.
+    """
+    error = (cut(made, border).double() - cut(target, border).double()).square().flatten(1).mean(1)
+    return -10 * error.log10()
+
+
+def psnr_y(made: Tensor, target: Tensor, border: int = 0) -> Tensor:
+    """`psnr` on the luma, see `luma`."""
+    return psnr(luma(made.double()), luma(target.double()), border)
+
+
+class PSNR:
+    """Mean over pictures of `psnr` and `psnr_y`."""
+
+    higher_is_better = True
+
+    def __init__(self, border: int = 0):
+        self.border, self.means = border, Means()
+
+    def update(self, made: Tensor, target: Tensor, given: Tensor) -> None:
+        self.means.add("psnr", psnr(made, target, self.border))
+        self.means.add("psnr_y", psnr_y(made, target, self.border))
+
+    def merge(self, other: "PSNR") -> None:
+        self.means.merge(other.means)
+
+    def compute(self) -> dict[str, float]:
+        return {"psnr": float("nan"), "psnr_y": float("nan"), **self.means.compute()}

@@ -1,0 +1,1 @@
+"""Networks.  They import nothing of ours but each other."""

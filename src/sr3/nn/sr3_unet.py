@@ -1,0 +1,212 @@
+"""The U-Net of the SR3 paper: BigGAN residual blocks, skips over sqrt 2, attention where pictures are small."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from sr3.nn.embed import NoiseEmbedding
+
+Resample = Literal["up", "down"]
+
+
+def _norm(width: int) -> nn.GroupNorm:
+    """Groups of at least four channels, and at most 32 groups."""
+    return nn.GroupNorm(min(width // 4, 32), width, eps=1e-6)
+
+
+def _conv(width_in: int, width_out: int, side: int, *, zero: bool = False) -> nn.Conv2d:
+    """A convolution that keeps the size; variance-preserving at first, or zero."""
+    conv = nn.Conv2d(width_in, width_out, side, padding=side // 2)
+    if zero:
+        nn.init.zeros_(conv.weight)
+    else:
+        nn.init.xavier_uniform_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
+
+
+def _resampled(x: Tensor, resample: Resample | None) -> Tensor:
+    """Twice as large by repetition, half as large by the mean of four, or as it is."""
+    if resample == "up":
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+    return F.avg_pool2d(x, 2) if resample == "down" else x
+
+
+class Attention(nn.Module):
+    """(x + attention(norm(x))) / sqrt 2 over all positions, one head.  [B, C, H, W] -> [B, C, H, W]."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = _norm(width)
+        self.qkv = _conv(width, 3 * width, 1)
+        self.out = _conv(width, width, 1, zero=True)
+        # three maps of width -> width side by side, and each is to preserve the variance on its own
+        with torch.no_grad():
+            for part in self.qkv.weight.chunk(3):
+                nn.init.xavier_uniform_(part)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)  # [B, H * W, C] each
+        h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
+        return (x + self.out(h)) * 0.5**0.5
+
+
+class ResidualBlock(nn.Module):
+    """BigGAN's residual block, (skip(x) + h(x, embedding)) / sqrt 2, with resampling inside and attention after it.
+
+    h: norm, swish, resample, conv, + linear(swish(embedding)), norm, swish, dropout, conv (zero at first).
+    skip: resample, and a 1 x 1 convolution where the channels or the size change.
+    (x [B, C, H, W], embedding [B, E]) -> [B, width_out, H', W'].  Song et al. (2021, score SDE), appendix H.
+    """
+
+    def __init__(
+        self,
+        width_in: int,
+        width_out: int,
+        embedding: int,
+        *,
+        dropout: float = 0.0,
+        resample: Resample | None = None,
+        attend: bool = False,
+    ):
+        super().__init__()
+        self.resample: Resample | None = resample
+        self.norm_first = _norm(width_in)
+        self.first = _conv(width_in, width_out, 3)
+        self.told = nn.Linear(embedding, width_out)
+        nn.init.xavier_uniform_(self.told.weight)
+        nn.init.zeros_(self.told.bias)
+        self.norm_second = _norm(width_out)
+        self.dropout = nn.Dropout(dropout)
+        self.second = _conv(width_out, width_out, 3, zero=True)
+        changes = width_in != width_out or resample is not None
+        self.skip = _conv(width_in, width_out, 1) if changes else nn.Identity()
+        self.attention = Attention(width_out) if attend else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = self.first(_resampled(F.silu(self.norm_first(x)), self.resample))
+        h = h + self.told(F.silu(embedding))[:, :, None, None]
+        h = self.second(self.dropout(F.silu(self.norm_second(h))))
+        return self.attention((self.skip(_resampled(x, self.resample)) + h) * 0.5**0.5)
+
+
+class SR3UNet(nn.Module):
+    """The SR3 network; Saharia et al. (2021), section 2.3 and appendix A, with the blocks of the score SDE's code.
+
+    (x [B, in, H, W], noise [B], cond [B, cond, H, W] | None) -> [B, out, H, W].  The answer is 0 before training.
+    H and W may be anything from 1: they are padded by repeating the border, and cut back.  The norms look at the
+    whole picture, so a picture in tiles differs from the whole; `sr3.nn.unet.UNet` does not have this fault.
+
+    channels: of the first level; the embedding is four times as wide.
+    multipliers: of the channels at each level, finest first; every level halves the resolution.
+    blocks: residual blocks at each level on the way down; one more on the way up.
+    resolution: the side of the pictures the network is meant for.  It only decides which levels have attention.
+    attention_at: the sides at which blocks are followed by attention.  The middle always has it.
+    cond_channels: of the conditioning picture; 0 for an unconditional network, whose cond is None.
+    checkpointing: recompute the blocks in the backward pass: less memory, a third more time.
+    ValueError where cond is missing, unexpected, or not as large as x.
+    """
+
+    def __init__(
+        self,
+        channels: int = 128,
+        multipliers: Sequence[int] = (1, 2, 4, 8, 8),
+        blocks: int = 3,
+        resolution: int = 128,
+        attention_at: Sequence[int] = (16,),
+        *,
+        in_channels: int = 3,
+        cond_channels: int = 3,
+        out_channels: int = 3,
+        dropout: float = 0.0,
+        checkpointing: bool = False,
+    ):
+        super().__init__()
+        if channels % 4:
+            raise ValueError(f"the norms need groups of at least four channels: {channels} is not a multiple of 4")
+        self.cond_channels, self.checkpointing = cond_channels, checkpointing
+        self.stride = 2 ** (len(multipliers) - 1)
+        embedding = 4 * channels
+        self.embed = NoiseEmbedding(channels, embedding)
+        self.enter = _conv(in_channels + cond_channels, channels, 3)
+
+        def block(
+            width_in: int, width_out: int, *, resample: Resample | None = None, attend: bool = False
+        ) -> ResidualBlock:
+            return ResidualBlock(width_in, width_out, embedding, dropout=dropout, resample=resample, attend=attend)
+
+        widths = [channels * multiplier for multiplier in multipliers]
+        attends = [resolution // 2**level in attention_at for level in range(len(widths))]
+        last = len(widths) - 1
+        width = channels
+        kept = [width]
+        down: list[ResidualBlock] = []
+        for level, wide in enumerate(widths):
+            for _ in range(blocks):
+                down.append(block(width, wide, attend=attends[level]))
+                width = wide
+                kept.append(width)
+            if level < last:
+                down.append(block(width, width, resample="down"))
+                kept.append(width)
+        middle = [block(width, width, attend=True), block(width, width)]
+        up: list[ResidualBlock] = []
+        for level in range(last, -1, -1):
+            for _ in range(blocks + 1):
+                up.append(block(width + kept.pop(), widths[level], attend=attends[level]))
+                width = widths[level]
+            if level:
+                up.append(block(width, width, resample="up"))
+        self.down, self.middle, self.up = nn.ModuleList(down), nn.ModuleList(middle), nn.ModuleList(up)
+        self.takes = tuple(part.resample is None for part in up)  # which blocks of `up` are fed what was kept
+        self.norm = _norm(width)
+        self.leave = _conv(width, out_channels, 3, zero=True)
+
+    def forward(self, x: Tensor, noise: Tensor, cond: Tensor | None = None) -> Tensor:
+        """See the class; noise is the told scalar, [B]."""
+        height, width = x.shape[-2:]
+        self._check(x, cond)
+        h = x if cond is None else torch.cat([cond, x], dim=1)
+        h = F.pad(h, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
+        embedding = self.embed(noise)
+        h = self.enter(h)
+        kept = [h]
+        for block in self.down:
+            h = self._run(block, h, embedding)
+            kept.append(h)
+        for block in self.middle:
+            h = self._run(block, h, embedding)
+        for block, takes in zip(self.up, self.takes, strict=True):
+            h = self._run(block, torch.cat([h, kept.pop()], dim=1) if takes else h, embedding)
+        return self.leave(F.silu(self.norm(h)))[..., :height, :width].contiguous()
+
+    def _run(self, block: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
+        if self.checkpointing and self.training:
+            return checkpoint(block, h, embedding, use_reentrant=False)
+        return block(h, embedding)
+
+    def _check(self, x: Tensor, cond: Tensor | None) -> None:
+        if (0 if cond is None else cond.shape[1]) != self.cond_channels:
+            has = "none" if cond is None else f"one of {cond.shape[1]} channels"
+            raise ValueError(
+                f"the network needs a conditioning picture of {self.cond_channels} channels, and got {has}"
+            )
+        if cond is not None and cond.shape[-2:] != x.shape[-2:]:
+            raise ValueError(
+                f"the conditioning picture is {cond.shape[-1]}x{cond.shape[-2]}, "
+                f"and the noisy picture {x.shape[-1]}x{x.shape[-2]}: enlarge it first"
+            )
+
+
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "16-128": {"channels": 128, "multipliers": (1, 2, 4, 8, 8), "blocks": 3, "resolution": 128, "dropout": 0.2},
+    "64-256": {"channels": 128, "multipliers": (1, 2, 4, 4, 8, 8), "blocks": 3, "resolution": 256},
+    "64-512": {"channels": 64, "multipliers": (1, 2, 4, 8, 8, 16, 16), "blocks": 3, "resolution": 512},
+    "256-1024": {"channels": 16, "multipliers": (1, 2, 4, 8, 16, 32, 32, 32), "blocks": 2, "resolution": 1024},
+}
+"""The shapes of Saharia et al. (2021), appendix A: `SR3UNet(**PUBLISHED["16-128"])`."""

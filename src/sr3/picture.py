@@ -1,0 +1,121 @@
+"""What a picture is between two files: pixels, alpha, depth, and the metadata that travels along."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+TOP = {8: 255, 16: 65535}
+"""The largest sample of each depth."""
+
+
+class PictureError(ValueError):
+    """A picture that cannot be read, written or understood: one sentence that names it, the fault and the cure."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in memory.
+
+    pixels: [C, H, W] float32 in [-1, 1], C = 1 (grey) or 3 (RGB), as the profile in `keep` describes them.
+    alpha: [1, H, W] in [0, 1], not multiplied into the pixels; None where all is opaque.
+    bits: 8 or 16, the depth of the file it came from and of the one it goes to, where that can hold it.
+    keep: metadata by libvips' names: "icc-profile-data", "exif-data", "xmp-data", "iptc-data" (bare IIM records).
+    dpi: (across, down); None where the file does not say.
+
+    Raises PictureError for wrong shapes and depths.
+    """
+
+    pixels: Tensor
+    alpha: Tensor | None = None
+    bits: int = 8
+    keep: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    dpi: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.pixels.shape)
+        if len(shape) != 3 or shape[0] not in (1, 3) or 0 in shape:
+            raise PictureError(f"a picture's pixels are [1 or 3, height, width], not {list(shape)}")
+        if self.alpha is not None and tuple(self.alpha.shape) != (1, *shape[1:]):
+            raise PictureError(f"this picture's alpha must be {[1, *shape[1:]]}, not {list(self.alpha.shape)}")
+        if self.bits not in TOP:
+            raise PictureError(f"a picture has 8 or 16 bits, not {self.bits}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.pixels.shape[-1], self.pixels.shape[-2]
+
+    @property
+    def rgb(self) -> Tensor:
+        """[1, 3, H, W] in [-1, 1]; grey is repeated, alpha left out."""
+        return self.pixels.expand(3, -1, -1)[None]
+
+
+def from_samples(
+    samples: "np.ndarray[Any, Any]",
+    keep: Mapping[str, bytes] | None = None,
+    dpi: tuple[float, float] | None = None,
+) -> Picture:
+    """The picture of uint8 or uint16 samples [H, W, 1 to 4]: grey, grey + alpha, RGB, RGB + alpha."""
+    bits = 8 * samples.dtype.itemsize
+    bands = torch.from_numpy(samples.astype(np.float32)).permute(2, 0, 1).contiguous().div_(TOP[bits])
+    colours = 1 if len(bands) < 3 else 3
+    alpha = bands[colours:].clone() if len(bands) > colours else None
+    return Picture(bands[:colours] * 2 - 1, alpha, bits, keep or {}, dpi)
+
+
+def to_samples(picture: Picture, bits: int, *, opaque: bool = False, name: str = "the picture") -> Any:
+    """A picture's samples [H, W, 1 to 4], uint8 or uint16: clamp((x + 1) / 2) * top, halves to even.
+
+    opaque: lay the picture on white and leave the alpha out.  Raises PictureError where a pixel is NaN or infinite.
+    """
+    bands = ((check_finite(picture, name).pixels.detach().float().cpu() + 1) / 2).clamp(0, 1)
+    if picture.alpha is not None:
+        alpha = picture.alpha.detach().float().cpu().clamp(0, 1)
+        bands = bands * alpha + (1 - alpha) if opaque else torch.cat([bands, alpha])
+    rounded = (bands * TOP[bits]).round_().permute(1, 2, 0).contiguous().numpy()
+    return rounded.astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def check_finite(picture: Picture, name: str) -> Picture:
+    """The picture itself; PictureError where a pixel or its alpha is NaN or infinite."""
+    for what, values in (("pixels", picture.pixels), ("alpha values", picture.alpha)):
+        if values is not None and not torch.isfinite(values).all():
+            bad = int((~torch.isfinite(values)).sum())
+            raise PictureError(f"{name} has {bad} {what} that are NaN or infinite; all must be finite numbers")
+    return picture
+
+
+def shown(path: str | Path) -> str:
+    """A file's name as it can stand in a one-line message."""
+    return "".join(c if c.isprintable() else "?" for c in str(path))
+
+
+def load_vips() -> Any:
+    """The module pyvips, loaded when first needed.  PictureError where it or libvips is missing."""
+    # pyvips hands libvips' warnings to logging, which prints them where nobody listens
+    logging.getLogger("pyvips").addHandler(_SILENT)
+    try:
+        return import_module("pyvips")
+    except (ImportError, OSError) as error:
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+        raise PictureError(
+            f"pictures cannot be read or written because libvips cannot be loaded ({reason}); "
+            "install it with: pip install 'pyvips[binary]'"
+        ) from error
+
+
+_SILENT = logging.NullHandler()
+
+
+def cmyk_to_srgb(image: Any) -> Any:
+    """A CMYK libvips image in sRGB, by its own profile or, where it has none, libvips' generic one; depth is kept."""
+    depth = 16 if image.format == "ushort" else 8
+    return image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=depth)

@@ -1,0 +1,8 @@
+"""Tasks: what the world does to a picture, what the network sees of it, and what the user gets."""
+
+from sr3.task.base import Given, Task
+from sr3.task.super_resolution import SuperResolution
+
+TASKS = {"super-resolution": SuperResolution}
+
+__all__ = ["TASKS", "Given", "SuperResolution", "Task"]

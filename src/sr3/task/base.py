@@ -1,0 +1,45 @@
+"""What every task is: three verbs and a projection."""
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from sr3.denoiser import Example
+from sr3.random import Stream
+
+
+class Given(NamedTuple):
+    """What a user hands in: a picture [B, C, h, w] in [-1, 1], and where pixels are missing."""
+
+    image: Tensor
+    mask: Tensor | None = None
+
+
+class Task(Protocol):
+    """What the world does, what the network sees, what the user gets.  Training and use share `prepare`."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the conditioning picture; the network is built from it."""
+        ...
+
+    @property
+    def factor(self) -> int:
+        """How many times larger the result's sides are than the given picture's."""
+        ...
+
+    def degrade(self, clean: Tensor, *, rng: Stream | None = None) -> Given:
+        """What the world does to clean pictures [B, C, H, W].  Without rng: the plain degradation, as measured."""
+        ...
+
+    def prepare(self, given: Given) -> Example:
+        """What the network sees."""
+        ...
+
+    def project(self, made: Tensor, given: Given) -> Tensor:
+        """The picture nearest to `made` that agrees with what was given."""
+        ...
+
+    def finish(self, made: Tensor, given: Given) -> Tensor:
+        """What the user gets: in [-1, 1], and in agreement with what was given."""
+        ...

@@ -1,0 +1,62 @@
+"""Super-resolution by an integer factor."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sr3.denoiser import Example
+from sr3.random import Stream
+from sr3.resize import enlarge, project, round8, shrink
+from sr3.task.base import Given
+
+
+def _blurred(x: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur with one sigma (in pixels) per example, 3 x 3 taps as sigma stays below 0.7."""
+    side = torch.exp(-0.5 / sigma.clamp(min=1e-3).to(x) ** 2)
+    taps = torch.stack([side, torch.ones_like(side), side], dim=1)
+    taps = taps / taps.sum(dim=1, keepdim=True)
+    kernel = taps[:, :, None] * taps[:, None, :]
+    b, c, h, w = x.shape
+    kernel = kernel.repeat_interleave(c, dim=0)[:, None]
+    return F.conv2d(
+        F.pad(x, (1, 1, 1, 1), mode="replicate").reshape(1, b * c, h + 2, w + 2), kernel, groups=b * c
+    ).view(b, c, h, w)
+
+
+@dataclass(frozen=True)
+class SuperResolution:
+    """Enlarge by `factor`; the degradation is antialiased bicubic (a = -0.5), rounded to 8 bits as a file is.
+
+    blur: the share of training examples whose low-resolution picture is also blurred a little (sigma 0.4 to 0.6
+        low-resolution pixels): SR3's augmentation for cascades (Saharia et al. 2021, table 5).  Never in use.
+    """
+
+    factor: int = 4
+    blur: float = 0.0
+
+    @property
+    def channels(self) -> int:
+        return 3
+
+    def degrade(self, clean: Tensor, *, rng: Stream | None = None) -> Given:
+        small = shrink(clean, self.factor)
+        if rng is not None and self.blur > 0:
+            chosen = (rng.uniform() < self.blur).to(small.device)[:, None, None, None]
+            small = torch.where(chosen, _blurred(small, 0.4 + 0.2 * rng.uniform()), small)
+        return Given(round8(small))
+
+    def prepare(self, given: Given) -> Example:
+        large = enlarge(given.image, self.factor)
+        return Example(cond=large, base=large)
+
+    def project(self, made: Tensor, given: Given) -> Tensor:
+        return project(made, given.image, self.factor)
+
+    def finish(self, made: Tensor, given: Given) -> Tensor:
+        # clamping spoils the agreement where the picture is near black or white, and projecting again restores it;
+        # alternating between the two convex sets converges, and ends inside the range
+        for _ in range(8):
+            made = self.project(made, given).clamp(-1, 1)
+        return made

@@ -1,0 +1,57 @@
+"""Shared: one thread (small tensors are quicker so), tiny models, and pictures made on the spot."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sr3.config import ModelConfig
+from sr3.model import Model
+
+torch.set_num_threads(1)
+
+
+def noise_picture(width: int, height: int, seed: int = 0) -> Image.Image:
+    """A smooth random RGB picture."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (max(1, height // 4), max(1, width // 4), 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with four pictures of different sizes, one in a sub-folder."""
+    root = tmp_path / "pictures"
+    (root / "deep er").mkdir(parents=True)
+    for i, (name, size) in enumerate({"a.png": (40, 48), "b.jpg": (64, 33), "deep er/c ü.webp": (50, 50)}.items()):
+        noise_picture(*size, seed=i).save(root / name)
+    return root
+
+
+TINY = {"kind": "unet", "patch": 4, "widths": [8, 16], "blocks": [1, 1], "embedding": 16}
+
+
+def tiny_config(**changes: object) -> ModelConfig:
+    """A small model's configuration."""
+    base: dict[str, object] = {
+        "name": "tiny",
+        "residual": True,
+        "network": TINY,
+        "prediction": {"kind": "edm", "sigma_data": 0.1},
+        "tell": "logsnr",
+        "schedule": {"kind": "log-normal", "mean": -2.3, "std": 1.4, "sigma_min": 0.001, "sigma_max": 5.0},
+        "sampling": {"sampler": {"kind": "dpmpp"}, "steps": 3},
+    }
+    return ModelConfig.model_validate({**base, **changes})
+
+
+@pytest.fixture
+def tiny() -> Model:
+    """A small model with random weights, the zero-initialised ones included."""
+    torch.manual_seed(0)
+    model = Model(tiny_config())
+    for parameter in model.net.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    return model

@@ -1,0 +1,83 @@
+"""Randomness depends on its seeds and counts alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from sr3.random import Seeds, Stream, generator, mix, uniforms
+
+
+def test_mix_stirs_every_bit():
+    """Flipping any one bit of the input flips about half of the 63 bits of the output."""
+    flips = [(mix(12345, 6) ^ mix(12345 ^ (1 << bit), 6)).bit_count() for bit in range(64)]
+    assert 27 < np.mean(flips) < 36
+    assert min(flips) > 12
+
+
+def test_mix_depends_on_order_and_count_and_fits_a_seed():
+    seeds = [mix(1, 2), mix(2, 1), mix(1), mix(1, 2, 0), mix(0, 1, 2), mix(-1), mix()]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_generator_is_a_function_of_its_numbers():
+    first, same, other = (torch.rand(3, generator=generator(*n)) for n in ((7, 1), (7, 1), (7, 2)))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+def test_a_pictures_noise_does_not_depend_on_batch_or_order():
+    x = torch.zeros(3, 2, 4, 5)
+    batch, alone, turned = Seeds([7, 8, 9]), Seeds([8]), Seeds([9, 8, 7])
+    for _ in range(3):  # the second and third draws too
+        noise = batch(x)
+        assert torch.equal(noise[1:2], alone(x[:1]))
+        assert torch.equal(noise.flip(0), turned(x))
+
+
+def test_noise_is_fresh_at_every_draw_and_for_every_seed():
+    seeds, x = Seeds([1, 2]), torch.zeros(2, 3, 50, 50)
+    draws = torch.cat([seeds(x), seeds(x)]).flatten(1)
+    together = torch.corrcoef(draws)
+    assert (together - torch.eye(4)).abs().max() < 0.06
+    assert draws.std().item() == pytest.approx(1, abs=0.03)
+
+
+def test_noise_has_the_type_of_its_argument():
+    assert Seeds([1])(torch.zeros(1, 2, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_as_many_seeds_as_pictures():
+    with pytest.raises(ValueError, match="batch of 3"):
+        Seeds([1, 2])(torch.zeros(3, 1))
+
+
+def test_stream_depends_on_each_examples_index_alone():
+    x = torch.zeros(3, 2, 4)
+    whole, part = Stream(5, [10, 11, 12]), Stream(5, [12, 10])
+    pick = [2, 0]
+    assert torch.equal(whole.uniform()[pick], part.uniform())
+    assert torch.equal(whole.normal(x)[pick], part.normal(x[:2]))
+    assert torch.equal(whole.integers(1000)[pick], part.integers(1000))
+    assert not torch.equal(Stream(6, [10]).uniform(), Stream(5, [10]).uniform())
+
+
+def test_stream_is_uniform():
+    t = Stream(0, range(4000)).uniform()
+    assert t.dtype == torch.float64
+    ranks = (torch.arange(4000) + 0.5) / 4000
+    assert (t.sort().values - ranks).abs().max() < 0.03  # Kolmogorov-Smirnov, p about 1e-3
+    dice = Stream(1, range(3000)).integers(6)
+    assert (torch.bincount(dice, minlength=6) / 3000 - 1 / 6).abs().max() < 0.03
+    assert torch.bincount(dice).shape == (6,)
+
+
+def test_uniforms_are_uniform_and_a_function_of_seed_and_index():
+    table = uniforms(3, range(5000), 4)
+    assert np.array_equal(uniforms(3, [17, 4999], 4), table[[17, 4999]])
+    assert np.array_equal(uniforms(3, [17], 2), table[[17], :2])
+    assert not np.isin(uniforms(4, range(100), 4), table).any()
+    ranks = (np.arange(5000) + 0.5) / 5000
+    assert np.abs(np.sort(table, axis=0) - ranks[:, None]).max() < 0.03
+    assert np.abs(np.corrcoef(table.T) - np.eye(4)).max() < 0.06  # columns do not know of each other
+    assert abs(np.corrcoef(table[:-1, 0], table[1:, 0])[0, 1]) < 0.06  # nor do rows

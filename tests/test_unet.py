@@ -1,0 +1,85 @@
+"""The efficient U-Net: any size, silent at first, and blind beyond its reach."""
+
+import pytest
+import torch
+
+from sr3.nn.unet import UNet
+
+SHAPES = [
+    dict(patch=4, widths=(8,), blocks=(2,)),
+    dict(patch=4, widths=(8, 12), blocks=(1, 1)),
+    dict(patch=2, widths=(8, 8, 8), blocks=(1, 1, 1)),
+]
+
+
+def awake(**shape):
+    """A network whose zero-initialised layers are not zero."""
+    torch.manual_seed(0)
+    net = UNet(embedding=16, **shape).double().eval()
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return net
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_begins_by_answering_nothing(shape):
+    net = UNet(embedding=16, **shape)
+    out = net(torch.randn(2, 3, 16, 16), torch.rand(2), torch.randn(2, 3, 16, 16))
+    assert out.abs().max() == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (17, 31), (16, 48)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_any_size(shape, size):
+    net = awake(**shape)
+    out = net(torch.randn(1, 3, *size).double(), torch.rand(1), torch.randn(1, 3, *size).double())
+    assert out.shape == (1, 3, *size)
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sees_no_further_than_its_reach_and_nearly_as_far(shape):
+    net = awake(**shape)
+    side = 2 * net.reach + 4 * net.stride
+    side -= side % net.stride
+    x = torch.randn(1, 3, side, side, dtype=torch.double, requires_grad=True)
+    cond = torch.randn(1, 3, side, side, dtype=torch.double)
+    middle = side // 2
+    net(x, torch.zeros(1), cond)[0, :, middle, middle].sum().backward()
+    assert x.grad is not None
+    seen = x.grad.abs().sum((0, 1)).nonzero()
+    furthest = (seen - middle).abs().max().item()
+    assert net.reach / 2 < furthest <= net.reach
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_weight_and_the_noise_level_matter(shape):
+    net = awake(**shape)
+    x, cond = torch.randn(1, 3, 16, 16).double(), torch.randn(1, 3, 16, 16).double()
+    net(x, torch.tensor([100.0]), cond).square().sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+    assert not torch.equal(net(x, torch.tensor([100.0]), cond), net(x, torch.tensor([101.0]), cond))
+
+
+def test_checkpointing_changes_no_gradient():
+    gradients = []
+    for checkpointing in (False, True):
+        net = awake(patch=2, widths=(8, 8), blocks=(1, 1)).train()
+        net.checkpointing = checkpointing
+        torch.manual_seed(1)
+        net(torch.randn(1, 3, 8, 8).double(), torch.ones(1), torch.randn(1, 3, 8, 8).double()).sum().backward()
+        gradients.append([p.grad for p in net.parameters()])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_unconditional():
+    net = UNet(cond_channels=0, widths=(8,), blocks=(1,), embedding=16)
+    assert net(torch.randn(1, 3, 8, 8), torch.zeros(1)).shape == (1, 3, 8, 8)
+
+
+def test_widths_and_blocks_must_match():
+    with pytest.raises(ValueError, match="2 widths, 1 blocks"):
+        UNet(widths=(8, 8), blocks=(1,))
