@@ -35,8 +35,14 @@ def rewritten(path, **metadata):
         ({"format": "other"}, "no sr3 model"),
         ({"config": "{"}, "cannot be read"),
         ({"config": json.dumps({**json.loads(tiny_config().model_dump_json()), "colour": 1})}, "no 'colour'"),
-        ({"config": json.dumps({**json.loads(tiny_config().model_dump_json()), "tell": "alhpa"})}, "did you mean alpha"),
-        ({"config": json.dumps({**json.loads(tiny_config().model_dump_json()), "network": {"kind": "x"}})}, "no network 'x'"),
+        (
+            {"config": json.dumps({**json.loads(tiny_config().model_dump_json()), "tell": "alhpa"})},
+            "did you mean alpha",
+        ),
+        (
+            {"config": json.dumps({**json.loads(tiny_config().model_dump_json()), "network": {"kind": "x"}})},
+            "no network 'x'",
+        ),
     ],
 )
 def test_headers_that_do_not_fit(tiny, tmp_path, metadata, says):

@@ -107,7 +107,16 @@ def test_train_a_folder_and_use_the_model(sr3, folder, tmp_path):
     arguments = [f"--set=training.{s}" for s in settings]
     network = "--set=model.network={kind='unet',patch=4,widths=[8],blocks=[1]}"
     code, _, err = sr3(
-        "train", "photo-4x-regression", "--data", folder, "--out", tmp_path / "run", network, "--device", "cpu", *arguments
+        "train",
+        "photo-4x-regression",
+        "--data",
+        folder,
+        "--out",
+        tmp_path / "run",
+        network,
+        "--device",
+        "cpu",
+        *arguments,
     )
     assert code == 0, err
     assert list((tmp_path / "run" / "samples").glob("*.png"))

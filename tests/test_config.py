@@ -40,7 +40,8 @@ def test_settings_change_single_values():
 
 def test_estimate_counts_what_the_network_does():
     recipe = recipes.load(
-        "photo-4x", ["model.network.widths=[8]", "model.network.blocks=[1]", "model.network.patch=4", "training.crop=32"]
+        "photo-4x",
+        ["model.network.widths=[8]", "model.network.blocks=[1]", "model.network.patch=4", "training.crop=32"],
     )
     found = estimate(recipe)
     model = Model(recipe.model)

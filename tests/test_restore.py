@@ -75,7 +75,9 @@ def test_grey_stays_grey_and_alpha_is_enlarged(restorer):
     assert set(np.asarray(made)[..., 3].ravel().tolist()) == {128}
 
 
-@pytest.mark.parametrize(("options", "size"), [({"scale": 2}, (20, 12)), ({"size": (33, 7)}, (33, 7)), ({"scale": 5.5}, (55, 33))])
+@pytest.mark.parametrize(
+    ("options", "size"), [({"scale": 2}, (20, 12)), ({"size": (33, 7)}, (33, 7)), ({"scale": 5.5}, (55, 33))]
+)
 def test_scale_and_size(restorer, options, size):
     assert restorer(noise_picture(10, 6), **options).size == size
 
