@@ -45,7 +45,7 @@ def test_enlarge_is_pillows_bicubic():
     small = np.random.default_rng(0).integers(100, 150, (7, 9), dtype=np.uint8)
     want = torch.from_numpy(np.array(Image.fromarray(small).resize((36, 28), Image.Resampling.BICUBIC)))
     got = enlarge(torch.from_numpy(small)[None, None].double(), 4)[0, 0]
-    # half a step for its last rounding, and half a step times the kernel's largest sum of |weights|, 1.25, for the first
+    # half a step for its last rounding; for the first, half a step times the largest sum of |weights|, 1.25
     assert (got - want).abs().max() <= 0.5 + 0.5 * 1.25
 
 
