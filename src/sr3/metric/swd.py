@@ -36,7 +36,7 @@ def sliced_distance(a: Tensor, b: Tensor, projections: int, rng: Generator) -> T
 
 
 class SWD:
-    """Sliced Wasserstein distance between made and target pictures, x1e3: "swd" is the mean of "swd_0" (finest), ….
+    """Sliced Wasserstein distance between made and target pictures, x1e3: "swd" is the mean of "swd_0" (finest), …, "swd_low".
 
     The patches lie at the same random places in both sets, which the seed and the picture's number fix: what differs
     is the pictures.  Each channel is normalised by the TARGET set's mean and spread, so that a wrong tint or contrast
@@ -49,38 +49,38 @@ class SWD:
 
     def __init__(self, patches: int = 1024, projections: int = 128, seed: int = 0):
         self.patches, self.projections, self.seed = patches, projections, seed
-        self.made: list[list[Tensor]] = []
-        self.target: list[list[Tensor]] = []
+        self.made: dict[str, list[Tensor]] = {}
+        self.target: dict[str, list[Tensor]] = {}
 
     def update(self, made: Tensor, target: Tensor, given: Tensor) -> None:
         for one, other in zip(made.split(1), target.split(1), strict=True):
             # keyed by what is in the picture's place, not by its turn, so that merged halves equal the whole
             key = self.seed + one.shape[-1] * 65_537 + one.shape[-2]
             for kept, picture in ((self.made, one), (self.target, other)):
-                for index, level in enumerate(pyramid(picture.float())):
+                levels = pyramid(picture.float())
+                for index, level in enumerate(levels):
                     if min(level.shape[-2:]) < SIDE:
                         continue
+                    # what is left is no band: pictures of other sizes must not mix theirs with it
+                    name = "swd_low" if index == len(levels) - 1 else f"swd_{index}"
                     rng = Generator().manual_seed(key + index)
-                    while len(kept) <= index:
-                        kept.append([])
-                    kept[index].append(descriptors(level, self.patches, rng))
+                    kept.setdefault(name, []).append(descriptors(level, self.patches, rng))
 
     def merge(self, other: "SWD") -> None:
         for mine, theirs in ((self.made, other.made), (self.target, other.target)):
-            for index, level in enumerate(theirs):
-                while len(mine) <= index:
-                    mine.append([])
-                mine[index].extend(level)
+            for name, level in theirs.items():
+                mine.setdefault(name, []).extend(level)
 
     def compute(self) -> dict[str, float]:
         found: dict[str, float] = {}
-        for index, (made, target) in enumerate(zip(self.made, self.target, strict=True)):
-            a, b = torch.cat(made), torch.cat(target)
+        for name in sorted(self.made):
+            a, b = torch.cat(self.made[name]), torch.cat(self.target[name])
             shape = (-1, 3, SIDE * SIDE)
             mean = b.view(shape).mean((0, 2), keepdim=True)
-            std = b.view(shape).std((0, 2), keepdim=True).clamp(min=1e-6)
+            # flat levels: no finer than the rounding noise of 8 bits
+            std = b.view(shape).std((0, 2), keepdim=True).clamp(min=1 / (255 * 12**0.5))
             a, b = (((x.view(shape) - mean) / std).flatten(1) for x in (a, b))
             rng = Generator().manual_seed(self.seed)
-            found[f"swd_{index}"] = 1e3 * sliced_distance(a, b, self.projections, rng).item()
+            found[name] = 1e3 * sliced_distance(a, b, self.projections, rng).item()
         mean_of_levels = sum(found.values()) / len(found) if found else float("nan")
         return {"swd": mean_of_levels, **found}
