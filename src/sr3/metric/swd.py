@@ -36,10 +36,12 @@ def sliced_distance(a: Tensor, b: Tensor, projections: int, rng: Generator) -> T
 
 
 class SWD:
-    """Sliced Wasserstein distance between made and target pictures, x1e3: "swd" is the mean of "swd_0" (finest), …, "swd_low".
+    """Sliced Wasserstein distance between made and target pictures, x1e3.
 
-    The patches lie at the same random places in both sets, which the seed and the picture's number fix: what differs
-    is the pictures.  Each channel is normalised by the TARGET set's mean and spread, so that a wrong tint or contrast
+    "swd" is the mean of "swd_0" (finest), …, "swd_low".
+
+    The patches lie at the same random places in both sets, which the seed and the picture's size fix: only the
+    pictures differ.  Each channel is normalised by the TARGET set's mean and spread, so that a wrong tint or contrast
     counts.  A picture too small for a level adds nothing to it.
 
     patches: per picture and level; projections: random directions.
