@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import noise_picture
+from PIL import Image
 
-from sr3.data import Crops, DataError, load
+from sr3.data import Crops, DataError, Pictures, load, reduction
 
 
 def test_folder_and_zip_give_the_same(folder, tmp_path):
@@ -82,3 +83,48 @@ def test_larger_pictures_are_drawn_more_often():
     crops = Crops(Pictures(["s", "l"], [small, large]), 8)
     share = (crops(range(2000))[:, 0, 0, 0] > 0).float().mean().item()
     assert abs(share - 0.8) < 0.04
+
+
+def test_reduction_is_pillows_lanczos():
+    picture = np.random.default_rng(0).integers(0, 256, (160, 160, 3), dtype=np.uint8)
+    for size in (160, 104, 60):
+        square = picture[:size, :size]
+        matrix = reduction(size, 128 if size > 60 else 32).double()
+        ours = torch.einsum("rh,sw,hwc->rsc", matrix, matrix, torch.from_numpy(square.copy()).double())
+        side = len(matrix)
+        theirs = np.stack(
+            [
+                np.asarray(
+                    Image.fromarray(square[..., c].astype(np.float32)).resize((side, side), Image.Resampling.LANCZOS)
+                )
+                for c in range(3)
+            ],
+            axis=-1,
+        )
+        np.testing.assert_allclose(ours.numpy(), theirs, atol=2e-3)
+
+
+def test_a_zoomed_crop_is_the_whole_picture_where_the_picture_has_no_more():
+    picture = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    crops = Crops(Pictures(["p"], [picture]), 32, turn=False, zoom=(1.5, 2.0))
+    matrix = reduction(40, 32)
+    whole = torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 127.5 - 1
+    wanted = (matrix @ whole @ matrix.T).clamp(-1, 1)
+    for crop in crops(range(8)):
+        assert min((crop - w).abs().max() for w in (wanted, wanted.flip(-1))) < 1e-5
+
+
+def test_zoom_and_no_turn_leave_faces_upright_and_do_not_depend_on_the_batch():
+    ramp = np.linspace(0, 255, 64).astype(np.uint8)[:, None, None] * np.ones((1, 64, 3), np.uint8)
+    crops = Crops(Pictures(["p"], [ramp]), 32, turn=False, zoom=(0.5, 3.0))
+    together = crops(range(40))
+    rise = together.mean((1, 3)).diff(dim=1)
+    assert (rise > 0).all()  # never upside down nor on its side
+    assert rise.mean(1).std() > 0.1 * rise.mean()  # and at different zooms
+    for i in (3, 17):
+        torch.testing.assert_close(crops([i])[0], together[i], rtol=0, atol=1e-6)
+
+
+def test_a_zoom_that_is_no_range_is_refused():
+    with pytest.raises(DataError, match="no range"):
+        Crops(Pictures(["p"], [np.zeros((40, 40, 3), np.uint8)]), 32, zoom=(2.0, 1.0))

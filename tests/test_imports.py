@@ -15,15 +15,16 @@ FLOORS = [
     {"schedule", "predict"},
     {"path", "denoiser", "testing"},
     {"sample", "objective", "wrap", "task", "data", "metric"},
-    {"config"},
+    {"config", "langevin", "likelihood", "score_matching"},
+    {"tables"},
     {"recipe", "checkpoint"},
     {"exchange"},
     {"image"},
     {"model"},
     {"restore", "train"},
-    {"evaluate", "estimate", "board"},
-    {"demo"},
-    {"cli", "web"},
+    {"evaluate", "estimate", "board", "tune", "study"},
+    {"demo", "web", "report", "compare"},
+    {"cli"},
     {"__main__"},
 ]
 HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}
@@ -31,11 +32,14 @@ HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}
 STRANGERS = {
     "sample": {"schedule", "predict", "nn"},
     "path": {"predict", "nn"},
+    "langevin": {"schedule", "predict", "nn", "objective"},
+    "likelihood": {"schedule", "predict", "nn", "objective"},
+    "score_matching": {"path", "nn", "sample"},
     "objective": {"path", "nn"},
     "wrap": {"schedule", "predict", "nn"},
     "task": {"level", "schedule", "predict", "path", "nn"},
     "metric": {"level", "schedule", "predict", "path", "denoiser", "nn"},
-    "train": {"level", "predict", "path", "sample", "wrap"},
+    "train": {"level", "predict", "path", "sample", "langevin", "wrap"},
 }
 """Beside the floors: what a part has no business with, though it lies below."""
 

@@ -6,11 +6,11 @@ import torch
 from scipy.stats import wasserstein_distance
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from sr3.metric import PSNR, SSIM, SWD, Consistency
+from sr3.metric import PSNR, SSIM, SWD, Consistency, Tint
 from sr3.metric.base import luma
 from sr3.metric.psnr import psnr, psnr_y
 from sr3.metric.ssim import ssim, ssim_y
-from sr3.metric.swd import pyramid, sliced_distance
+from sr3.metric.swd import patches_for, pyramid, sliced_distance
 from sr3.resize import shrink
 
 
@@ -91,7 +91,98 @@ def test_swd_is_zero_for_the_same_and_sees_blur_noise_and_tint():
     assert distance(target + 0.02 * torch.randn_like(target))["swd"] < blurred["swd"]
 
 
-@pytest.mark.parametrize("make", [lambda: PSNR(4), lambda: SSIM(4), lambda: Consistency(lambda x: shrink(x, 4)), SWD])
+def test_swd_of_a_batch_is_the_one_of_its_pictures(pair):
+    made, target = pair
+    whole, single = SWD(patches=64), SWD(patches=64)
+    whole.update(made, target, target)
+    for i in range(3):
+        single.update(made[i : i + 1], target[i : i + 1], target)
+    assert single.compute() == pytest.approx(whole.compute(), rel=1e-6)
+
+
+def test_swd_refuses_to_merge_other_settings():
+    with pytest.raises(ValueError, match="cannot be merged"):
+        SWD(patches=64).merge(SWD(patches=32))
+
+
+def test_swd_bounds_what_it_keeps():
+    assert patches_for(1) == patches_for(32) == 1024
+    assert patches_for(300) * 300 <= 1024 * 32 < (patches_for(300) + 1) * 300
+    assert patches_for(10**6) == 16
+
+
+def test_swd_interval_is_by_leaving_pictures_out():
+    """Deleting from the sorted sets is the distance of the rest, and a hundred more pictures narrow the interval."""
+    torch.manual_seed(2)
+    target = torch.rand(80, 3, 16, 16)
+    made = 0.8 * torch.rand(80, 3, 16, 16)
+    few, many, rest = (SWD(patches=16, projections=32) for _ in range(3))
+    few.update(made[:20], target[:20], target)
+    many.update(made, target, target)
+    rest.update(made[1:20], target[1:20], target)
+    without = few._levels()["swd_low"].distance(0)
+    assert without == pytest.approx(rest.compute()["swd_low"], rel=0.02)  # normalisation is held
+    assert without != pytest.approx(few.compute()["swd_low"], rel=1e-6)
+    (low, high), (lower, higher) = (m.intervals(0)["swd"] for m in (few, many))
+    assert low < few.compute()["swd"] < high
+    assert higher - lower < high - low
+
+
+def test_tint_is_of_the_worst_channel():
+    target = torch.full((2, 3, 4, 4), 0.5)
+    made = target.clone()
+    made[0, 1] += 10 / 255
+    made[1, 1] -= 20 / 255
+    made[1, 2] += 12 / 255
+    metric = Tint()
+    metric.update(made, target, target)
+    assert metric.compute()["tint"] == pytest.approx(15, rel=1e-4)
+    assert metric.each()["tint"] == pytest.approx([10, 20], rel=1e-4)
+
+
+@pytest.mark.parametrize("make", [PSNR, SSIM, SWD, Tint, lambda: Consistency(lambda x: x)])
+def test_pictures_of_other_shapes_are_refused(make):
+    one, three = torch.rand(1, 3, 20, 20), torch.rand(3, 3, 20, 20)
+    with pytest.raises(ValueError, match="1x3x20x20 cannot be compared with pictures of shape 3x3x20x20"):
+        make().update(one, three, three)
+
+
+def test_ssim_of_large_flat_bright_pictures_keeps_its_digits():
+    """Where float32 fails: variances far smaller than the squares they are the difference of."""
+    torch.manual_seed(0)
+    target = (0.98 + 0.002 * torch.randn(1, 3, 64, 64)).clamp(0, 1)
+    made = (target + 0.002 * torch.randn_like(target)).clamp(0, 1)
+    a, b = arrays(made[0], target[0], 0)
+    options = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1, channel_axis=2)
+    _, full = structural_similarity(a, b, full=True, **options)
+    assert ssim(made, target)[0] == pytest.approx(full[5:-5, 5:-5].mean(), abs=1e-6)
+
+
+def test_each_has_one_number_per_picture_in_order(pair):
+    made, target = pair
+    metric = SSIM()
+    metric.update(made, target, target)
+    metric.update(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), target)  # smaller than the window
+    each = metric.each()["ssim"]
+    assert each[:3] == ssim(made, target).tolist()
+    assert np.isnan(each[3])
+    assert metric.compute()["ssim"] == pytest.approx(np.mean(each[:3]))
+    low, high = metric.intervals(0)["ssim"]
+    assert low < metric.compute()["ssim"] < high
+    assert all(np.isnan(v) for v in SSIM().compute().values())
+
+
+def test_an_infinite_value_has_no_interval(pair):
+    metric = PSNR()
+    metric.update(pair[1], pair[1], pair[1])
+    assert metric.compute()["psnr"] == float("inf")
+    assert metric.intervals(0) == {}
+
+
+MAKERS = [lambda: PSNR(4), lambda: SSIM(4), lambda: Consistency(lambda x: shrink(x, 4)), SWD, Tint]
+
+
+@pytest.mark.parametrize("make", MAKERS)
 def test_halves_merge_to_the_whole(pair, make):
     made, target = pair
     given = shrink(target, 4)
@@ -102,3 +193,5 @@ def test_halves_merge_to_the_whole(pair, make):
     first.merge(second)
     for key, value in whole.compute().items():
         np.testing.assert_allclose(first.compute()[key], value, rtol=1e-6)
+    assert first.each() == whole.each()
+    assert first.intervals(0).keys() == whole.intervals(0).keys()

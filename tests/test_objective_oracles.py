@@ -82,3 +82,30 @@ def test_regression_is_zero_at_the_truth_and_counts_in_units_of_scale():
     assert loss.each.abs().max() < 1e-9
     loss = Regression("l2")(regressor, Example(target=target, cond=perfect + 2, base=base), rng=Stream(0, range(2)))
     torch.testing.assert_close(loss.each, torch.full((2,), 4.0))
+
+
+def test_dream_shows_the_network_its_own_estimate_and_asks_for_the_same_picture():
+    """With a network that always answers g, x_t becomes that of (1 - w) x0 + w g, w = sigma on VP, target still x0."""
+    seen = {}
+
+    def net(x, told, cond):
+        seen.setdefault("x", []).append(x)
+        return torch.full_like(x, 0.25)
+
+    x0 = torch.rand(6, 3, 4, 4, dtype=torch.double) - 0.5
+    plain, dream = Denoising(Cosine(), "l2"), Denoising(Cosine(), "l2", dream=2.0)
+    denoiser = Denoiser(net, X0())
+    losses = [o(denoiser, Example(target=x0), rng=Stream(3, range(6))) for o in (plain, dream)]
+    torch.testing.assert_close(losses[0].each, losses[1].each)  # the target of X0 does not move
+    before, first, second = seen["x"]
+    torch.testing.assert_close(before, first)  # the estimate is of the plain x_t
+    level = Cosine()(Stream(3, range(6)).uniform().clamp(min=1e-5))
+    a, s = level.like(x0)
+    torch.testing.assert_close(second - first, s**2 * a * (0.25 - x0))
+
+
+def test_dream_does_not_move_a_network_that_knows():
+    x0 = torch.zeros(4, 3, 4, 4, dtype=torch.double)
+    denoiser = Denoiser(lambda x, told, cond: torch.zeros_like(x), X0())
+    loss = Denoising(Cosine(), "l2", dream=1.0)(denoiser, Example(target=x0), rng=Stream(0, range(4)))
+    assert loss.each.abs().max() == 0

@@ -7,6 +7,7 @@ from conftest import TINY, noise_picture, tiny_config
 
 from sr3.config import ConfigError
 from sr3.model import Model
+from sr3.picture import PictureError
 from sr3.resize import round8, shrink
 from sr3.restore import Progress, Restored, Restorer, target_size
 from sr3.task import Given
@@ -118,3 +119,15 @@ def test_from_numpy_tensor_path(restorer, tmp_path):
     tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 127.5 - 1
     for thing in (tmp_path / "a.png", str(tmp_path / "a.png"), pixels, tensor):
         assert np.array_equal(np.asarray(restorer(thing)), want)
+
+
+def test_a_model_says_which_sizes_it_is_for(tiny):
+    tiny.config = tiny.config.model_copy(update={"sides": (8, 20)})
+    restorer = Restorer(tiny, device="cpu")
+    assert restorer(noise_picture(8, 20)).size == (32, 80)
+    for size, word in (((7, 9), "too little"), ((21, 9), "crop")):
+        with pytest.raises(PictureError, match=word) as caught:
+            restorer(noise_picture(*size))
+        assert f"{size[0]}x{size[1]}" in str(caught.value)
+    with pytest.raises(PictureError, match="its own result"):
+        restorer(noise_picture(9, 9), scale=8)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sr3.nn.unet import UNet
+from sr3.nn.unet import Attention, UNet
 
 SHAPES = [
     dict(patch=4, widths=(8,), blocks=(2,)),
@@ -83,3 +83,27 @@ def test_unconditional():
 def test_widths_and_blocks_must_match():
     with pytest.raises(ValueError, match="2 widths, 1 blocks"):
         UNet(widths=(8, 8), blocks=(1,))
+
+
+def test_attention_sees_everything_and_knows_no_order():
+    """One head over two positions is the weighted mean that the formula gives; all positions matter to all."""
+    torch.manual_seed(0)
+    layer = Attention(4, 1).double()
+    torch.nn.init.normal_(layer.leave.weight)
+    x = torch.randn(1, 4, 3, 5, dtype=torch.double)
+    q, k, v = layer.qkv(layer.norm(x)).flatten(2).chunk(3, dim=1)
+    weights = (q.transpose(1, 2) @ k / 4**0.5).softmax(-1)
+    wanted = x + layer.leave((v @ weights.transpose(1, 2)).view_as(x))
+    torch.testing.assert_close(layer(x), wanted)
+    turned = layer(x.flip(-1)).flip(-1)
+    torch.testing.assert_close(turned, wanted)
+
+
+def test_a_network_with_attention_has_no_bound_on_what_it_sees():
+    net = awake(patch=2, widths=(8, 8), blocks=(1, 2), attention=2)
+    assert net.reach is None
+    x = torch.randn(1, 3, 64, 64, dtype=torch.double, requires_grad=True)
+    net(x, torch.rand(1), torch.randn(1, 3, 64, 64).double())[0, 0, 0, 0].backward()
+    assert (x.grad[0, :, -8:, -8:] != 0).any()
+    with pytest.raises(ValueError, match="heads"):
+        UNet(widths=(8,), blocks=(1,), attention=3)

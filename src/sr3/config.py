@@ -96,6 +96,10 @@ class Sampling(_Strict):
     """sigma / alpha of the last level before the clean picture; None: the schedule's beginning."""
 
 
+QUALITIES = ("fast", "balanced", "best")
+"""What a person may ask for instead of samplers and steps; a tuned model knows what each means for it."""
+
+
 class ModelConfig(_Strict):
     """Everything needed to build and use a model; written into its file."""
 
@@ -108,6 +112,10 @@ class ModelConfig(_Strict):
     task: Spec = Field(default_factory=lambda: {"kind": "super-resolution", "factor": 4})
     schedule: Spec = Field(default_factory=lambda: {"kind": "linear-beta"})
     sampling: Sampling = Field(default_factory=lambda: Sampling())  # pyright: ignore[reportCallIssue]
+    quality: dict[Literal["fast", "balanced", "best"], Sampling] = Field(default_factory=dict)
+    """Found by `sr3 tune`; empty where the model has not been tuned."""
+    sides: tuple[int, int] | None = None
+    """The smallest and largest side, in pixels, of a picture that the model is for; None: any."""
 
 
 class Training(_Strict):
@@ -119,6 +127,10 @@ class Training(_Strict):
     accumulate: int = Field(1, ge=1)
     """Parts that the batch is cut into, to save memory."""
     crop: int = Field(128, ge=1)
+    turn: bool = True
+    """Turn crops upside down and by quarters too, not only left and right."""
+    zoom: tuple[float, float] = (1.0, 1.0)
+    """The square cut from a picture is this many times as large as `crop`, and is resampled to it; see `data.Crops`."""
     rate: float = Field(1e-4, gt=0)
     decay: Literal["constant", "cosine"] = "constant"
     warmup: int = Field(10_000, ge=0)

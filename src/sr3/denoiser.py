@@ -88,9 +88,16 @@ class Denoiser:
         return self.clean(self.raw(x, level, example), x, level, example)
 
     def score(self, x: Tensor, level: Level, example: Example = NOTHING) -> Tensor:
-        """The gradient of log p(x_t), by Tweedie's formula: (alpha * x0 - x) / sigma**2."""
-        a, s = level.like(x)
-        return (a * self(x, level, example) - x) / s**2
+        """The gradient of log p(x_t), by Tweedie's formula: (alpha * x0 - x) / sigma**2.
+
+        Predictions are affine, x0 = skip * x + gain * out, and the two numbers are found in float64: at the clean end
+        the difference would lose its digits in float32.  Needs sigma > 0.
+        """
+        a, s = level
+        zero = torch.zeros_like(s)
+        skip, gain = self.prediction.clean(zero, zero + 1, level), self.prediction.clean(zero + 1, zero, level)
+        own, far = Level((a * gain) / s**2, (a * skip - 1) / s**2).like(x)
+        return own * self.raw(x, level, example) + far * self._shift(x, level, example)
 
     def given(self, example: Example = NOTHING) -> Denoise:
         """The function of (x, level) that samplers and wrappers take."""

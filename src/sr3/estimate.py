@@ -8,8 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sr3.config import Recipe, build
 from sr3.model import Model
-from sr3.objective import OBJECTIVES
 from sr3.schedule import SCHEDULES
+from sr3.tables import OBJECTIVES
 from sr3.train import _schedule_for  # pyright: ignore[reportPrivateUsage]
 
 REACHED = 0.4

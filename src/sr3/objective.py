@@ -48,6 +48,9 @@ class Denoising:
         for the Score prediction, the sigma**2 weight of Song & Ermon (2019), section 4.2.
     gamma: the cap of "min-snr", in units of alpha**2 / sigma**2.  5 was found for pictures of about unit spread; for
         residuals of spread d the same cap is 5 / d**2.
+    dream: the power p of DREAM (Zhou et al. 2023, Algorithm 2), 0 for none.  The network's own estimate, made without
+        gradient, takes the place of a share sigma**p (of the variance-preserving level) of the clean picture in x_t,
+        so that training meets the inputs that sampling makes.  Costs one more forward pass.
 
     Where the example has a mask, only the pixels to be made count; an example without any has loss 0.
     """
@@ -56,21 +59,35 @@ class Denoising:
     loss: Literal["l1", "l2"] = "l1"
     weight: Literal["min-snr", "snr"] | None = None
     gamma: float = 5.0
+    dream: float = 0.0
 
     def __post_init__(self) -> None:
-        _known("loss", self.loss, ("l1", "l2"))
-        _known("weight", self.weight, (None, "min-snr", "snr"))
+        if self.dream < 0:
+            raise ValueError(f"the power of DREAM is positive, or 0 for none, not {self.dream:g}")
+        known("loss", self.loss, ("l1", "l2"))
+        known("weight", self.weight, (None, "min-snr", "snr"))
 
     def __call__(self, denoiser: Denoiser, example: Example, *, rng: Stream) -> Loss:
-        x0 = _target(example)
+        x0 = clean_of(example)
         level = self.schedule(rng.uniform().clamp(min=EARLIEST))  # [B]
         eps = rng.normal(x0)
         x = diffuse(x0, eps, level)
+        if self.dream > 0:
+            eps = self._dreamt(denoiser, x0, eps, x, level, example)
+            x = diffuse(x0, eps, level)
         error = denoiser.raw(x, level, example) - denoiser.target(x0, eps, level, example)
-        each = _mean(error, self.loss, example.mask)
+        each = per_example(error, self.loss, example.mask)
         if self.weight is not None:
             each = each * self.factor(denoiser.prediction, level).to(each.dtype).to(each.device)
         return Loss(each, level.logsnr)
+
+    def _dreamt(self, denoiser: Denoiser, x0: Tensor, eps: Tensor, x: Tensor, level: Level, example: Example) -> Tensor:
+        """The noise that, with x0, makes the x_t of a picture that is partly the network's estimate."""
+        with torch.no_grad():
+            guess = denoiser(x, level, example)
+        a, s = level.like(x)
+        share = (s**2 / (a**2 + s**2)) ** (self.dream / 2)
+        return eps + share * a / s * (guess - x0)
 
     def factor(self, prediction: Prediction, level: Level) -> Tensor:
         """What the loss in the network's own units is multiplied by, of level's shape.
@@ -97,22 +114,23 @@ class Regression:
     loss: Literal["l1", "l2"] = "l2"
 
     def __post_init__(self) -> None:
-        _known("loss", self.loss, ("l1", "l2"))
+        known("loss", self.loss, ("l1", "l2"))
 
     def __call__(self, denoiser: Regressor, example: Example, *, rng: Stream) -> Loss:
-        x0 = _target(example)
+        x0 = clean_of(example)
         rest = x0 - example.base if denoiser.residual and example.base is not None else x0
         error = denoiser.raw(x0, example) - rest / denoiser.scale
-        return Loss(_mean(error, self.loss, example.mask), None)
+        return Loss(per_example(error, self.loss, example.mask), None)
 
 
-def _target(example: Example) -> Tensor:
+def clean_of(example: Example) -> Tensor:
+    """The clean picture; ValueError where there is none."""
     if example.target is None:
         raise ValueError("an objective needs the clean picture: the example's target is missing")
     return example.target
 
 
-def _mean(error: Tensor, loss: str, mask: Tensor | None) -> Tensor:
+def per_example(error: Tensor, loss: Literal["l1", "l2"], mask: Tensor | None) -> Tensor:
     """[B, ...] -> [B]: the mean over pixels and channels, of those in the mask where there is one."""
     each = error.abs() if loss == "l1" else error**2
     if mask is None:
@@ -121,9 +139,10 @@ def _mean(error: Tensor, loss: str, mask: Tensor | None) -> Tensor:
     return (each * inside).flatten(1).sum(1) / inside.flatten(1).sum(1).clamp(min=1)
 
 
-def _known(what: str, name: str | None, names: tuple[str | None, ...]) -> None:
+def known(what: str, name: str | None, names: tuple[str | None, ...]) -> None:
+    """ValueError unless the name is one of those that there are."""
     if name not in names:
         raise ValueError(f"there is no {what} {name!r}; there are {', '.join(map(repr, names))}")
 
 
-OBJECTIVES = {"denoising": Denoising, "regression": Regression}
+REGRESSIONS: dict[str, type[Objective]] = {"denoising": Denoising, "regression": Regression}

@@ -11,14 +11,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sr3.config import ConfigError, Sampling, check, nearest
+from sr3.config import QUALITIES, ConfigError, Sampling, check, nearest
 from sr3.denoiser import Denoise, Example, start
-from sr3.image import Picture, from_any, to_pil
+from sr3.image import Picture, PictureError, from_any, to_pil
 from sr3.model import Model
 from sr3.path import SPACINGS, walk
 from sr3.random import Seeds
 from sr3.resize import resize
-from sr3.sample import SAMPLERS, Step, last
+from sr3.sample import Step, last
+from sr3.tables import SAMPLERS
 from sr3.task import Given
 from sr3.windows import Window
 from sr3.wrap import clipped, projected, tiled
@@ -104,12 +105,32 @@ class Restorer:
         """A restorer by a model's name, file or Hub id; options as for the class."""
         return cls(Model.from_pretrained(name), **options)
 
-    def settings(self, *, steps: int | None = None, sampler: str | None = None, spacing: str | None = None) -> Sampling:
-        """The model's own way of sampling, with what is asked for instead.  ConfigError for unknown names."""
+    def settings(
+        self,
+        *,
+        steps: int | None = None,
+        sampler: str | None = None,
+        spacing: str | None = None,
+        quality: str | None = None,
+    ) -> Sampling:
+        """The model's own way of sampling, with what is asked for instead.  ConfigError for unknown names.
+
+        quality: "fast", "balanced" or "best", as `sr3 tune` found them for this model.
+        """
+        config = self.model.config
+        settings = config.sampling
+        if quality is not None:
+            if quality not in QUALITIES:
+                raise ConfigError(f"there is no quality {quality!r}{nearest(quality, list(QUALITIES))}")
+            if config.kind != "regression":
+                tuned = {str(name): found for name, found in config.quality.items()}
+                if quality not in tuned:
+                    raise ConfigError(f"{config.name} has not been tuned and knows no {quality!r}; run sr3 tune on it")
+                settings = tuned[quality]
         asked: dict[str, Any] = {}
-        if sampler is not None and self.model.config.kind != "regression":
+        if sampler is not None and config.kind != "regression":
             asked["sampler"] = {"kind": sampler}
-        if steps is not None and self.model.config.kind != "regression":
+        if steps is not None and config.kind != "regression":
             if not 1 <= steps <= 10_000:
                 raise ConfigError(f"{steps} steps cannot be walked; give a number from 1 to 10000")
             asked["steps"] = steps
@@ -117,7 +138,7 @@ class Restorer:
             if spacing not in SPACINGS:
                 raise ConfigError(f"there is no spacing {spacing!r}{nearest(spacing, list(SPACINGS))}")
             asked["spacing"] = spacing
-        settings = self.model.config.sampling.model_copy(update=asked)
+        settings = settings.model_copy(update=asked)
         if settings.sampler.get("kind") not in SAMPLERS:
             name = str(settings.sampler.get("kind"))
             raise ConfigError(f"there is no sampler {name!r}{nearest(name, list(SAMPLERS))}")
@@ -200,21 +221,24 @@ class Restorer:
         steps: int | None = None,
         sampler: str | None = None,
         spacing: str | None = None,
+        quality: str | None = None,
     ) -> Iterator[Progress | Restored]:
         """Restore one picture, step by step: yields a `Progress` for each step and last the `Restored`.
 
         picture: a path, PIL image, array, tensor or `Picture`; see `sr3.image.from_any`.
         scale: how many times larger, at least 1; size: (width, height) instead.  Default: the model's factor.
         samples: how many variants; their seeds are seed, seed + 1, …
+        quality: "fast", "balanced" or "best"; see `settings`.
         """
         source = from_any(picture)
-        settings = self.settings(steps=steps, sampler=sampler, spacing=spacing)
+        settings = self.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality)
         if samples < 1:
             raise ConfigError(f"{samples} samples cannot be made; give at least 1")
         wide, high = target_size(source.size, self.model.task.factor, scale, size)
         factor = self.model.task.factor
         need = max(wide / source.size[0], high / source.size[1])
         passes = max(1, math.ceil(math.log(need) / math.log(factor) - 1e-9)) if factor > 1 else 1
+        self._check_sides(source.size, factor ** (passes - 1))
         total, done = passes * samples * settings.steps, 0
         variants: list[Tensor] = []
         for k in range(samples):
@@ -230,6 +254,23 @@ class Restorer:
                     made = self._again_in_fp32(given, [seed + k], settings, free)
             variants.append(made if (made.shape[-1], made.shape[-2]) == (wide, high) else resize(made, (high, wide)))
         yield self._restored(source, variants)
+
+    def _check_sides(self, size: tuple[int, int], larger: int) -> None:
+        """PictureError where the picture, or what the last of several passes is given, is none the model is for."""
+        name, sides = self.model.config.name, self.model.config.sides
+        if sides is None:
+            return
+        low, high = sides
+        if min(size) < low or max(size) > high:
+            raise PictureError(
+                f"{name} is for pictures of {low} to {high} pixels a side, and this one has {size[0]}x{size[1]}; "
+                + ("crop it closely, or use another model" if max(size) > high else "too little is left to go by")
+            )
+        if max(size) * larger > high:
+            raise PictureError(
+                f"{name} would have to enlarge its own result, {size[0] * larger}x{size[1] * larger}, and is for "
+                f"pictures of at most {high} pixels a side; ask for less"
+            )
 
     def __call__(self, picture: Any, **options: Any) -> Image.Image:
         """Restore one picture; options as for `stream`.  With samples > 1: the first variant."""

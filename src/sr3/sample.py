@@ -28,6 +28,8 @@ class Step(NamedTuple):
     """Where it was thought to end, when the step was taken."""
     level: Level
     """The noise level of x, of shape []."""
+    accepted: Tensor | None = None
+    """[B], the share of the proposals since the step before that were accepted; None where nothing is refused."""
 
 
 Sampler = Callable[..., Iterator[Step]]
@@ -174,4 +176,4 @@ def _noisier(level: Level, factor: float) -> Level:
     return Level(a * shrink, factor * s * shrink)
 
 
-SAMPLERS: dict[str, Sampler] = {f.__name__: f for f in (ancestral, ddim, heun, dpmpp, once)}
+WALKS: dict[str, Sampler] = {f.__name__: f for f in (ancestral, ddim, heun, dpmpp, once)}

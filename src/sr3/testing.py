@@ -43,6 +43,45 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
+class Normal:
+    """Data from N(mean, covariance): pixels that depend on one another.
+
+    mean: of the shape of one example, of D numbers.  covariance: [D, D].
+    """
+
+    mean: Tensor
+    covariance: Tensor
+
+    def __call__(self, x: Tensor, level: Level) -> Tensor:
+        """E[x0 | x_t], of x's shape: Tweedie's formula."""
+        a, s = level.like(x)
+        return (x + s**2 * self.score(x, level)) / a
+
+    def log_density(self, x: Tensor, level: Level) -> Tensor:
+        """log p(x_t), [B]."""
+        away, pull, logdet = self._parts(x, level)
+        return -((away * pull).sum(1) + logdet + away.shape[1] * math.log(2 * math.pi)) / 2
+
+    def score(self, x: Tensor, level: Level) -> Tensor:
+        """The gradient of log p(x_t), of x's shape."""
+        return -self._parts(x, level)[1].reshape(x.shape)
+
+    def draw(self, count: int, rng: Generator) -> Tensor:
+        """`count` examples."""
+        root = torch.linalg.cholesky(self.covariance)
+        noise = torch.randn((count, len(root)), generator=rng, dtype=root.dtype)
+        return self.mean + (noise @ root.T).reshape(count, *self.mean.shape)
+
+    def _parts(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor, Tensor]:
+        """x - alpha * mean [B, D], the inverse covariance of x_t times that, and its log determinant [B | 1]."""
+        a, s = (c.reshape(-1, 1) for c in level.like(x))
+        values, vectors = torch.linalg.eigh(self.covariance.to(x))
+        variance = a**2 * values + s**2  # [B | 1, D]
+        away = x.flatten(1) - a * self.mean.to(x).flatten()
+        return away, ((away @ vectors) / variance) @ vectors.T, variance.log().sum(1)
+
+
+@dataclass(frozen=True)
 class Mixture:
     """Data from K Gaussians, component k being N(means[k], stds[k]**2) in every pixel.
 

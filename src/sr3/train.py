@@ -17,9 +17,10 @@ from sr3 import checkpoint
 from sr3.config import ConfigError, Recipe, build
 from sr3.data import Crops
 from sr3.model import Model
-from sr3.objective import OBJECTIVES
 from sr3.random import Stream, mix
 from sr3.schedule import SCHEDULES
+from sr3.score_matching import check_double_backward, needs_double_backward
+from sr3.tables import OBJECTIVES
 
 PATIENCE = 50
 """Non-finite batches in a row after which training gives up."""
@@ -169,14 +170,23 @@ def train(
     t = recipe.training
     accelerator = accelerator or make_accelerator()
     assert accelerator is not None
-    run = Run(recipe, folder, accelerator)
     objective = build("objective", OBJECTIVES, t.objective, **_schedule_for(recipe))
+    twice = needs_double_backward(objective)
+    if twice and (t.compile or accelerator.num_processes > 1):
+        cure = "set training.compile=false" if t.compile else "use one process"
+        raise ConfigError(
+            f"training.objective {t.objective['kind']} differentiates the network twice, which neither compiled "
+            f"networks nor several processes (DDP) can do; {cure}"
+        )
+    run = Run(recipe, folder, accelerator)
     world, rank = accelerator.num_processes, accelerator.process_index
     if t.batch % (world * t.accumulate):
         raise ConfigError(
             f"training.batch={t.batch} cannot be shared by {world} processes in {t.accumulate} parts; "
             "make it a multiple of both"
         )
+    if twice:
+        _try_second_derivatives(run, objective, crops)
     tally, bad_in_a_row, last_save = _Tally(), 0, run.seen
     try:
         while run.seen < t.pictures:
@@ -214,6 +224,17 @@ def _schedule_for(recipe: Recipe) -> dict[str, Any]:
     if recipe.training.objective.get("kind") == "regression":
         return {}
     return {"schedule": build("schedule", SCHEDULES, recipe.model.schedule)}
+
+
+def _try_second_derivatives(run: Run, objective: Any, crops: Crops) -> None:
+    """ConfigError, before training, where an operation of the network has no second derivative."""
+    rng = Stream(run.recipe.training.seed, [0], run.accelerator.device)
+    clean = crops([0])
+    example = run.model.task.prepare(run.model.task.degrade(clean, rng=rng))._replace(target=clean)
+    try:
+        check_double_backward(objective, run.denoiser, example, rng)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _step(run: Run, objective: Any, crops: Crops, mine: Sequence[int], tally: "_Tally") -> tuple[bool, float]:

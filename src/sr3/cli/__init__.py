@@ -1,4 +1,4 @@
-"""The command line: `sr3 upscale`, `train`, `evaluate`, `models`, `show`, `demo`.
+"""The command line: `sr3 upscale`, `train`, `evaluate`, `tune`, `compare`, `study`, `models`, `show`, `demo`.
 
 Only this package prints and exits.  Heavy imports stay inside the commands, so that `--help` answers at once.
 """
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sr3 import __version__
-from sr3.cli import demo, evaluate, models, train, upscale
+from sr3.cli import demo, evaluate, models, study, train, tune, upscale
 
 app = typer.Typer(
     name="sr3",
@@ -24,7 +24,9 @@ app.command("demo")(demo.command)
 app.command("models")(models.list_command)
 app.command("show")(models.show_command)
 app.command("evaluate")(evaluate.command)
+app.command("study")(study.command)
 app.command("train")(train.command)
+app.command("tune")(tune.command)
 
 
 def _version(asked: bool) -> None:

@@ -1,16 +1,17 @@
 """`sr3 evaluate`: a model, a folder, and a table with its protocol."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sr3.cli.common import bars
 
 if TYPE_CHECKING:
+    from sr3.data import Pictures
     from sr3.evaluate import Result
 
-COLUMNS = (
+MEASURES = (
     ("psnr", "PSNR", ".2f"),
     ("psnr_y", "Y-PSNR", ".2f"),
     ("ssim", "SSIM", ".4f"),
@@ -19,8 +20,23 @@ COLUMNS = (
     ("consistency_free", "cons. free", ".2f"),
     ("swd", "SWD", ".2f"),
     ("tint", "tint", ".3f"),
+    ("lpips", "LPIPS", ".4f"),
+    ("fid", "FID", ".2f"),
+    ("kid", "KID", ".5f"),
+    ("is", "IS", ".2f"),
+    ("frechet", "Fréchet", ".4g"),
+    ("kernel", "kernel", ".4g"),
+    ("accuracy", "top-1", ".3f"),
+    ("accuracy_5", "top-5", ".3f"),
+    ("agreement", "agreement", ".3f"),
+    ("spread", "spread", ".2f"),
+    ("pairwise", "pairwise", ".2f"),
+    ("pairwise_lpips", "pair LPIPS", ".4f"),
+    ("calibration", "calibr.", ".3f"),
     ("seconds", "s/picture", ".2f"),
 )
+ALWAYS = 8
+"""So many of the first are always shown; the others where a method has them."""
 
 
 def command(
@@ -29,23 +45,51 @@ def command(
     regression: Annotated[str | None, typer.Option(help="The regression model to compare with.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Measure only the first so many pictures.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Samples in the mean; 1: no mean.")] = 8,
-    seed: Annotated[int, typer.Option(help="Of the first sample.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Refinement steps.")] = None,
     sampler: Annotated[str | None, typer.Option(help="ancestral, ddim, heun, dpmpp …")] = None,
     spacing: Annotated[str | None, typer.Option(help="logsnr, karras, t.")] = None,
+    quality: Annotated[str | None, typer.Option(help="fast, balanced or best, of a tuned model.")] = None,
+    border: Annotated[
+        int | None, typer.Option(min=0, help="Pixels PSNR and SSIM leave out at each edge; by default the factor.")
+    ] = None,
     free: Annotated[bool, typer.Option("--free", help="Do not hold results to the picture given.")] = False,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Pictures of equal size at once; 16 up to 256 pixels a side, else 1.")
+    ] = None,
+    measures: Annotated[
+        str,
+        typer.Option(help="Measures to add, with commas: lpips, fid, kid, is. Their weights are fetched at first use."),
+    ] = "",
+    features: Annotated[
+        str | None,
+        typer.Option(help="A network for Fréchet and kernel distances: my.module:name or file.py:name. It is run."),
+    ] = None,
+    classifier: Annotated[
+        str | None, typer.Option(help="A classifier for accuracy: my.module:name or file.py:name. It is run.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="A CSV file of name,class for --classifier.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write a page with table, plots and gallery.")] = None,
+    keep: Annotated[int, typer.Option(min=0, help="Pictures in the report's gallery.")] = 24,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write protocol and rows as JSON.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write protocol, rows and values as JSON.")
+    ] = None,
 ) -> None:
-    """Measure a model beside bicubic and its regression baseline."""
+    """Measure a model beside bicubic and its regression baseline, with 95 % intervals."""
     import json
 
+    from sr3.config import ConfigError
     from sr3.data import load
     from sr3.evaluate import Result, evaluate, regression_of
     from sr3.model import Model
     from sr3.restore import Restorer
 
+    if labels is not None and classifier is None:
+        raise ConfigError("labels are for a classifier; give --classifier too")
+    if report is not None and not report.parent.is_dir():
+        raise ConfigError(f"there is no folder {report.parent} to write the report to")
     restorer = Restorer.load(model, device=device, precision=precision)
     baseline = Model.from_pretrained(regression) if regression else regression_of(restorer.model)
     other = Restorer(baseline, device=device, precision=precision) if baseline else None
@@ -67,7 +111,13 @@ def command(
             steps=steps,
             sampler=sampler,
             spacing=spacing,
+            quality=quality,
+            border=border,
             data=", ".join(p.name for p in data),
+            batch=batch,
+            keep=keep if report else 0,
+            measures=[name.strip() for name in measures.lower().split(",") if name.strip()],
+            **_networks(features, classifier, labels, pictures),
         ):
             if isinstance(step, Result):
                 found = step
@@ -78,17 +128,56 @@ def command(
     if json_file is not None:
         from sr3.files import write_text
 
-        write_text(json_file, json.dumps(found.as_dict(), indent=2) + "\n")
+        write_text(json_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
+    if report is not None:
+        from sr3.report import write_report
+
+        write_report(report, found)
     if pictures.broken:
         raise typer.Exit(1)
 
 
+def _networks(
+    features: str | None, classifier: str | None, labels: Path | None, pictures: "Pictures"
+) -> dict[str, Any]:
+    """What the user names, as `evaluate` takes it."""
+    if features is None and classifier is None:
+        return {}
+    from sr3.config import ConfigError
+    from sr3.metric.accuracy import read_labels
+    from sr3.metric.features import MissingError, named
+
+    try:
+        return {
+            "features": named(features) if features else None,
+            "classifier": named(classifier) if classifier else None,
+            "labels": read_labels(labels, pictures.names) if labels else None,
+        }
+    except MissingError as error:
+        raise ConfigError(str(error)) from error
+
+
 def table(found: "Result") -> str:
-    """Protocol and rows as text."""
-    lines = [f"{key}: {value}" for key, value in found.protocol.items()]
-    lines += ["", f"{'method':14}" + "".join(f"{title:>12}" for _, title, _ in COLUMNS)]
-    for row in found.rows:
-        cells = [row.get(key) for key, _, _ in COLUMNS]
-        shown = ["-" if c is None or c != c else format(c, f) for c, (_, _, f) in zip(cells, COLUMNS, strict=True)]
-        lines.append(f"{row['method']:14}" + "".join(f"{cell:>12}" for cell in shown))
-    return "\n".join(lines)
+    """Protocol, measures by method and notes as text; "24.41 ±0.12": half the width of the 95 % interval."""
+    lines = [*(f"{key}: {value}" for key, value in found.protocol.items() if key != "notes"), ""]
+    shown = [m for i, m in enumerate(MEASURES) if i < ALWAYS or any(_known(row.get(m[0])) for row in found.rows)]
+    columns = [["", *(title for _, title, _ in shown)]]
+    columns += [[row["method"], *(_cell(row, name, form) for name, _, form in shown)] for row in found.rows]
+    widths = [max(map(len, column)) for column in columns]
+    for first, *cells in zip(*columns, strict=True):
+        rest = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        lines.append(f"{first:{widths[0]}}{rest}")
+    notes: list[str] = found.protocol.get("notes") or []
+    return "\n".join([*lines, *([""] if notes else []), *(f"note: {note}" for note in notes)])
+
+
+def _known(value: float | None) -> bool:
+    return value is not None and value == value
+
+
+def _cell(row: dict[str, Any], name: str, form: str) -> str:
+    value = row.get(name)
+    if value is None or value != value:
+        return "-"
+    ends = row.get("interval", {}).get(name)
+    return format(value, form) + (f" ±{format((ends[1] - ends[0]) / 2, form)}" if ends else "")

@@ -1,5 +1,6 @@
 """`sr3 train`: a recipe and a folder in, a model out."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,7 +42,7 @@ def command(
         raise ConfigError(f"training.crop={t.crop} must be a multiple of the task's factor {factor}")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; --out needs a folder")
-    pictures = load(data, smallest=t.crop)
+    pictures = load(data, smallest=math.ceil(t.crop * min(t.zoom[0], 1)))
     typer.echo(pictures.summary(), err=True)
     if dry_run:
         from sr3.estimate import estimate
@@ -51,7 +52,7 @@ def command(
     from sr3.train import make_accelerator
 
     accelerator = make_accelerator(device)
-    crops = Crops(pictures, t.crop, seed=t.seed, device=accelerator.device)
+    crops = Crops(pictures, t.crop, seed=t.seed, turn=t.turn, zoom=t.zoom, device=accelerator.device)
     _loop(chosen, crops, out, device, minutes, [str(p.name) for p in data], len(pictures))
 
 

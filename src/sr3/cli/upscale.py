@@ -26,6 +26,9 @@ def command(
     steps: Annotated[int | None, typer.Option(help="Refinement steps: more is slower and finer.")] = None,
     sampler: Annotated[str | None, typer.Option(help="ancestral, ddim, heun, dpmpp …; default: the model's.")] = None,
     spacing: Annotated[str | None, typer.Option(help="How the steps are spaced: logsnr, karras, t.")] = None,
+    quality: Annotated[
+        str | None, typer.Option(help="fast, balanced or best, as found for this model by sr3 tune.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
     samples: Annotated[int, typer.Option(min=1, help="Variants to make; also writes their mean and spread.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
@@ -48,7 +51,9 @@ def command(
     from sr3.restore import Restorer
 
     restorer = Restorer.load(model, device=device, precision=precision, tile=tile)
-    restorer.settings(steps=steps, sampler=sampler, spacing=spacing)  # unknown names fail before any work
+    restorer.settings(
+        steps=steps, sampler=sampler, spacing=spacing, quality=quality
+    )  # unknown names fail before any work
     if restorer.model.config.kind == "regression" and samples > 1:
         raise ConfigError(f"{model} is a regression model: it has one answer, so --samples makes no sense")
     jobs, missing = _jobs(inputs, output, _mark(restorer, scale, wanted))
@@ -56,7 +61,15 @@ def command(
         raise ConfigError(f"--trace follows one picture, and there are {len(jobs)}")
     failures = [(str(p), "does not exist") for p in missing]
     options: dict[str, Any] = dict(
-        scale=scale, size=wanted, seed=seed, samples=samples, free=free, steps=steps, sampler=sampler, spacing=spacing
+        scale=scale,
+        size=wanted,
+        seed=seed,
+        samples=samples,
+        free=free,
+        steps=steps,
+        sampler=sampler,
+        spacing=spacing,
+        quality=quality,
     )
     made = 0
     with bars() as shown:
@@ -174,7 +187,8 @@ def _note(restorer: "Restorer", options: dict[str, Any]) -> dict[str, str]:
     """What made the picture, for its metadata: enough to make it again."""
     from sr3 import __version__
 
-    settings = restorer.settings(steps=options["steps"], sampler=options["sampler"], spacing=options["spacing"])
+    asked = {key: options[key] for key in ("steps", "sampler", "spacing", "quality")}
+    settings = restorer.settings(**asked)
     return {
         "software": f"sr3 {__version__}",
         "model": restorer.model.config.name,

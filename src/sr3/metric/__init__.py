@@ -8,7 +8,8 @@ from sr3.metric.consistency import Consistency
 from sr3.metric.psnr import PSNR
 from sr3.metric.ssim import SSIM
 from sr3.metric.swd import SWD
+from sr3.metric.tint import Tint
 
-METRICS = {"psnr": PSNR, "ssim": SSIM, "consistency": Consistency, "swd": SWD}
+METRICS = {"psnr": PSNR, "ssim": SSIM, "consistency": Consistency, "swd": SWD, "tint": Tint}
 
-__all__ = ["METRICS", "PSNR", "SSIM", "SWD", "Consistency", "Metric"]
+__all__ = ["METRICS", "PSNR", "SSIM", "SWD", "Consistency", "Metric", "Tint"]

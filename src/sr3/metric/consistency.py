@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from sr3.metric.base import Means
+from sr3.metric.base import PerPicture, same
 
 
 def consistency(made: Tensor, given: Tensor, degrade: Callable[[Tensor], Tensor]) -> Tensor:
@@ -12,22 +12,22 @@ def consistency(made: Tensor, given: Tensor, degrade: Callable[[Tensor], Tensor]
 
     Saharia et al. (2021), section 4.1; they do not state their range and rounding.
     """
-    return (degrade(made).double() - given.double()).square().flatten(1).mean(1) * 1e5
+    again = degrade(made)
+    same(again, given)
+    return (again.double() - given.double()).square().flatten(1).mean(1) * 1e5
 
 
-class Consistency:
-    """Mean over pictures of `consistency`.  degrade: [B, 3, H, W] -> [B, 3, h, w], both in [0, 1]."""
+class Consistency(PerPicture):
+    """Mean over pictures of `consistency`.  degrade: [B, 3, H, W] -> [B, 3, h, w], both in [0, 1].
+
+    name: of the measure.
+    """
 
     higher_is_better = False
 
-    def __init__(self, degrade: Callable[[Tensor], Tensor]):
-        self.degrade, self.means = degrade, Means()
+    def __init__(self, degrade: Callable[[Tensor], Tensor], name: str = "consistency"):
+        super().__init__()
+        self.degrade, self.names = degrade, (name,)
 
     def update(self, made: Tensor, target: Tensor, given: Tensor) -> None:
-        self.means.add("consistency", consistency(made, given, self.degrade))
-
-    def merge(self, other: "Consistency") -> None:
-        self.means.merge(other.means)
-
-    def compute(self) -> dict[str, float]:
-        return {"consistency": float("nan"), **self.means.compute()}
+        self.means.add(self.names[0], consistency(made, given, self.degrade))

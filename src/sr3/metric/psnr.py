@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from sr3.metric.base import Means, cut, luma
+from sr3.metric.base import PerPicture, cut, luma, same
 
 
 def psnr(made: Tensor, target: Tensor, border: int = 0) -> Tensor:
@@ -10,6 +10,7 @@ def psnr(made: Tensor, target: Tensor, border: int = 0) -> Tensor:
 
     border: pixels left out at each side; the literature's habit is the scale.  Infinite for equal pictures.
     """
+    same(made, target)
     error = (cut(made, border).double() - cut(target, border).double()).square().flatten(1).mean(1)
     return -10 * error.log10()
 
@@ -19,20 +20,16 @@ def psnr_y(made: Tensor, target: Tensor, border: int = 0) -> Tensor:
     return psnr(luma(made.double()), luma(target.double()), border)
 
 
-class PSNR:
+class PSNR(PerPicture):
     """Mean over pictures of `psnr` and `psnr_y`."""
 
     higher_is_better = True
+    names = ("psnr", "psnr_y")
 
     def __init__(self, border: int = 0):
-        self.border, self.means = border, Means()
+        super().__init__()
+        self.border = border
 
     def update(self, made: Tensor, target: Tensor, given: Tensor) -> None:
         self.means.add("psnr", psnr(made, target, self.border))
         self.means.add("psnr_y", psnr_y(made, target, self.border))
-
-    def merge(self, other: "PSNR") -> None:
-        self.means.merge(other.means)
-
-    def compute(self) -> dict[str, float]:
-        return {"psnr": float("nan"), "psnr_y": float("nan"), **self.means.compute()}

@@ -44,19 +44,47 @@ class Block(nn.Module):
         return x + self.second(self.dropout(F.silu(self.first(h))))
 
 
+class Attention(nn.Module):
+    """Every position looks at every other: norm, attention (Vaswani et al. 2017, eq. 1), added to its input.
+
+    Global, so a picture cut into tiles does not give the result of the whole; meant for the coarsest level only.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"{width} channels cannot be shared by {heads} attention heads")
+        self.heads = heads
+        self.norm = PixelNorm()
+        self.qkv = nn.Conv2d(width, 3 * width, 1)
+        self.leave = nn.Conv2d(width, width, 1)
+        nn.init.zeros_(self.leave.weight)
+        if self.leave.bias is not None:
+            nn.init.zeros_(self.leave.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, H, W] -> [B, C, H, W]."""
+        b, c, h, w = x.shape
+        qkv = self.qkv(self.norm(x)).permute(0, 2, 3, 1).reshape(b, h * w, 3, self.heads, c // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # [B, heads, N, C / heads] each
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h, w, c)
+        return x + self.leave(mixed.permute(0, 3, 1, 2))
+
+
 class UNet(nn.Module):
     """A convolutional U-Net that works at 1/patch of the resolution.
 
     (x [B, in, H, W], noise [B], cond [B, cond, H, W] | None) -> [B, out, H, W], any H and W of at least 1.
 
     Pixels are moved into channels (pixel-unshuffle), so that all work is done where pictures are small; each further
-    level halves the resolution again.  No attention and no norm over the picture: what a pixel becomes depends on the
-    pixels within `reach` only, so that tiles are exact.
+    level halves the resolution again.  No norm over the picture and, unless asked for, no attention: what a pixel
+    becomes depends on the pixels within `reach` only, so that tiles are exact.
 
     in_channels, cond_channels, out_channels: of x, of the conditioning picture, and of the answer.
     patch: side of the square of pixels that becomes one position.
     widths: channels at each level, finest first.
     blocks: residual blocks at each level, on the way down and again on the way up (the last level: once).
+    attention: heads of the one global attention, in the middle of the last level; 0: none.
     """
 
     def __init__(
@@ -70,6 +98,7 @@ class UNet(nn.Module):
         embedding: int = 128,
         dropout: float = 0.0,
         checkpointing: bool = False,
+        attention: int = 0,
     ):
         super().__init__()
         if len(widths) != len(blocks):
@@ -84,6 +113,7 @@ class UNet(nn.Module):
             return nn.ModuleList(Block(width, embedding, dropout) for _ in range(count))
 
         self.down = nn.ModuleList(stage(w, n) for w, n in zip(widths, blocks, strict=True))
+        self.attend = Attention(widths[-1], attention) if attention else None
         self.up = nn.ModuleList(stage(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True))
         self.shrink = nn.ModuleList(nn.Conv2d(4 * fine, coarse, 1) for fine, coarse in pairwise(widths))
         self.grow = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in pairwise(widths))
@@ -94,8 +124,10 @@ class UNet(nn.Module):
             nn.init.zeros_(self.leave.bias)
 
     @property
-    def reach(self) -> int:
-        """How far, in pixels of x, one pixel of the answer can see: the halo that makes tiles exact."""
+    def reach(self) -> int | None:
+        """How far, in pixels of x, a pixel of the answer can see: the halo that makes tiles exact; None: no bound."""
+        if self.attend is not None:
+            return None
         rings = 2 * self.patch  # enter and leave
         for level, count in enumerate(self.blocks):
             both_ways = 1 if level == len(self.blocks) - 1 else 2
@@ -114,7 +146,7 @@ class UNet(nn.Module):
             if level:
                 kept.append(h)
                 h = self.shrink[level - 1](F.pixel_unshuffle(h, 2))
-            h = self._run(stage, h, embedding)
+            h = self._run(stage, h, embedding, self.attend if level == len(self.blocks) - 1 else None)
         for level in reversed(range(len(self.up))):
             h = F.pixel_shuffle(self.grow[level](h), 2)
             h = self.merge[level](torch.cat([h, kept.pop()], dim=1))
@@ -122,8 +154,11 @@ class UNet(nn.Module):
         h = F.pixel_shuffle(self.leave(F.silu(h)), self.patch)
         return h[..., :height, :width].contiguous()
 
-    def _run(self, stage: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
-        for block in stage.children():
+    def _run(self, stage: nn.Module, h: Tensor, embedding: Tensor, attend: nn.Module | None = None) -> Tensor:
+        blocks = list(stage.children())
+        for index, block in enumerate(blocks):
+            if attend is not None and index == len(blocks) // 2:
+                h = attend(h)
             if self.checkpointing and self.training:
                 h = checkpoint(block, h, embedding, use_reentrant=False)
             else:

@@ -1,0 +1,102 @@
+"""`sr3 tune`: search the way of sampling that serves a model best, and write it into the model's file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sr3.cli.common import bars
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A model's name or file.")],
+    data: Annotated[list[Path], typer.Option("--data", help="Held-out pictures of one size; may be given again.")],
+    steps: Annotated[str, typer.Option(help="Network evaluations to tune for, as 2,4,8,16,32.")] = "2,4,8,16,32",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The tuned model's file; by default the model's own file.")
+    ] = None,
+    regression: Annotated[str | None, typer.Option(help="The regression model that --within is measured from.")] = None,
+    within: Annotated[
+        float | None, typer.Option(help="Keep PSNR within so many dB of the regression's.", min=0)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=2, help="Use only the first so many pictures.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of the noise, the same in every trial.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="Plot quality against steps: .png, .svg or .pdf.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write every trial as JSON.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
+) -> None:
+    """Find the sampler, spacing and levels that serve a model best at each number of steps.
+
+    Judged on held-out pictures by the sliced Wasserstein distance and by consistency, never by PSNR alone.  The result
+    goes into the model's file, where `sr3 upscale --quality fast|balanced|best` finds it.
+    """
+    import json
+
+    from sr3 import checkpoint
+    from sr3.config import ConfigError
+    from sr3.data import load
+    from sr3.evaluate import regression_of
+    from sr3.files import replacing, write_text
+    from sr3.model import Model, names
+    from sr3.restore import Restorer
+    from sr3.tune import Searching, Tuned, tune
+    from sr3.tune import plot as draw
+
+    try:
+        budgets = [int(part) for part in steps.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"{steps!r} is no list of numbers; write --steps 2,4,8,16,32") from error
+    if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise ConfigError(f"cannot plot to {plot}: its name must end in .png, .svg or .pdf")
+    loaded = Model.from_pretrained(model)
+    if out is None:
+        if model in names() or not Path(model).is_file():
+            raise ConfigError(f"{model} is no file of yours; give --out for the tuned model")
+        out = Path(model)
+    restorer = Restorer(loaded, device=device, precision=precision)
+    baseline = Model.from_pretrained(regression) if regression else regression_of(loaded)
+    other = Restorer(baseline, device=device, precision=precision) if baseline and within is not None else None
+    pictures = load(data, smallest=loaded.task.factor)
+    if limit is not None:
+        pictures.names, pictures.pixels = pictures.names[:limit], pictures.pixels[:limit]
+    found: Tuned | None = None
+    with bars() as shown:
+        bar = shown.add_task("tuning", total=None)
+        for step in tune(restorer, pictures, budgets=budgets, regression=other, within=within, seed=seed):
+            if isinstance(step, Searching):
+                shown.update(bar, completed=step.done, description=f"{step.steps} steps")
+                shown.console.print(_line(step.trial.as_dict()), highlight=False)
+            else:
+                found = step
+    assert found is not None
+    record = {
+        "data": [p.name for p in data],
+        "pictures": len(pictures),
+        "seed": seed,
+        "within": within,
+        "best": {str(budget): trial.as_dict() for budget, trial in found.best.items()},
+    }
+    config = loaded.config.model_copy(update={"quality": found.quality, "sampling": found.quality["balanced"]})
+    weights = {name: t.float().cpu() for name, t in loaded.net.state_dict().items()}
+    checkpoint.save(out, config, weights, {**loaded.about, "tuned": record})
+    for budget in sorted(found.best):
+        typer.echo(_line(found.best[budget].as_dict()))
+    for name, settings in found.quality.items():
+        typer.echo(f"{name}: {settings.model_dump(mode='json', exclude_none=True)}")
+    if json_file is not None:
+        write_text(json_file, json.dumps({**record, "trials": [t.as_dict() for t in found.trials]}, indent=2) + "\n")
+    if plot is not None:
+        with replacing(plot) as temporary:
+            draw(found, temporary, f"{loaded.config.name}: quality against steps")
+
+
+def _line(trial: dict[str, object]) -> str:
+    settings = trial["settings"]
+    assert isinstance(settings, dict)
+    how = " ".join(f"{k}={v}" for k, v in settings.items() if k != "steps")
+    mark = "" if trial["fits"] else "  PSNR too low"
+    return (
+        f"{trial['evaluations']:>4} evaluations  score {trial['score']:7.2f}  SWD {trial['swd']:7.2f}  "
+        f"cons. free {trial['consistency_free']:5.2f}  PSNR {trial['psnr']:5.2f}  {how}{mark}"
+    )

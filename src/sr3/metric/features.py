@@ -1,0 +1,196 @@
+"""Distances between two sets of pictures as any feature network sees them."""
+
+import importlib
+import importlib.util
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from sr3.metric.stats import GROUPS, jackknife
+
+Features = Callable[[Tensor], Any]
+"""Pictures [B, 3, H, W] in [0, 1] -> numbers [B, D], as a tensor or a numpy array."""
+
+
+class MissingError(RuntimeError):
+    """A measure cannot be had here, in one sentence: a package, weights, or what the user named is not there."""
+
+
+def named(spec: str) -> Features:
+    """What the user names as "my.module:name" or "path/to/file.py:name", ready to be called without gradients.
+
+    A class is made first.  The file's code is run: name only files you trust.  MissingError where it is not to be had.
+    """
+    where, _, name = spec.rpartition(":")
+    if not where or not name:
+        raise MissingError(f"{spec!r} names no function; write my.module:name or path/to/file.py:name")
+    try:
+        if where.endswith(".py"):
+            if not Path(where).is_file():
+                raise MissingError(f"there is no file {where}")
+            source = importlib.util.spec_from_file_location(Path(where).stem, where)
+            assert source is not None
+            assert source.loader is not None
+            module = importlib.util.module_from_spec(source)
+            source.loader.exec_module(module)
+        else:
+            module = importlib.import_module(where)
+        found: Any = getattr(module, name, None)
+        if isinstance(found, type):
+            found = found()
+        if isinstance(found, nn.Module):
+            found.eval().requires_grad_(False)
+    except MissingError:
+        raise
+    except Exception as error:
+        raise MissingError(
+            f"{where} cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error
+    if not callable(found):
+        raise MissingError(f"{where} has no function called {name}")
+    return found
+
+
+def rows(features: Features, pictures: Tensor) -> Tensor:
+    """What `features` says of a batch, float64 [B, D] on the CPU; MissingError where it is anything else."""
+    try:
+        with torch.inference_mode():
+            found = torch.as_tensor(features(pictures)).detach().double().cpu()
+    except MissingError:
+        raise
+    except Exception as error:
+        raise MissingError(f"the features failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    if found.ndim != 2 or len(found) != len(pictures):
+        raise MissingError(
+            f"the features of {len(pictures)} pictures have the shape {list(found.shape)}, not [{len(pictures)}, D]"
+        )
+    if not found.isfinite().all():
+        raise MissingError("the features are not finite")
+    return found
+
+
+class Remembered:
+    """Features that remember the last few batches asked for, by identity: every method meets the same originals."""
+
+    def __init__(self, features: Features, size: int = 2):
+        self.features, self.size = features, size
+        self.known: list[tuple[Tensor, Tensor]] = []
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        found = next((found for batch, found in self.known if batch is pictures), None)
+        if found is None:
+            found = rows(self.features, pictures)
+        others = [pair for pair in self.known if pair[0] is not pictures]
+        self.known = [*others, (pictures, found)][-self.size :]
+        return found
+
+
+def frechet(a: Tensor, b: Tensor) -> float:
+    """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)) of two feature sets [N, D], with covariances A and B.
+
+    The squared Wasserstein-2 distance between the Gaussians of those moments; Heusel et al. (2017), eq. 6, with N - 1
+    in the covariances.  The trace of the root is the nuclear norm of Xa Xb^T, where Xa^T Xa = A: no root of a matrix
+    is taken, and with fewer pictures than features the matrix is only as large as the number of pictures.
+    """
+    if min(len(a), len(b)) < 2:
+        return math.nan
+    root_a, root_b = _root(a), _root(b)
+    cross = torch.linalg.svdvals(root_a @ root_b.T).sum()
+    means = (a.double().mean(0) - b.double().mean(0)).square().sum()
+    # rounding may leave a little below 0 where the sets are the same
+    return max(0.0, (means + root_a.square().sum() + root_b.square().sum() - 2 * cross).item())
+
+
+def _root(x: Tensor) -> Tensor:
+    """X with X^T X the covariance of the rows: [N, D] or, where it is smaller, [D, D]."""
+    centred = (x.double() - x.double().mean(0)) / math.sqrt(len(x) - 1)
+    return torch.linalg.qr(centred, mode="r").R if len(x) > x.shape[1] else centred
+
+
+def kernel_matrix(x: Tensor, y: Tensor) -> Tensor:
+    """(x . y / D + 1)^3; Binkowski et al. (2018), section 4: [N, D], [M, D] -> [N, M]."""
+    return (x.double() @ y.double().T / x.shape[1] + 1) ** 3
+
+
+def kernel(a: Tensor, b: Tensor) -> float:
+    """The squared maximum mean discrepancy under `kernel_matrix`, unbiased, of two feature sets [N, D], [M, D].
+
+    Gretton et al. (2012), eq. 3; Binkowski et al. (2018), section 4: what KID is.  About 0, of either sign, when both
+    are independent draws from one distribution, however few.  NaN below two of each.
+    """
+    if min(len(a), len(b)) < 2:
+        return math.nan
+    return _apart(kernel_matrix(a, a)) + _apart(kernel_matrix(b, b)) - 2 * kernel_matrix(a, b).mean().item()
+
+
+def kernel_of_pairs(a: Tensor, b: Tensor) -> float:
+    """`kernel` without the terms of a picture and its own original: row i of a [N, D] belongs to row i of b [N, D].
+
+    Gretton et al. (2012), eq. 4.  Unbiased for pairs too, where eq. 3 comes out too low, by the more the better each
+    result resembles its own original, since it counts those N likenesses beside N (N - 1) of strangers.  Exactly 0
+    for equal sets.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} and {len(b)} rows are not pairs")
+    if len(a) < 2:
+        return math.nan
+    return _apart(kernel_matrix(a, a) + kernel_matrix(b, b) - 2 * kernel_matrix(a, b))
+
+
+def _apart(k: Tensor) -> float:
+    """The mean of a square matrix without its diagonal."""
+    return ((k.sum() - k.trace()) / (len(k) * (len(k) - 1))).item()
+
+
+class FeatureDistance:
+    """A distance between the features of all made and of all target pictures, by the names of `distances`.
+
+    distances: name -> (features made [N, D], features target [N, D]) -> number.  intervals: by the jackknife over
+    groups of pictures, which are taken out of both sets; the bootstrap would draw pictures twice, and a set with
+    twins is another distribution to these distances.
+    """
+
+    higher_is_better = False
+
+    def __init__(self, features: Features, distances: dict[str, Callable[[Tensor, Tensor], float]]):
+        self.features, self.distances = features, distances
+        self.made: list[Tensor] = []
+        self.target: list[Tensor] = []
+
+    def update(self, made: Tensor, target: Tensor, given: Tensor) -> None:
+        self.made.append(rows(self.features, made))
+        self.target.append(rows(self.features, target))
+
+    def merge(self, other: Self) -> None:
+        self.made += other.made
+        self.target += other.target
+
+    def compute(self) -> dict[str, float]:
+        if not self.made:
+            return dict.fromkeys(self.distances, math.nan)
+        made, target = torch.cat(self.made), torch.cat(self.target)
+        return {name: distance(made, target) for name, distance in self.distances.items()}
+
+    def each(self) -> dict[str, list[float]]:
+        return {}
+
+    def intervals(self, seed: int) -> dict[str, tuple[float, float]]:
+        if not self.made:
+            return {}
+        made, target = torch.cat(self.made), torch.cat(self.target)
+        groups = min(GROUPS, len(made))
+        if groups < 4:
+            return {}
+        turn = torch.arange(len(made)) % groups
+        found: dict[str, tuple[float, float]] = {}
+        for name, distance in self.distances.items():
+            without = [distance(made[turn != g], target[turn != g]) for g in range(groups)]
+            found[name] = jackknife(distance(made, target), without)
+        return found
+
+
+DISTANCES: dict[str, Callable[[Tensor, Tensor], float]] = {"frechet": frechet, "kernel": kernel_of_pairs}

@@ -1,0 +1,68 @@
+"""FID, KID and IS: the Inception network of `torchmetrics`, whose weights it downloads at first use."""
+
+import importlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sr3.metric.features import Features, MissingError, frechet, kernel
+
+FEATURES = 2048
+"""The first so many of `inception`'s numbers are the pooled features, the rest the 1008 logits without bias."""
+
+
+def inception(device: torch.device | str = "cpu", weights: str | None = None) -> Features:
+    """The network of FID (Heusel et al. 2017), pictures [B, 3, H, W] in [0, 1] -> [B, 2048 + 1008].
+
+    weights: a file of its weights; without one torch-fidelity downloads 91 MB at first use.  Needs the packages
+    torchmetrics, torch-fidelity and torchvision.  MissingError where these or the weights are not to be had.
+    """
+    try:
+        from torchmetrics.image.fid import NoTrainInceptionV3
+
+        importlib.import_module("torchvision")  # torchmetrics hides its absence until the first use
+    except Exception as error:  # packages that do not fit one another fail in many ways
+        raise MissingError(
+            "FID, KID and IS need the packages torchmetrics, torch-fidelity and torchvision (the extra `metrics`): "
+            + " ".join(str(error).split())
+        ) from error
+    try:
+        net = NoTrainInceptionV3("inception-v3-compat", [str(FEATURES), "logits_unbiased"], weights)
+    except ModuleNotFoundError as error:
+        raise MissingError("FID, KID and IS need the package torch-fidelity (the extra `metrics`)") from error
+    except Exception as error:
+        raise MissingError(
+            f"the weights that FID, KID and IS need could not be fetched: {' '.join(str(error).split())}"
+        ) from error
+    net.requires_grad_(False).to(device)
+
+    def features(pictures: Tensor) -> Tensor:
+        # its public forward gives the first answer alone
+        found: tuple[Tensor, ...] = net._torch_fidelity_forward((pictures.to(device) * 255).round().to(torch.uint8))  # pyright: ignore[reportPrivateUsage]
+        return torch.cat(found, dim=1)
+
+    return features
+
+
+def inception_score(made: Tensor, target: Tensor | None = None, parts: int = 1) -> float:
+    """exp(mean KL(p(y | x) || p(y))) of the logits of the pictures made [N, K]; Salimans et al. (2016), section 4.
+
+    parts: the score is the mean over so many parts of the set.  Of few pictures it comes out too low: p(y) is then
+    sharper than it is.  target is not looked at; it is there because distances have two arguments.
+    """
+    scores: list[float] = []
+    for part in made.double().chunk(parts):
+        log = part.log_softmax(1)
+        mean = log.exp().mean(0, keepdim=True).log()
+        scores.append((log.exp() * (log - mean)).sum(1).mean().exp().item())
+    return sum(scores) / len(scores)
+
+
+INCEPTION: dict[str, Callable[[Tensor, Tensor], float]] = {
+    "fid": lambda a, b: frechet(a[:, :FEATURES], b[:, :FEATURES]),
+    "kid": lambda a, b: kernel(a[:, :FEATURES], b[:, :FEATURES]),
+    # ten parts, as published, need 50 000 pictures; a part of a few says nothing
+    "is": lambda a, b: inception_score(a[:, FEATURES:], parts=10 if len(a) >= 5000 else 1),
+}
+"""For `sr3.metric.features.FeatureDistance` over `inception`."""

@@ -1,0 +1,183 @@
+"""The page of a study: shows two pictures for a moment and asks which is the photograph.
+
+Nothing that reaches the browser tells the two apart.  Each picture of each trial has an address of its own, made by a
+keyed hash; pictures are sent uncompressed, so that one has as many bytes as the other; and which is which is known
+to the server alone.
+"""
+
+import hashlib
+import hmac
+import io
+import json
+import math
+import secrets
+import socket
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from sr3.config import ConfigError
+from sr3.study import SIDES, Side, Study, Trial, pixels_of, rater_name
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    # the page has all it needs in itself; the browser is told to refuse anything from elsewhere
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; connect-src 'self'; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+}
+
+
+class Desk:
+    """Hands out trials under names that say nothing, and takes the answers.
+
+    seconds: how long the pictures are shown.  rater: who answers, where the page need not ask.  enlarge: the whole
+    number of the screen's pixels for one of the picture's; 0: as many as there is room for.
+    """
+
+    def __init__(self, study: Study, *, seconds: float = 3.0, rater: str | None = None, enlarge: int = 0):
+        self.study = study
+        self.settings = {"seconds": seconds, "rater": rater and rater_name(rater), "enlarge": enlarge}
+        self._secret = secrets.token_bytes(32)
+        self._trials: dict[str, tuple[str, Trial]] = {}
+        self._pictures: dict[str, Path] = {}
+
+    def page(self) -> str:
+        """The page, with the settings in it."""
+        template = Path(__file__).with_name("study.html").read_text("utf-8")
+        settings = {**self.settings, "tasks": self.study.tasks}
+        # "<" must not end the script that the settings stand in
+        return template.replace("{{settings}}", json.dumps(settings).replace("<", "\\u003c"))
+
+    def next(self, rater: str) -> dict[str, Any]:
+        """What the page is told of the rater's next trial."""
+        left, total = self.study.left(rater), len(self.study.plan(rater))
+        told: dict[str, Any] = {"done": total - len(left), "total": total, "trial": None}
+        if not left:
+            return told
+        trial, files = left[0], self.study.pairs.files
+        name = self._name(rater, trial, "trial")
+        self._trials[name] = (rater, trial)
+        kinds = {side: "original" if side == trial.side else trial.method for side in SIDES}
+        if trial.task == "shown":
+            kinds["given"] = "given"
+        pictures: dict[str, str] = {}
+        for place, kind in kinds.items():
+            address = self._name(rater, trial, place)
+            self._pictures[address] = files[kind][trial.picture]
+            pictures[place] = f"/p/{address}"
+        return {**told, "trial": name, "pictures": pictures}
+
+    def picture(self, address: str) -> bytes | None:
+        """A picture as PNG without compression: equal sizes give equally many bytes."""
+        file = self._pictures.get(address)
+        if file is None:
+            return None
+        written = io.BytesIO()
+        pixels_of(file).save(written, "PNG", compress_level=0)
+        return written.getvalue()
+
+    def answer(self, name: str, side: Side, milliseconds: float) -> bool | None:
+        """Take an answer: True when saved, False when there was one before, None for a trial there is none of."""
+        if name not in self._trials:
+            return None
+        rater, trial = self._trials[name]
+        return self.study.answer(rater, trial, side, max(0, round(milliseconds)))
+
+    def _name(self, rater: str, trial: Trial, what: str) -> str:
+        # the same for a reload, another for every rater, trial and start of the server
+        key = json.dumps([rater, trial.task, trial.picture, trial.method, what]).encode()
+        return hmac.new(self._secret, key, hashlib.sha256).hexdigest()[:32]
+
+
+def application(desk: Desk) -> Starlette:
+    """The web application: "/" the page, "/next" and "/answer" for it, "/p/…" the pictures."""
+
+    async def page(request: Request) -> Response:
+        return HTMLResponse(desk.page(), headers=HEADERS)
+
+    async def following(request: Request) -> Response:
+        sent = await _sent(request)
+        rater = _rater(sent)
+        return JSONResponse(await run_in_threadpool(desk.next, rater), headers=HEADERS)
+
+    async def answer(request: Request) -> Response:
+        sent = await _sent(request)
+        rater, side, took = _rater(sent), sent.get("answer"), sent.get("milliseconds")
+        if side not in SIDES or not isinstance(took, int | float) or isinstance(took, bool) or not math.isfinite(took):
+            raise HTTPException(400, "an answer is left or right, after some milliseconds")
+        try:
+            saved = await run_in_threadpool(desk.answer, str(sent.get("trial")), side, took)
+        except OSError as error:
+            raise HTTPException(507, f"the answer could not be saved: {error.strerror}") from error
+        told = await run_in_threadpool(desk.next, rater)
+        # a trial of before a restart is simply asked again
+        return JSONResponse({"saved": bool(saved), "known": saved is not None, **told}, headers=HEADERS)
+
+    async def picture(request: Request) -> Response:
+        found = await run_in_threadpool(desk.picture, request.path_params["address"])
+        if found is None:
+            raise HTTPException(404, "there is no such picture")
+        return Response(found, media_type="image/png", headers=HEADERS)
+
+    def _rater(sent: dict[str, Any]) -> str:
+        try:
+            return rater_name(str(desk.settings["rater"] or sent.get("rater") or ""))
+        except ConfigError as error:
+            raise HTTPException(400, str(error)) from error
+
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/next", following, methods=["POST"]),
+            Route("/answer", answer, methods=["POST"]),
+            Route("/p/{address}", picture),
+        ],
+        exception_handlers={HTTPException: _refused},
+    )
+
+
+async def _sent(request: Request) -> dict[str, Any]:
+    # only this page's own scripts can send JSON; a form on another site cannot
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        raise HTTPException(415, "send JSON")
+    try:
+        sent = await request.json()
+    except ValueError as error:
+        raise HTTPException(400, "send JSON") from error
+    if not isinstance(sent, dict):
+        raise HTTPException(400, "send a JSON object")
+    return sent
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, headers=HEADERS)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that browsers can already connect to.  ConfigError where the port or the host cannot be had."""
+    try:
+        kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=kind, backlog=128)
+    except socket.gaierror as error:
+        raise ConfigError(f"there is no host {host!r} on this machine") from error
+    except OSError as error:
+        raise ConfigError(f"port {port} of {host} cannot be used ({error.strerror}); give another --port") from error
+
+
+def serve(app: Starlette, where: socket.socket) -> None:
+    """Serve until interrupted; raises KeyboardInterrupt then, with every request answered."""
+    settings = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)
+    try:
+        uvicorn.Server(settings).run(sockets=[where])
+    finally:
+        where.close()
