@@ -53,6 +53,8 @@ class Arm:
     edm: bool = False
     base: str | None = None
     """None: the picture itself is diffused; "bicubic", "regression": what is left over that."""
+    see_base: bool = False
+    """Show the network the regression's output in place of the bicubic enlargement."""
     begin: bool = False
     """Begin from the regression's weights."""
     weight: str | None = None
@@ -80,6 +82,10 @@ ARMS = {
     "edm-residual-dream": replace(OURS, what="… with DREAM", dream=1.0),
     "edm-residual-begin": replace(OURS, what="… beginning from the regression's weights", begin=True),
     "edm-over-regression": replace(OURS, what="EDM over the regression's residual", base="regression"),
+    "edm-over-regression-l1": replace(OURS, what="… with L1", base="regression", loss="l1"),
+    "edm-over-regression-seen": replace(
+        OURS, what="… with L1, shown the regression's output", base="regression", loss="l1", see_base=True
+    ),
 }
 
 
@@ -189,7 +195,10 @@ class Bench:
 
         def prepared(clean: Tensor, rng: Stream | None) -> Example:
             example = task.prepare(task.degrade(clean, rng=rng))
-            return example if base_net is None else example._replace(base=self.guess(base_net, example))
+            if base_net is None:
+                return example
+            base = self.guess(base_net, example)
+            return example._replace(base=base, cond=base if arm.see_base else example.cond)
 
         def loss_of(seen: int, clean: Tensor) -> Tensor:
             rng = stream(seed, range(seen, seen + BATCH))

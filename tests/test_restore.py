@@ -131,3 +131,63 @@ def test_a_model_says_which_sizes_it_is_for(tiny):
         assert f"{size[0]}x{size[1]}" in str(caught.value)
     with pytest.raises(PictureError, match="its own result"):
         restorer(noise_picture(9, 9), scale=8)
+
+
+def _corrector(**changes: object) -> Model:
+    """A model that corrects a regression model, both with random weights."""
+    torch.manual_seed(1)
+    first = tiny_config(name="first", kind="regression")
+    model = Model(tiny_config(first=first.model_dump(), **changes))
+    for parameter in [*model.net.parameters(), *model.first.net.parameters()]:
+        torch.nn.init.normal_(parameter, std=0.05)
+    torch.nn.init.normal_(model.first.net.leave.weight, std=2.0)  # a guess that differs from the enlargement
+    return model
+
+
+def test_a_model_over_a_regression_begins_from_its_answer():
+    model = _corrector()
+    given = Given(torch.rand(1, 3, 9, 7) * 2 - 1)
+    want = Restorer(model.first, device="cpu", precision="fp32", tile=10_000)
+    guess = model.prepare(given).base
+    torch.testing.assert_close(guess.clamp(-1, 1), want.make(given, [0], free=True))
+    with torch.no_grad():  # a network that answers zero: EDM's estimate is that of a Gaussian of spread sigma_data
+        for parameter in model.net.leave.parameters():
+            parameter.zero_()
+    restorer = Restorer(model, device="cpu", precision="fp32")
+    settings = restorer.settings(steps=6, sampler="ddim")
+    many = Given(given.image.expand(200, -1, -1, -1))
+    made = torch.stack([step.x for step in restorer.refine(many, range(200), settings=settings, free=True)])[-1]
+    inside = guess[0].abs() < 0.6  # clipping at the ends of the range does not reach these
+    torch.testing.assert_close(made.mean(0)[inside], guess[0][inside], atol=5 * 0.1 / 200**0.5, rtol=0)
+    assert (model.task.prepare(given).base - guess).abs().mean() > 0.03  # not the enlargement
+
+
+@pytest.mark.parametrize("tile", [16, 40])
+def test_the_tile_does_not_matter_over_a_regression_either(tile):
+    given = Given(torch.rand(1, 3, 21, 30) * 2 - 1)
+    model = _corrector()
+    whole = Restorer(model, device="cpu", precision="fp32", tile=10_000).make(given, [1])
+    made = Restorer(model, device="cpu", precision="fp32", tile=tile).make(given, [1])
+    torch.testing.assert_close(made, whole, atol=1e-4, rtol=0)
+
+
+def test_a_file_holds_the_regression_too(tmp_path):
+    model = _corrector()
+    given = Given(torch.rand(1, 3, 8, 8) * 2 - 1)
+    again = Model.from_file(model.save_pretrained(tmp_path))
+    want = Restorer(model, device="cpu", precision="fp32").make(given, [1])
+    made = Restorer(again, device="cpu", precision="fp32").make(given, [1])
+    torch.testing.assert_close(made, want, atol=0.02, rtol=0)  # stored in half precision
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"residual": False}, "residual diffusion"),
+        ({"kind": "regression"}, "residual diffusion"),
+        ({"task": {"kind": "super-resolution", "factor": 2}}, "different tasks"),
+    ],
+)
+def test_what_cannot_correct_a_regression_is_refused(changes, said):
+    with pytest.raises(ConfigError, match=said):
+        _corrector(**changes)

@@ -50,7 +50,8 @@ class Board:
         made: dict[str, Tensor] = {}
         for name, weights in (("average", run.average), ("raw", run.model.net.state_dict())):
             with torch.random.fork_rng():
-                model = Model(self.recipe.model)
+                model = Model(run.model.config)
+            model.first = run.model.first
             model.net.load_state_dict(weights)
             restorer = Restorer(model, device=str(run.accelerator.device))
             given = model.task.degrade(self.clean)

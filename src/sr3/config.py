@@ -109,6 +109,9 @@ class ModelConfig(_Strict):
     prediction: Spec = Field(default_factory=lambda: {"kind": "eps"})
     tell: str = "alpha"
     residual: bool = False
+    first: "ModelConfig | str | None" = None
+    """A regression model whose answer is the first guess that a residual model corrects; None: the enlargement.  In a
+    recipe its name or file; in a model's file its configuration, as its weights are in the same file."""
     task: Spec = Field(default_factory=lambda: {"kind": "super-resolution", "factor": 4})
     schedule: Spec = Field(default_factory=lambda: {"kind": "linear-beta"})
     sampling: Sampling = Field(default_factory=lambda: Sampling())  # pyright: ignore[reportCallIssue]
@@ -131,6 +134,8 @@ class Training(_Strict):
     """Turn crops upside down and by quarters too, not only left and right."""
     zoom: tuple[float, float] = (1.0, 1.0)
     """The square cut from a picture is this many times as large as `crop`, and is resampled to it; see `data.Crops`."""
+    resample: Literal["lanczos", "bicubic"] = "lanczos"
+    """The kernel by which crops are resampled."""
     rate: float = Field(1e-4, gt=0)
     decay: Literal["constant", "cosine"] = "constant"
     warmup: int = Field(10_000, ge=0)

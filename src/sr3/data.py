@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from sr3.random import uniforms
+from sr3.resize import cubic
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm"}
 
@@ -103,17 +105,21 @@ def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1) -> Pi
     return found
 
 
-def reduction(size: int, side: int) -> Tensor:
-    """The matrix that resamples `size` samples to `side` of them by Lanczos' kernel (three lobes): [side, size].
+Kernel = Literal["lanczos", "bicubic"]
+"""What crops are resampled by: Lanczos' kernel of three lobes, or Keys' cubic (a = -0.5) as in `sr3.resize`."""
+
+
+def reduction(size: int, side: int, kernel: Kernel = "lanczos") -> Tensor:
+    """The matrix that resamples `size` samples to `side` of them: [side, size].
 
     Antialiased: the kernel is stretched by size / side where that is above 1.  Rows sum to 1; taps beyond the border
-    are dropped.  What Pillow's LANCZOS computes, without its rounding.
+    are dropped.  What Pillow's LANCZOS and BICUBIC compute, without their rounding.
     """
     scale = size / side
-    support = 3 * max(scale, 1.0)
     centres = (torch.arange(side, dtype=torch.float64)[:, None] + 0.5) * scale
     x = (torch.arange(size, dtype=torch.float64) + 0.5 - centres) / max(scale, 1.0)
-    weights = torch.where(x.abs() < support / max(scale, 1.0), torch.sinc(x) * torch.sinc(x / 3), 0.0)
+    lanczos = torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), 0.0)
+    weights = lanczos if kernel == "lanczos" else cubic(x)
     return (weights / weights.sum(1, keepdim=True)).float()
 
 
@@ -128,6 +134,7 @@ class Crops:
     turn: also upside down and by quarter turns, as photographs of textures allow; faces only left and right.
     zoom: the square that is cut has a side of (low … high) * side, uniform in sixteenths of `side`, at most what the
         picture has, and is resampled to `side`.  High beyond what the pictures have gives the whole picture often.
+    resample: the kernel; "bicubic" makes of a whole picture what `sr3.resize.shrink` does.
     DataError for a picture smaller than the smallest square that is cut from large ones, or than `side`.
     """
 
@@ -141,6 +148,7 @@ class Crops:
         seed: int = 0,
         turn: bool = True,
         zoom: tuple[float, float] = (1.0, 1.0),
+        resample: Kernel = "lanczos",
         device: torch.device | str = "cpu",
     ):
         if not 0 < zoom[0] <= zoom[1]:
@@ -150,6 +158,7 @@ class Crops:
         if short := [n for n, p in zip(pictures.names, pictures.pixels, strict=True) if min(p.shape[:2]) < smallest]:
             raise DataError(f"{short[0]} has a side below {smallest} pixels, the size of the crops")
         self.side, self.seed, self.turn, self.device = side, seed, turn, torch.device(device)
+        self.resample: Kernel = resample
         shapes = np.array([p.shape[:2] for p in pictures.pixels], dtype=np.int64)
         areas = shapes.prod(axis=1)
         self.heights, self.widths = shapes[:, 0], shapes[:, 1]
@@ -197,5 +206,5 @@ class Crops:
     def _matrix(self, cut: int, columns: int) -> Tensor:
         """`reduction` of the first `cut` of so many columns, on the device."""
         if cut not in self.matrices:
-            self.matrices[cut] = reduction(cut, self.side).to(self.device)
+            self.matrices[cut] = reduction(cut, self.side, self.resample).to(self.device)
         return F.pad(self.matrices[cut], (0, columns - cut))

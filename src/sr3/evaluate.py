@@ -41,7 +41,7 @@ def regression_of(model: Model) -> Model | None:
 def digest(model: Model) -> str:
     """Twelve hexadecimal digits that stand for a model's weights."""
     sha = hashlib.sha256()
-    for name, tensor in sorted(model.net.state_dict().items()):
+    for name, tensor in sorted(model.tensors().items()):
         sha.update(name.encode())
         sha.update(tensor.float().cpu().contiguous().numpy().tobytes())
     return sha.hexdigest()[:12]

@@ -11,12 +11,16 @@ from torch import Tensor, nn
 from sr3 import checkpoint
 from sr3.checkpoint import CheckpointError
 from sr3.config import ConfigError, ModelConfig, build, nearest
-from sr3.denoiser import TELLS, Denoiser, Regressor
+from sr3.denoiser import TELLS, Denoiser, Example, Regressor
+from sr3.level import Level
 from sr3.nn.sr3_unet import SR3UNet
 from sr3.nn.unet import UNet
 from sr3.predict import EDM, PREDICTIONS
 from sr3.schedule import SCHEDULES, Schedule
-from sr3.task import TASKS, Task
+from sr3.task import TASKS, Given, Task
+
+FIRST = "first."
+"""What the names of the first model's weights begin with in a file."""
 
 NETWORKS = {"unet": UNet, "sr3-unet": SR3UNet}
 
@@ -31,6 +35,13 @@ class Model:
     """A network and what it is for.  Build one from a configuration, or read one with `from_pretrained`."""
 
     def __init__(self, config: ModelConfig, net: nn.Module | None = None, about: Mapping[str, Any] | None = None):
+        self.first: Model | None = None
+        if config.first is not None:
+            self.first = (
+                Model.from_pretrained(config.first) if isinstance(config.first, str) else Model(config.first)
+            )
+            _check_first(config, self.first.config)
+            config = config.model_copy(update={"first": self.first.config})
         self.config = config
         self.about = dict(about or {})
         self.task: Task = build("task", TASKS, config.task)
@@ -53,6 +64,20 @@ class Model:
         if self.config.kind == "regression":
             return Regressor(net, scale=self.spread, residual=self.config.residual)
         return Denoiser(net, self.prediction, TELLS[self.config.tell], residual=self.config.residual)
+
+    def prepare(self, given: Given) -> Example:
+        """What the network sees of what is given: the task's example, with the first model's answer as its base."""
+        example = self.task.prepare(given)
+        if self.first is None or example.base is None:
+            return example
+        with torch.no_grad():
+            guess = self.first.denoiser()(example.base, Level(*torch.tensor((0.0, 1.0))), self.first.prepare(given))
+        return example._replace(base=guess)
+
+    def tensors(self, net: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """All weights as a file holds them; net: others than the network's own, such as averaged ones."""
+        found = dict(net or self.net.state_dict())
+        return found | ({f"{FIRST}{k}": v for k, v in self.first.tensors().items()} if self.first else {})
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> "Model":
@@ -80,7 +105,7 @@ class Model:
                 model = cls(config, about=about)
         except ConfigError as error:
             raise CheckpointError(f"{path}: {error}") from error
-        wanted = {k: v.shape for k, v in model.net.state_dict().items()}
+        wanted = {k: v.shape for k, v in model.tensors().items()}
         if missing := sorted(set(wanted) - set(tensors)):
             raise CheckpointError(f"{path}: the weights {missing[0]} are missing ({len(missing)} in all)")
         if extra := sorted(set(tensors) - set(wanted)):
@@ -91,14 +116,19 @@ class Model:
                     f"{path}: the weights {key} have shape {tuple(tensors[key].shape)}, "
                     f"and the network its header describes needs {tuple(shape)}"
                 )
-        model.net.load_state_dict(tensors, assign=True)
-        model.net.eval().requires_grad_(False)
+        model._load(tensors)
         return model
+
+    def _load(self, tensors: Mapping[str, Tensor]) -> None:
+        self.net.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(FIRST)}, assign=True)
+        self.net.eval().requires_grad_(False)
+        if self.first:
+            self.first._load({k.removeprefix(FIRST): v for k, v in tensors.items() if k.startswith(FIRST)})
 
     def save_pretrained(self, folder: str | Path, *, tensors: Mapping[str, Tensor] | None = None) -> Path:
         """Write `model.safetensors` into a folder; returns its path."""
         path = Path(folder) / "model.safetensors"
-        checkpoint.save(path, self.config, tensors or self.net.state_dict(), self.about)
+        checkpoint.save(path, self.config, self.tensors(tensors), self.about)
         return path
 
     def push_to_hub(self, repo: str, *, private: bool = False) -> str:
@@ -112,6 +142,14 @@ class Model:
         with tempfile.TemporaryDirectory() as folder:
             path = self.save_pretrained(folder)
             return str(api.upload_file(path_or_fileobj=str(path), path_in_repo=path.name, repo_id=repo))
+
+
+def _check_first(config: ModelConfig, first: ModelConfig) -> None:
+    """ConfigError where a model cannot correct the answers of the one named as its first."""
+    if first.kind != "regression" or not config.residual or config.kind == "regression":
+        raise ConfigError(f"{config.name}: first names a regression model, of which a residual diffusion model is made")
+    if first.task.get("kind") != config.task.get("kind") or first.task.get("factor") != config.task.get("factor"):
+        raise ConfigError(f"{config.name} and {first.name}, its first, are for different tasks")
 
 
 def _download(repo: str) -> Path:

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def _cubic(x: Tensor) -> Tensor:
-    """Keys (1981), eq. 4 with a = -0.5."""
+def cubic(x: Tensor) -> Tensor:
+    """Keys' cubic kernel (1981), eq. 4 with a = -0.5, of any shape; 0 beyond 2."""
     x = x.abs()
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
@@ -29,7 +29,7 @@ def _before(factor: int) -> int:
 def _taps(factor: int) -> Tensor:
     """The kernel's 4 * factor taps around one output pixel, float64, unnormalised sum 1 in the interior."""
     offsets = torch.arange(4 * factor, dtype=torch.float64) - _before(factor) - (factor - 1) / 2
-    taps = _cubic(offsets / factor)
+    taps = cubic(offsets / factor)
     return taps / taps.sum()
 
 

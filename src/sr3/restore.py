@@ -14,6 +14,7 @@ from torch import Tensor
 from sr3.config import QUALITIES, ConfigError, Sampling, check, nearest
 from sr3.denoiser import Denoise, Example, start
 from sr3.image import Picture, PictureError, from_any, to_pil
+from sr3.level import Level
 from sr3.model import Model
 from sr3.path import SPACINGS, walk
 from sr3.random import Seeds
@@ -99,6 +100,7 @@ class Restorer:
         self.tile = tile
         model.net.eval().requires_grad_(False)
         model.net.to(device=self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.first = Restorer(model.first, device=device, precision=precision, tile=tile) if model.first else None
 
     @classmethod
     def load(cls, name: str | Path, **options: Any) -> "Restorer":
@@ -158,6 +160,10 @@ class Restorer:
         shape = (len(seeds), 3, given.image.shape[-2] * task.factor, given.image.shape[-1] * task.factor)
         noise = Seeds(seeds)
         blank = torch.zeros(shape, device=self.device)
+        if self.first is not None:  # like Model.prepare, in tiles
+            with torch.inference_mode():
+                guess = self.first._network(self.first.model.task.prepare(given), shape)
+                example = example._replace(base=guess(blank, Level(*blank.new_tensor((0.0, 1.0)))))
         regression = self.model.config.kind == "regression"
         base = example.base if self.model.config.residual else None
         try:

@@ -21,6 +21,7 @@ from sr3.random import Stream, mix
 from sr3.schedule import SCHEDULES
 from sr3.score_matching import check_double_backward, needs_double_backward
 from sr3.tables import OBJECTIVES
+from sr3.task import TASKS, Generation
 
 PATIENCE = 50
 """Non-finite batches in a row after which training gives up."""
@@ -67,6 +68,8 @@ def fingerprint(recipe: Recipe) -> str:
     for key in ("pictures", "save_every", "report_every", "sample_every", "compile", "begin"):
         if key != "pictures" or recipe.training.decay == "constant":
             raw["training"].pop(key)
+    if recipe.training.resample == "lanczos":  # runs begun before there was a choice go on
+        raw["training"].pop("resample")
     return hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -89,7 +92,8 @@ class Run:
         if self.state_path.exists():
             self._resume()
         device = accelerator.device
-        self.model.net.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        for model in (self.model, *([self.model.first] if self.model.first else [])):
+            model.net.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.average = {k: v.to(device) for k, v in self.average.items()}
         wrapped: Any = accelerator.prepare(self.model.net, self.optimiser)
         self.net, self.optimiser = wrapped
@@ -124,7 +128,8 @@ class Run:
         facts = {"seen": str(self.seen), "skipped": str(self.skipped), "recipe": fingerprint(self.recipe)}
         checkpoint.write_tensors(self.state_path, tensors, facts)
         about = {**about, "pictures_seen": self.seen, "recipe": self.recipe.training.model_dump(mode="json")}
-        checkpoint.save(self.folder / "model.safetensors", self.recipe.model, self.average, about)
+        path = self.folder / "model.safetensors"
+        checkpoint.save(path, self.model.config, self.model.tensors(self.average), about)
 
     def _resume(self) -> None:
         tensors, facts = checkpoint.read_tensors(self.state_path)
@@ -144,6 +149,19 @@ class Run:
         whole["state"] = state
         self.optimiser.load_state_dict(whole)
         self.seen, self.skipped = int(facts["seen"]), int(facts["skipped"])
+
+
+def check_crop(recipe: Recipe) -> None:
+    """ConfigError where the crops do not suit the task."""
+    crop, task = recipe.training.crop, build("task", TASKS, recipe.model.task)
+    if isinstance(task, Generation) and task.sides != (crop, crop):
+        high, wide = task.sides
+        raise ConfigError(
+            f"training.crop={crop} must be the size of the pictures that are made, model.task.size, which is "
+            + (str(high) if high == wide else f"{high} by {wide}; only squares can be trained on")
+        )
+    if crop % task.factor:
+        raise ConfigError(f"training.crop={crop} must be a multiple of the task's factor {task.factor}")
 
 
 def begin_from(net: nn.Module, other: nn.Module) -> None:
@@ -168,6 +186,7 @@ def train(
     that stopping and resuming is the same run, bit for bit on a CPU.
     """
     t = recipe.training
+    check_crop(recipe)
     accelerator = accelerator or make_accelerator()
     assert accelerator is not None
     objective = build("objective", OBJECTIVES, t.objective, **_schedule_for(recipe))
@@ -230,7 +249,7 @@ def _try_second_derivatives(run: Run, objective: Any, crops: Crops) -> None:
     """ConfigError, before training, where an operation of the network has no second derivative."""
     rng = Stream(run.recipe.training.seed, [0], run.accelerator.device)
     clean = crops([0])
-    example = run.model.task.prepare(run.model.task.degrade(clean, rng=rng))._replace(target=clean)
+    example = run.model.prepare(run.model.task.degrade(clean, rng=rng))._replace(target=clean)
     try:
         check_double_backward(objective, run.denoiser, example, rng)
     except ValueError as error:
@@ -252,7 +271,9 @@ def _step(run: Run, objective: Any, crops: Crops, mine: Sequence[int], tally: "_
         began = time.monotonic()
         rng = Stream(mix(t.seed, 0x5EED), indices, accelerator.device)
         clean = crops(indices)
-        example = task.prepare(task.degrade(clean, rng=rng))._replace(target=clean)
+        given = task.degrade(clean, rng=rng)
+        with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=t.precision == "bf16"):
+            example = run.model.prepare(given)._replace(target=clean)
         tally.waiting += time.monotonic() - began
         with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=t.precision == "bf16"):
             loss = objective(run.denoiser, example, rng=rng)

@@ -24,6 +24,10 @@ def show_command(model: Annotated[str, typer.Argument(help="A model's name, file
 
     loaded = Model.from_pretrained(model)
     count = sum(p.numel() for p in loaded.net.parameters())
-    typer.echo(f"{loaded.config.name}: {loaded.config.kind}, {count / 1e6:.2f} million parameters")
+    more = ""
+    if loaded.first is not None:
+        extra = sum(p.numel() for p in loaded.first.net.parameters())
+        more = f", and {extra / 1e6:.2f} million of {loaded.first.config.name} for its first guess"
+    typer.echo(f"{loaded.config.name}: {loaded.config.kind}, {count / 1e6:.2f} million parameters{more}")
     typer.echo(json.dumps(loaded.config.model_dump(mode="json"), indent=2))
     typer.echo(json.dumps(loaded.about, indent=2))

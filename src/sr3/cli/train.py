@@ -32,14 +32,13 @@ def command(
     from sr3 import recipe as recipes
     from sr3.config import ConfigError
     from sr3.data import Crops, load
+    from sr3.train import check_crop, make_accelerator
 
     if minutes is not None and not minutes > 0:
         raise ConfigError(f"--minutes must be more than 0, not {minutes:g}")
     chosen = recipes.load(recipe, settings or [])
     t = chosen.training
-    factor = int(chosen.model.task.get("factor", 1))
-    if t.crop % factor:
-        raise ConfigError(f"training.crop={t.crop} must be a multiple of the task's factor {factor}")
+    check_crop(chosen)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; --out needs a folder")
     pictures = load(data, smallest=math.ceil(t.crop * min(t.zoom[0], 1)))
@@ -49,10 +48,10 @@ def command(
 
         typer.echo(estimate(chosen).text())
         return
-    from sr3.train import make_accelerator
-
     accelerator = make_accelerator(device)
-    crops = Crops(pictures, t.crop, seed=t.seed, turn=t.turn, zoom=t.zoom, device=accelerator.device)
+    crops = Crops(
+        pictures, t.crop, seed=t.seed, turn=t.turn, zoom=t.zoom, resample=t.resample, device=accelerator.device
+    )
     _loop(chosen, crops, out, device, minutes, [str(p.name) for p in data], len(pictures))
 
 
@@ -94,4 +93,6 @@ def _loop(
         if board is not None:
             board.close()
     if accelerator.is_main_process:
-        typer.echo(f"{out / 'model.safetensors'} is ready: sr3 upscale photo.jpg --model {out / 'model.safetensors'}")
+        made = out / "model.safetensors"
+        use = "generate" if recipe.model.task.get("kind") == "generation" else "upscale photo.jpg"
+        typer.echo(f"{made} is ready: sr3 {use} --model {made}")

@@ -78,7 +78,7 @@ def command(
         "best": {str(budget): trial.as_dict() for budget, trial in found.best.items()},
     }
     config = loaded.config.model_copy(update={"quality": found.quality, "sampling": found.quality["balanced"]})
-    weights = {name: t.float().cpu() for name, t in loaded.net.state_dict().items()}
+    weights = {name: t.float().cpu() for name, t in loaded.tensors().items()}
     checkpoint.save(out, config, weights, {**loaded.about, "tuned": record})
     for budget in sorted(found.best):
         typer.echo(_line(found.best[budget].as_dict()))
