@@ -22,7 +22,7 @@ FLOORS = [
     {"image"},
     {"model"},
     {"restore", "train"},
-    {"evaluate", "estimate", "board", "tune", "study"},
+    {"evaluate", "estimate", "board", "tune", "study", "generate", "zero_shot", "likeness"},
     {"demo", "web", "report", "compare"},
     {"cli"},
     {"__main__"},

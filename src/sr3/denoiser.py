@@ -47,10 +47,16 @@ def tell_logsnr(level: Level) -> Tensor:
     return 250 * (level.sigma.log() - level.alpha.log()).clamp(-20, 20)
 
 
+def tell_nothing(level: Level) -> Tensor:
+    """0: the network must see by itself how noisy its input is; technique 3 of Song & Ermon (2020, NCSNv2)."""
+    return torch.zeros_like(level.sigma)
+
+
 TELLS: dict[str, Callable[[Level], Tensor]] = {
     "alpha": tell_alpha,
     "plain-alpha": tell_plain_alpha,
     "logsnr": tell_logsnr,
+    "nothing": tell_nothing,
 }
 
 

@@ -22,7 +22,7 @@ from sr3.metric.swd import patches_for
 from sr3.model import Model, names
 from sr3.random import mix
 from sr3.resize import enlarge, round8
-from sr3.restore import Restorer
+from sr3.restore import Restorer, needs_picture
 from sr3.task import Given
 
 Row = dict[str, Any]
@@ -200,6 +200,7 @@ def evaluate(
         "accuracy" and "accuracy_5"; see `sr3.metric.features.named`.
     ConfigError for a measure there is none of, and for features or a classifier that do not work.
     """
+    needs_picture(restorer.model)
     task = restorer.model.task
     factor = task.factor
     settings = restorer.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality)

@@ -60,7 +60,7 @@ class Model:
 
     def denoiser(self, net: nn.Module | None = None) -> Denoiser | Regressor:
         """The denoiser over this network, or over a variant of it (averaged, compiled, wrapped)."""
-        net = net or self.net
+        net = self.net if net is None else net  # a compiled network has no truth value
         if self.config.kind == "regression":
             return Regressor(net, scale=self.spread, residual=self.config.residual)
         return Denoiser(net, self.prediction, TELLS[self.config.tell], residual=self.config.residual)

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from sr3.random import Seeds
 from sr3.resize import resize
 from sr3.sample import Step, last
 from sr3.tables import SAMPLERS
-from sr3.task import Given
+from sr3.task import Generation, Given
 from sr3.windows import Window
 from sr3.wrap import clipped, projected, tiled
 
@@ -75,6 +75,13 @@ def pick_precision(name: str | None, device: torch.device) -> torch.dtype:
     if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return torch.bfloat16
     return torch.float32
+
+
+def needs_picture(model: Model) -> None:
+    """ConfigError for a model that makes pictures from nothing, where it would be given one."""
+    if isinstance(model.task, Generation):
+        name = model.config.name
+        raise ConfigError(f"{name} makes pictures from nothing and is given none; use sr3 generate --model {name}")
 
 
 class Restorer:
@@ -147,11 +154,18 @@ class Restorer:
         return settings
 
     def refine(
-        self, given: Given, seeds: Sequence[int], *, settings: Sampling | None = None, free: bool = False
+        self,
+        given: Given,
+        seeds: Sequence[int],
+        *,
+        settings: Sampling | None = None,
+        free: bool = False,
+        wrap: Callable[[Denoise], Denoise] | None = None,
     ) -> Iterator[Step]:
         """Walk from noise to a batch of pictures; `given.image` is [B, 3, h, w] in [-1, 1], one seed for each.
 
         free: do not hold the result to what was given; otherwise every step's estimate is projected onto it.
+        wrap: a wrapper, as those of `sr3.wrap`, to put around the denoiser last.
         """
         settings = settings or self.model.config.sampling
         task = self.model.task
@@ -176,6 +190,8 @@ class Restorer:
         denoise = clipped(self._network(example, shape))
         if not free:
             denoise = projected(denoise, lambda x0: task.project(x0, given))
+        if wrap is not None:
+            denoise = wrap(denoise)
         sampler, options = SAMPLERS[settings.sampler["kind"]], check("sampler", SAMPLERS, settings.sampler)
         with torch.inference_mode():
             yield from sampler(denoise, x, path, noise=noise, **options)
@@ -189,6 +205,15 @@ class Restorer:
         with torch.inference_mode():
             done = made.clamp(-1, 1) if free else self.model.task.finish(made, given)
         return done.float().cpu()
+
+    def finish(
+        self, x: Tensor, given: Given, seeds: Sequence[int], *, settings: Sampling | None = None, free: bool = False
+    ) -> Tensor:
+        """The pictures [B, 3, H, W] in [-1, 1] that a walk which ended at x gives; walks again in fp32 if need be."""
+        made = self._finish(x, given, free=free)
+        if torch.isfinite(made).all():
+            return made
+        return self._again_in_fp32(given, seeds, settings or self.model.config.sampling, free)
 
     def _network(self, example: Example, shape: tuple[int, ...]) -> Denoise:
         """The denoiser of a batch, in tiles where the picture is larger than one."""
@@ -236,6 +261,7 @@ class Restorer:
         samples: how many variants; their seeds are seed, seed + 1, …
         quality: "fast", "balanced" or "best"; see `settings`.
         """
+        needs_picture(self.model)
         source = from_any(picture)
         settings = self.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality)
         if samples < 1:
@@ -255,9 +281,7 @@ class Restorer:
                     done += 1
                     yield Progress(done, total, step)
                 assert step is not None
-                made = self._finish(step.x, given, free=free)
-                if not torch.isfinite(made).all():
-                    made = self._again_in_fp32(given, [seed + k], settings, free)
+                made = self.finish(step.x, given, [seed + k], settings=settings, free=free)
             variants.append(made if (made.shape[-1], made.shape[-2]) == (wide, high) else resize(made, (high, wide)))
         yield self._restored(source, variants)
 

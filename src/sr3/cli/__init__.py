@@ -1,4 +1,4 @@
-"""The command line: `sr3 upscale`, `train`, `evaluate`, `tune`, `compare`, `study`, `models`, `show`, `demo`.
+"""The command line: `sr3 upscale`, `generate`, `train`, `evaluate`, `tune`, `compare`, `study`, `models`, `show` …
 
 Only this package prints and exits.  Heavy imports stay inside the commands, so that `--help` answers at once.
 """
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sr3 import __version__
-from sr3.cli import demo, evaluate, models, study, train, tune, upscale
+from sr3.cli import compare, demo, evaluate, generate, models, study, train, tune, upscale
 
 app = typer.Typer(
     name="sr3",
@@ -24,6 +24,8 @@ app.command("demo")(demo.command)
 app.command("models")(models.list_command)
 app.command("show")(models.show_command)
 app.command("evaluate")(evaluate.command)
+app.command("compare")(compare.command)
+app.command("generate")(generate.command)
 app.command("study")(study.command)
 app.command("train")(train.command)
 app.command("tune")(tune.command)

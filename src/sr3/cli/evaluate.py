@@ -1,5 +1,7 @@
 """`sr3 evaluate`: a model, a folder, and a table with its protocol."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,30 +13,6 @@ if TYPE_CHECKING:
     from sr3.data import Pictures
     from sr3.evaluate import Result
 
-MEASURES = (
-    ("psnr", "PSNR", ".2f"),
-    ("psnr_y", "Y-PSNR", ".2f"),
-    ("ssim", "SSIM", ".4f"),
-    ("ssim_y", "Y-SSIM", ".4f"),
-    ("consistency", "cons.", ".3f"),
-    ("consistency_free", "cons. free", ".2f"),
-    ("swd", "SWD", ".2f"),
-    ("tint", "tint", ".3f"),
-    ("lpips", "LPIPS", ".4f"),
-    ("fid", "FID", ".2f"),
-    ("kid", "KID", ".5f"),
-    ("is", "IS", ".2f"),
-    ("frechet", "Fréchet", ".4g"),
-    ("kernel", "kernel", ".4g"),
-    ("accuracy", "top-1", ".3f"),
-    ("accuracy_5", "top-5", ".3f"),
-    ("agreement", "agreement", ".3f"),
-    ("spread", "spread", ".2f"),
-    ("pairwise", "pairwise", ".2f"),
-    ("pairwise_lpips", "pair LPIPS", ".4f"),
-    ("calibration", "calibr.", ".3f"),
-    ("seconds", "s/picture", ".2f"),
-)
 ALWAYS = 8
 """So many of the first are always shown; the others where a method has them."""
 
@@ -84,13 +62,14 @@ def command(
     from sr3.data import load
     from sr3.evaluate import Result, evaluate, regression_of
     from sr3.model import Model
-    from sr3.restore import Restorer
+    from sr3.restore import Restorer, needs_picture
 
     if labels is not None and classifier is None:
         raise ConfigError("labels are for a classifier; give --classifier too")
     if report is not None and not report.parent.is_dir():
         raise ConfigError(f"there is no folder {report.parent} to write the report to")
     restorer = Restorer.load(model, device=device, precision=precision)
+    needs_picture(restorer.model)
     baseline = Model.from_pretrained(regression) if regression else regression_of(restorer.model)
     other = Restorer(baseline, device=device, precision=precision) if baseline else None
     pictures = load(data, smallest=restorer.model.task.factor)
@@ -132,7 +111,7 @@ def command(
     if report is not None:
         from sr3.report import write_report
 
-        write_report(report, found)
+        write_report(report, found, command=shlex.join(["sr3", *sys.argv[1:]]))
     if pictures.broken:
         raise typer.Exit(1)
 
@@ -159,10 +138,16 @@ def _networks(
 
 def table(found: "Result") -> str:
     """Protocol, measures by method and notes as text; "24.41 ±0.12": half the width of the 95 % interval."""
+    from sr3.metric.table import MEASURES
+
     lines = [*(f"{key}: {value}" for key, value in found.protocol.items() if key != "notes"), ""]
-    shown = [m for i, m in enumerate(MEASURES) if i < ALWAYS or any(_known(row.get(m[0])) for row in found.rows)]
-    columns = [["", *(title for _, title, _ in shown)]]
-    columns += [[row["method"], *(_cell(row, name, form) for name, _, form in shown)] for row in found.rows]
+    shown = [
+        (name, m)
+        for i, (name, m) in enumerate(MEASURES.items())
+        if i < ALWAYS or any(_known(row.get(name)) for row in found.rows)
+    ]
+    columns = [["", *(m.title for _, m in shown)]]
+    columns += [[row["method"], *(_cell(row, name, m.form) for name, m in shown)] for row in found.rows]
     widths = [max(map(len, column)) for column in columns]
     for first, *cells in zip(*columns, strict=True):
         rest = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))

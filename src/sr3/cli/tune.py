@@ -39,7 +39,7 @@ def command(
     from sr3.evaluate import regression_of
     from sr3.files import replacing, write_text
     from sr3.model import Model, names
-    from sr3.restore import Restorer
+    from sr3.restore import Restorer, needs_picture
     from sr3.tune import Searching, Tuned, tune
     from sr3.tune import plot as draw
 
@@ -54,6 +54,7 @@ def command(
         if model in names() or not Path(model).is_file():
             raise ConfigError(f"{model} is no file of yours; give --out for the tuned model")
         out = Path(model)
+    needs_picture(loaded)
     restorer = Restorer(loaded, device=device, precision=precision)
     baseline = Model.from_pretrained(regression) if regression else regression_of(loaded)
     other = Restorer(baseline, device=device, precision=precision) if baseline and within is not None else None

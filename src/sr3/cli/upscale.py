@@ -48,9 +48,10 @@ def command(
 
     if trace is not None and trace.suffix.lower() != ".gif":
         raise ConfigError(f"--trace writes a .gif, and {trace} is none")
-    from sr3.restore import Restorer
+    from sr3.restore import Restorer, needs_picture
 
     restorer = Restorer.load(model, device=device, precision=precision, tile=tile)
+    needs_picture(restorer.model)
     restorer.settings(
         steps=steps, sampler=sampler, spacing=spacing, quality=quality
     )  # unknown names fail before any work

@@ -38,10 +38,11 @@ def _resampled(x: Tensor, resample: Resample | None) -> Tensor:
 
 
 class Attention(nn.Module):
-    """(x + attention(norm(x))) / sqrt 2 over all positions, one head.  [B, C, H, W] -> [B, C, H, W]."""
+    """(x + attention(norm(x))) * scale over all positions, one head.  [B, C, H, W] -> [B, C, H, W]."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, scale: float = 0.5**0.5):
         super().__init__()
+        self.scale = scale
         self.norm = _norm(width)
         self.qkv = _conv(width, 3 * width, 1)
         self.out = _conv(width, width, 1, zero=True)
@@ -53,7 +54,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)  # [B, H * W, C] each
         h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
-        return (x + self.out(h)) * 0.5**0.5
+        return (x + self.out(h)) * self.scale
 
 
 class ResidualBlock(nn.Module):
@@ -61,6 +62,7 @@ class ResidualBlock(nn.Module):
 
     h: norm, swish, resample, conv, + linear(swish(embedding)), norm, swish, dropout, conv (zero at first).
     skip: resample, and a 1 x 1 convolution where the channels or the size change.
+    scale: of the sum, 1 / sqrt 2 in SR3 and 1 in DDPM.
     (x [B, C, H, W], embedding [B, E]) -> [B, width_out, H', W'].  Song et al. (2021, score SDE), appendix H.
     """
 
@@ -73,9 +75,11 @@ class ResidualBlock(nn.Module):
         dropout: float = 0.0,
         resample: Resample | None = None,
         attend: bool = False,
+        scale: float = 0.5**0.5,
     ):
         super().__init__()
         self.resample: Resample | None = resample
+        self.scale = scale
         self.norm_first = _norm(width_in)
         self.first = _conv(width_in, width_out, 3)
         self.told = nn.Linear(embedding, width_out)
@@ -86,13 +90,28 @@ class ResidualBlock(nn.Module):
         self.second = _conv(width_out, width_out, 3, zero=True)
         changes = width_in != width_out or resample is not None
         self.skip = _conv(width_in, width_out, 1) if changes else nn.Identity()
-        self.attention = Attention(width_out) if attend else nn.Identity()
+        self.attention = Attention(width_out, scale) if attend else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.first(_resampled(F.silu(self.norm_first(x)), self.resample))
         h = h + self.told(F.silu(embedding))[:, :, None, None]
         h = self.second(self.dropout(F.silu(self.norm_second(h))))
-        return self.attention((self.skip(_resampled(x, self.resample)) + h) * 0.5**0.5)
+        return self.attention((self.skip(_resampled(x, self.resample)) + h) * self.scale)
+
+
+class Between(nn.Module):
+    """DDPM's way between levels: a convolution of stride 2, or repetition and a convolution; Ho et al. (2020)."""
+
+    def __init__(self, width: int, resample: Resample):
+        super().__init__()
+        self.resample: Resample | None = resample
+        self.conv = _conv(width, width, 3)
+        if resample == "down":  # one more row and column at the end, none at the beginning, as TensorFlow pads
+            self.conv.stride, self.conv.padding = (2, 2), (0, 0)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """x [B, C, H, W], an embedding that is not used -> [B, C, H', W']."""
+        return self.conv(F.pad(x, (0, 1, 0, 1)) if self.resample == "down" else _resampled(x, "up"))
 
 
 class SR3UNet(nn.Module):
@@ -108,6 +127,8 @@ class SR3UNet(nn.Module):
     resolution: the side of the pictures the network is meant for.  It only decides which levels have attention.
     attention_at: the sides at which blocks are followed by attention.  The middle always has it.
     cond_channels: of the conditioning picture; 0 for an unconditional network, whose cond is None.
+    ddpm: the network of Ho et al. (2020), which the paper changed: sums are not divided by sqrt 2, and levels are
+        joined by convolutions instead of residual blocks.
     checkpointing: recompute the blocks in the backward pass: less memory, a third more time.
     ValueError where cond is missing, unexpected, or not as large as x.
     """
@@ -124,6 +145,7 @@ class SR3UNet(nn.Module):
         cond_channels: int = 3,
         out_channels: int = 3,
         dropout: float = 0.0,
+        ddpm: bool = False,
         checkpointing: bool = False,
     ):
         super().__init__()
@@ -137,15 +159,19 @@ class SR3UNet(nn.Module):
 
         def block(
             width_in: int, width_out: int, *, resample: Resample | None = None, attend: bool = False
-        ) -> ResidualBlock:
-            return ResidualBlock(width_in, width_out, embedding, dropout=dropout, resample=resample, attend=attend)
+        ) -> ResidualBlock | Between:
+            if ddpm and resample is not None:
+                return Between(width_in, resample)
+            scale = 1.0 if ddpm else 0.5**0.5
+            options: dict[str, Any] = {"dropout": dropout, "resample": resample, "attend": attend, "scale": scale}
+            return ResidualBlock(width_in, width_out, embedding, **options)
 
         widths = [channels * multiplier for multiplier in multipliers]
         attends = [resolution // 2**level in attention_at for level in range(len(widths))]
         last = len(widths) - 1
         width = channels
         kept = [width]
-        down: list[ResidualBlock] = []
+        down: list[ResidualBlock | Between] = []
         for level, wide in enumerate(widths):
             for _ in range(blocks):
                 down.append(block(width, wide, attend=attends[level]))
@@ -155,7 +181,7 @@ class SR3UNet(nn.Module):
                 down.append(block(width, width, resample="down"))
                 kept.append(width)
         middle = [block(width, width, attend=True), block(width, width)]
-        up: list[ResidualBlock] = []
+        up: list[ResidualBlock | Between] = []
         for level in range(last, -1, -1):
             for _ in range(blocks + 1):
                 up.append(block(width + kept.pop(), widths[level], attend=attends[level]))

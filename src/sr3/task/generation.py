@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sr3.denoiser import NOTHING, Example
@@ -39,7 +40,7 @@ class Generation:
 
     def empty(self, count: int) -> Given:
         """What `count` pictures are made from."""
-        return Given(Tensor(count, 0, *self.sides))
+        return Given(torch.zeros(count, 0, *self.sides))
 
     def degrade(self, clean: Tensor, *, rng: Stream | None = None) -> Given:
         return Given(clean[:, :0])

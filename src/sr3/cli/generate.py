@@ -1,0 +1,201 @@
+"""`sr3 generate`: pictures from nothing but noise."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sr3.cli.common import bars
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sr3.config import Sampling
+    from sr3.generate import Cascade, Walking
+
+
+def command(
+    model: Annotated[str | None, typer.Option("--model", "-m", help="A model's name, file or Hub id: face-16.")] = None,
+    cascade: Annotated[
+        str | None, typer.Option(metavar="A,B…", help="Models in a row: the first makes, the others enlarge.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FOLDER", help="Where each goes.  Default: here, unless another is asked."),
+    ] = None,
+    grid: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all of them as one picture.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="GIF", help="Animate the first: left the walk, right where it will end.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the first picture; the next have the next seeds.")] = 0,
+    steps: Annotated[str | None, typer.Option(help="Refinement steps; of each model: 18,8.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="ancestral, ddim, heun, dpmpp …; of each model: heun,dpmpp.")
+    ] = None,
+    spacing: Annotated[str | None, typer.Option(help="logsnr, karras, t; of each model: karras,logsnr.")] = None,
+    quality: Annotated[str | None, typer.Option(help="fast, balanced or best, of tuned models.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Pictures at once; changes memory and time alone.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="DATA", help="Measure how like these pictures, reduced, they are.")
+    ] = None,
+    chance: Annotated[
+        Path | None, typer.Option(metavar="DATA", help="Where the two sets to compare that with are from.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
+) -> None:
+    """Make pictures from nothing, by one model or by a cascade."""
+    from sr3.config import ConfigError
+    from sr3.image import WRITABLE
+
+    if model is not None and cascade is not None:
+        raise ConfigError("give --model or --cascade, not both")
+    if trace is not None and trace.suffix.lower() != ".gif":
+        raise ConfigError(f"--trace writes a .gif, and {trace} is none")
+    if grid is not None and grid.suffix.lower() not in WRITABLE:
+        raise ConfigError(f"cannot write {grid}: its name must end in one of {', '.join(sorted(WRITABLE))}")
+    if out is not None and out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; --out needs a folder")
+    if chance is not None and against is None:
+        raise ConfigError("--chance is for --against, which is missing")
+    names = _words(cascade) if cascade is not None else [model or "face-16"]
+    from sr3.generate import Cascade, Made, Walking
+
+    asked: dict[str, Any] = {"steps": _numbers(steps)}
+    words = {"sampler": sampler, "spacing": spacing, "quality": quality}
+    asked |= {key: _words(text) for key, text in words.items() if text is not None}
+    made = Cascade.load(*names, device=device, precision=precision)
+    settings = made.settings(**asked)  # unknown names fail before any work
+    if out is None and grid is None and trace is None and against is None:
+        out = Path()
+    note = _note(made, settings)
+    kept: list[Tensor] = []
+    frames: list[Tensor] = []
+    with bars() as shown:
+        bar = shown.add_task("generating", total=None)
+        for step in made.stream(count, seed=seed, batch=batch, **asked):
+            if isinstance(step, Walking):
+                shown.update(bar, completed=step.done, total=step.total)
+                if trace is not None and step.seeds[0] == seed:
+                    frames.append(_frame(step, made.sizes[-1]))
+                continue
+            assert isinstance(step, Made)
+            if out is not None:
+                for own, picture in zip(step.seeds, step.pictures, strict=True):
+                    _write(out / f"{_plain(made.name)}-{own}.png", picture, {**note, "seed": str(own)})
+            if grid is not None or against is not None or (trace is not None and not kept):
+                kept.append(step.pictures)
+    if grid is not None:
+        _grid(grid, kept, {**note, "seed": f"{seed} to {seed + count - 1}" if count > 1 else str(seed)})
+    if trace is not None:
+        _animate(trace, frames, kept[0][0])
+    if against is not None:
+        typer.echo(_measured(kept, made, against, chance or against))
+
+
+def _words(text: str) -> list[str]:
+    """'a, b' as its words."""
+    return [word.strip() for word in text.split(",")]
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    from sr3.config import ConfigError
+
+    try:
+        return None if text is None else [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(
+            f"{text!r} is no number of steps; write --steps 18, or --steps 18,8 for two models"
+        ) from error
+
+
+def _plain(name: str) -> str:
+    """A model's name as a part of a file's: a file of weights may call itself anything."""
+    return re.sub(r"[^\w.+-]", "_", name).lstrip(".") or "picture"
+
+
+def _note(cascade: "Cascade", settings: "list[Sampling]") -> dict[str, str]:
+    """What made the pictures, for their metadata: with the seed, enough to make them again."""
+    from sr3 import __version__
+
+    models = [stage.model for stage in cascade.stages]
+    return {
+        "software": f"sr3 {__version__}",
+        "model": cascade.name,
+        "pictures_seen": "+".join(str(m.about.get("pictures_seen", "unknown")) for m in models),
+        "steps": "+".join(str(how.steps) for how in settings),
+        "sampler": "+".join(str(how.sampler["kind"]) for how in settings),
+        "spacing": "+".join(how.spacing for how in settings),
+        "precision": str(cascade.stages[0].dtype).removeprefix("torch."),
+    }
+
+
+def _write(path: Path, pixels: "Tensor", note: dict[str, str]) -> None:
+    from sr3.image import write
+    from sr3.picture import Picture
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, Picture(pixels.clamp(-1, 1)), note=note)
+
+
+def _grid(path: Path, kept: "list[Tensor]", note: dict[str, str]) -> None:
+    import torch
+
+    from sr3.generate import grid
+
+    _write(path, grid(torch.cat(kept)), note)
+
+
+def _frame(walking: "Walking", size: tuple[int, int]) -> "Tensor":
+    """Left the walk itself, noise that becomes a picture; right the estimate of x0, which sharpens.  [3, H, 2 W]."""
+    import torch
+
+    x, x0 = (part[:1].float().cpu() for part in (walking.step.x, walking.step.x0))
+    x = x / max(1.0, float((x.var() + 1e-12).sqrt()))
+    return torch.cat([_seen(x[0], size), _seen(x0[0], size)], dim=2)
+
+
+def _seen(picture: "Tensor", size: tuple[int, int]) -> "Tensor":
+    """Enlarged by repetition to the size of the result, and that to about 256 pixels: [3, H, W]."""
+    import torch.nn.functional as F
+
+    larger = max(1, 256 // max(size))
+    return F.interpolate(picture[None], size=(size[0] * larger, size[1] * larger), mode="nearest")[0].clamp(-1, 1)
+
+
+def _animate(path: Path, frames: "list[Tensor]", last: "Tensor") -> None:
+    import torch
+
+    from sr3.files import replacing
+    from sr3.image import to_pil
+    from sr3.picture import Picture
+
+    size = (last.shape[-2], last.shape[-1])
+    end = torch.cat([_seen(last, size)] * 2, dim=2)
+    pictures = [to_pil(Picture(frame)).convert("RGB") for frame in [*frames, end]]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        pictures[0].save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=pictures[1:],
+            loop=0,
+            duration=[150] * len(frames) + [2000],
+        )
+
+
+def _measured(kept: "list[Tensor]", cascade: "Cascade", against: Path, chance: Path) -> str:
+    import torch
+
+    from sr3.data import load
+    from sr3.likeness import by_chance, distance, reduced, sentence
+
+    size = cascade.sizes[-1]
+    made, target = torch.cat(kept), reduced(load(against), size)
+    found = distance(made, target)
+    same = chance == against
+    other = by_chance(target if same else reduced(load(chance), size), found.pictures)
+    return sentence(found, other, (against.name, chance.name))
