@@ -28,8 +28,9 @@ from release_run import HISTORY, Run, TrainingError, rate_at
 from sr3 import recipe as recipes
 from sr3.config import Recipe
 from sr3.data import Crops, Pictures, load
+from sr3.device import pick_device
 from sr3.files import write_text
-from sr3.restore import Restorer, pick_device
+from sr3.restore import Restorer
 
 AHEAD = 4
 """Steps that the host may be ahead of the GPU."""

@@ -13,12 +13,13 @@ from sr3.cli import main
 from sr3.cli.evaluate import table
 from sr3.config import ConfigError
 from sr3.data import Pictures
-from sr3.evaluate import Progress, Result, evaluate
+from sr3.evaluate import Progress, evaluate
 from sr3.metric.psnr import psnr
 from sr3.metric.swd import SWD
 from sr3.random import mix
 from sr3.resize import round8
 from sr3.restore import Restorer
+from sr3.result import Result
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import sr3
 ROOT = Path(sr3.__file__).parent
 
 FLOORS = [
-    {"metadata", "picture", "level", "random", "resize", "windows", "files", "nn"},
+    {"metadata", "picture", "level", "random", "resize", "windows", "files", "nn", "result"},
     {"schedule", "predict"},
     {"path", "denoiser", "testing"},
     {"sample", "objective", "wrap", "task", "data", "metric"},
     {"config", "langevin", "likelihood", "score_matching"},
-    {"tables"},
+    {"tables", "device"},
     {"recipe", "checkpoint"},
     {"exchange"},
     {"image"},

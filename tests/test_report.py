@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from sr3.cli import main
-from sr3.evaluate import Result, Shown
 from sr3.report import page, write_report
 from sr3.report.gallery import middle, side_for
 from sr3.report.plot import Point, axis, planes, points
+from sr3.result import Result, Shown
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None

@@ -17,8 +17,9 @@ from sr3.cli import main
 from sr3.cli.study import table
 from sr3.config import ConfigError
 from sr3.data import Pictures
-from sr3.evaluate import Result, evaluate
+from sr3.evaluate import evaluate
 from sr3.restore import Restorer
+from sr3.result import Result
 from sr3.study import (
     Answer,
     Study,

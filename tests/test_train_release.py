@@ -199,8 +199,9 @@ def test_parts_are_models_and_the_curve_is_measured(folder, tmp_path):
 
 
 def test_measures_are_those_of_evaluate(tiny):
-    from sr3.evaluate import Result, evaluate
+    from sr3.evaluate import evaluate
     from sr3.restore import Restorer
+    from sr3.result import Result
 
     pictures = Pictures(list("abc"), [np.asarray(noise_picture(48, 48 + k // 2 * 4, seed=k)) for k in range(3)])
     restorer = Restorer(tiny, device="cpu", precision="fp32")

@@ -1,11 +1,9 @@
 """Evaluation: every method on the same pictures, with the protocol beside the numbers."""
 
 import hashlib
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +21,8 @@ from sr3.model import Model, names
 from sr3.random import mix
 from sr3.resize import enlarge, round8
 from sr3.restore import Restorer, needs_picture
+from sr3.result import Result, Row, Shown
 from sr3.task import Given
-
-Row = dict[str, Any]
-"""{"method": name, its measures, "interval": {measure: [low, high]}}."""
 
 OTHERS = 4
 """How many samples beside the first a picture of the gallery shows."""
@@ -53,48 +49,6 @@ class Progress:
 
     done: int
     total: int
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A picture kept for looking at.
-
-    pictures: uint8 [h, w, 3] each: "given", "bicubic", "regression", "sr3", "sr3 #2" … (other samples), the mean of
-        the samples by its method's name, "spread", "original"; those that there are.
-    measures: method -> measure -> this picture's value.
-    """
-
-    name: str
-    pictures: dict[str, np.ndarray]
-    measures: dict[str, dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What an evaluation found.
-
-    names: of the pictures, in order; each: method -> measure -> one number per picture in that order, NaN where a
-        picture has none; shown: the first pictures, as many as were asked for.
-    """
-
-    protocol: dict[str, Any]
-    rows: list[Row]
-    names: list[str] = field(default_factory=list)
-    each: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    shown: list[Shown] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything but the pictures, ready for JSON: numbers that are not finite are None."""
-        found = {"protocol": self.protocol, "rows": self.rows, "names": self.names, "each": self.each}
-        return {key: _plain(value) for key, value in found.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,7 @@ class Model:
     def __init__(self, config: ModelConfig, net: nn.Module | None = None, about: Mapping[str, Any] | None = None):
         self.first: Model | None = None
         if config.first is not None:
-            self.first = (
-                Model.from_pretrained(config.first) if isinstance(config.first, str) else Model(config.first)
-            )
+            self.first = Model.from_pretrained(config.first) if isinstance(config.first, str) else Model(config.first)
             _check_first(config, self.first.config)
             config = config.model_copy(update={"first": self.first.config})
         self.config = config

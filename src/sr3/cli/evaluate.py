@@ -11,7 +11,7 @@ from sr3.cli.common import bars
 
 if TYPE_CHECKING:
     from sr3.data import Pictures
-    from sr3.evaluate import Result
+    from sr3.result import Result
 
 ALWAYS = 8
 """So many of the first are always shown; the others where a method has them."""
@@ -60,9 +60,10 @@ def command(
 
     from sr3.config import ConfigError
     from sr3.data import load
-    from sr3.evaluate import Result, evaluate, regression_of
+    from sr3.evaluate import evaluate, regression_of
     from sr3.model import Model
     from sr3.restore import Restorer, needs_picture
+    from sr3.result import Result
 
     if labels is not None and classifier is None:
         raise ConfigError("labels are for a classifier; give --classifier too")

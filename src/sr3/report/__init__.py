@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sr3.evaluate import Result, Row
 from sr3.files import write_text
 from sr3.metric.table import Measure, measure, ordered, worth
 from sr3.report.gallery import gallery
 from sr3.report.plot import planes, plots
+from sr3.result import Result, Row
 
 BETTER = {
     "higher": ("↑", "higher is better"),

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from sr3.evaluate import Result, Shown
 from sr3.metric.table import measure, ordered
+from sr3.result import Result, Shown
 
 SIDES = (1024, 768, 512, 384, 256)
 PIXELS = 16_000_000

@@ -4,8 +4,8 @@ import html
 import math
 from typing import NamedTuple
 
-from sr3.evaluate import Row
 from sr3.metric.table import DISTRIBUTION, LEVEL, Better, Measure, measure, ordered
+from sr3.result import Row
 
 WIDTH, LINE, LEFT, RIGHT = 340, 26, 98, 14
 """Of a plot: how wide it is, the height of a method's line, and the margins."""
