@@ -108,7 +108,11 @@ def created(clone: Path, config: dict[str, Any]) -> Any:
 def train(
     clone: Path, data: list[Path], minutes: float, width: int, state: Path, batch: int | None, device: str
 ) -> None:
-    """Train until so many minutes are spent in all; what an earlier run left in `state` is gone on with."""
+    """Train until so many minutes are spent in all; what an earlier run left in `state` is gone on with.
+
+    On one thread of a CPU the minutes are the processor's, so that other work on the machine costs no training.
+    """
+    clock = time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.monotonic
     config = configuration(clone, width, "train", device)
     batch = batch or int(config["datasets"]["train"]["batch_size"])
     kept = _kept(state, width) if state.exists() else None
@@ -121,12 +125,12 @@ def train(
         model.netG.load_state_dict(kept["net"])
         model.optG.load_state_dict(kept["optimiser"])
     loader = torch.utils.data.DataLoader(Pairs(load(data).pixels, mirror=True), batch, shuffle=True)
-    before, began, saved, shown, recent = spent, time.monotonic(), spent, spent, []
+    before, began, saved, shown, recent = spent, clock(), spent, spent, []
     while spent < 60 * minutes:
         for example in loader:
             model.feed_data(example)
             model.optimize_parameters()
-            seen, spent = seen + len(example["HR"]), before + time.monotonic() - began
+            seen, spent = seen + len(example["HR"]), before + clock() - began
             recent.append(model.log_dict["l_pix"])
             over = spent >= 60 * minutes
             if over or spent - shown > 30:

@@ -170,7 +170,8 @@ def clone(tmp_path, monkeypatch):
 
 def test_training_gives_pairs_as_theirs_and_goes_on(public, clone, tmp_path, monkeypatch, capsys):
     clock = itertools.count()
-    monkeypatch.setattr(public, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    ticks = lambda: float(next(clock))  # noqa: E731
+    monkeypatch.setattr(public, "time", SimpleNamespace(monotonic=ticks, process_time=ticks))
     (tmp_path / "data").mkdir()
     full = noise_picture(160, 160, seed=1)
     full.save(tmp_path / "data" / "0.png")

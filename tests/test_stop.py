@@ -44,11 +44,11 @@ def test_a_stopped_process_goes_on_as_if_it_had_not_been(folder, tmp_path, how):
     state = tmp_path / "parts" / "state.safetensors"
     waited = time.monotonic()
     while not state.exists():
-        assert time.monotonic() - waited < 60
+        assert time.monotonic() - waited < 240
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.02)
     process.send_signal(how)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     assert b"Traceback" not in err
     if how == signal.SIGINT:
         assert process.returncode == 130
@@ -102,7 +102,7 @@ def test_two_processes_are_one(folder, tmp_path):
         for rank in range(2)
     ]  # fmt: skip
     for process in running:
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=240)
         assert process.returncode == 0, err.decode()
     one, two = (read_tensors(tmp_path / out / "state.safetensors")[0] for out in ("one", "two"))
     for key in one:

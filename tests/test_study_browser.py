@@ -78,7 +78,7 @@ def serve(pairs):
     def stop():
         server = running.pop()
         server.send_signal(signal.SIGINT)
-        out, err = server.communicate(timeout=20)
+        out, err = server.communicate(timeout=90)
         assert (server.returncode, err) == (0, "")
         return out
 
@@ -119,7 +119,7 @@ def browse(tmp_path):
         browser.quit()
 
 
-def until(browser, what, seconds=15.0):
+def until(browser, what, seconds=90.0):
     return WebDriverWait(browser, seconds, poll_frequency=0.02).until(what)
 
 

@@ -10,6 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sr3.config import Recipe
 from sr3.data import Crops
+from sr3.interrupt import held
 from sr3.model import Model
 from sr3.restore import Restorer
 from sr3.train import Report, Run
@@ -32,14 +33,16 @@ class Board:
     def add(self, run: Run, report: Report) -> None:
         """One report's curves, and a strip where one is due."""
         write, seen = self.writer.add_scalar, report.seen
-        write("loss", report.loss, seen)
-        write("rate", report.rate, seen)
-        write("gradient", report.gradient, seen)
-        write("pictures a second", report.speed, seen)
-        write("waiting for data", report.waiting, seen)
-        write("skipped", report.skipped, seen)
-        for place, value in report.by_level.items():
-            write(f"loss at log-SNR/{place:+d}", value, seen)
+        # interrupted inside its queue, TensorBoard's thread would never be told to end, and closing wait for ever
+        with held():
+            write("loss", report.loss, seen)
+            write("rate", report.rate, seen)
+            write("gradient", report.gradient, seen)
+            write("pictures a second", report.speed, seen)
+            write("waiting for data", report.waiting, seen)
+            write("skipped", report.skipped, seen)
+            for place, value in report.by_level.items():
+                write(f"loss at log-SNR/{place:+d}", value, seen)
         if seen >= self.next_strip:
             self.next_strip = (seen // self.recipe.training.sample_every + 1) * self.recipe.training.sample_every
             self.strip(run)
@@ -65,8 +68,10 @@ class Board:
         path = self.folder / "samples" / f"{run.seen:09d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.ascontiguousarray(pixels)).save(path)
-        self.writer.add_image("given, average, raw, original", pixels, run.seen, dataformats="HWC")
+        with held():
+            self.writer.add_image("given, average, raw, original", pixels, run.seen, dataformats="HWC")
 
     def close(self) -> None:
         """Flush everything."""
-        self.writer.close()
+        with held():
+            self.writer.close()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sr3 import checkpoint
 from sr3.config import ConfigError, Recipe, build
 from sr3.data import Crops
+from sr3.interrupt import held
 from sr3.model import Model
 from sr3.random import Stream, mix
 from sr3.schedule import SCHEDULES
@@ -89,6 +90,8 @@ class Run:
         )
         self.average = {k: v.detach().clone().float() for k, v in self.model.net.state_dict().items()}
         self.seen = self.skipped = 0
+        self.whole = True
+        """False while a step has changed some of this and not yet the rest; such a state is never written."""
         if self.state_path.exists():
             self._resume()
         device = accelerator.device
@@ -182,7 +185,8 @@ def train(
 ) -> Generator[tuple[Run, Report], None, None]:
     """Train, or go on training, in `folder`; yields the run and a report every `report_every` pictures.
 
-    Closing the generator (Ctrl-C, a time limit) saves first.  Every step is a function of (recipe, pictures seen), so
+    Closing the generator (Ctrl-C, a time limit) saves first; Ctrl-C is raised between steps, never inside one, and at
+    once when it is pressed again.  Every step is a function of (recipe, pictures seen), so
     that stopping and resuming is the same run, bit for bit on a CPU.
     """
     t = recipe.training
@@ -210,27 +214,30 @@ def train(
     try:
         while run.seen < t.pictures:
             mine = list(range(run.seen + rank, run.seen + t.batch, world))
-            good, norm = _step(run, objective, crops, mine, tally)
-            if good:
-                bad_in_a_row = 0
-                run.update_average()
-            else:
-                run.skipped += 1
-                bad_in_a_row += 1
-                if bad_in_a_row >= PATIENCE:
-                    raise TrainingError(f"the loss was not finite {PATIENCE} times in a row; lower training.rate")
-            run.seen += t.batch
-            tally.add(t.batch, norm)
-            due = run.seen - last_save >= t.save_every or run.seen >= t.pictures
-            if due:
-                run.save(about or {})
-                last_save = run.seen
+            with held():
+                good, norm = _step(run, objective, crops, mine, tally)
+                if good:
+                    bad_in_a_row = 0
+                    run.update_average()
+                else:
+                    run.skipped += 1
+                    bad_in_a_row += 1
+                    if bad_in_a_row >= PATIENCE:
+                        raise TrainingError(f"the loss was not finite {PATIENCE} times in a row; lower training.rate")
+                run.seen += t.batch
+                run.whole = True
+                tally.add(t.batch, norm)
+                due = run.seen - last_save >= t.save_every or run.seen >= t.pictures
+                if due:
+                    run.save(about or {})
+                    last_save = run.seen
             if due or tally.pictures >= t.report_every:
                 yield run, tally.report(run, rate_at(run.seen, recipe), saved=due)
                 tally = _Tally()
     finally:
-        if run.seen > last_save and bad_in_a_row < PATIENCE:
-            run.save(about or {})
+        if run.whole and run.seen > last_save and bad_in_a_row < PATIENCE:
+            with held():
+                run.save(about or {})
 
 
 def make_accelerator(device: str | None = None) -> Accelerator:
@@ -286,6 +293,7 @@ def _step(run: Run, objective: Any, crops: Crops, mine: Sequence[int], tally: "_
     everywhere: Any = accelerator.reduce(finite.float(), "mean")
     good = bool(everywhere.item() == 1.0)
     if good:
+        run.whole = False
         run.optimiser.step()
     tally.loss += total.item() if good else 0.0
     tally.steps += good

@@ -1,0 +1,160 @@
+"""Ctrl-C: between steps, never inside one, and at once the second time."""
+
+import signal
+import threading
+
+import pytest
+import torch
+
+from sr3 import recipe as recipes
+from sr3 import train as library
+from sr3.checkpoint import read_tensors
+from sr3.data import Crops, load
+from sr3.interrupt import held
+
+SMALL = [
+    "training.batch=4",
+    "training.crop=32",
+    "training.warmup=0",
+    "training.precision=fp32",
+    "training.decay=constant",
+    "training.report_every=4",
+    "model.network={kind='unet',patch=4,widths=[8],blocks=[1],embedding=16}",
+]
+
+
+def press():
+    signal.raise_signal(signal.SIGINT)
+
+
+def run(*actions):
+    """Do these in a held block; how many were done before an exception ended it."""
+    done = []
+    try:
+        with held():
+            for action in actions:
+                action()
+                done.append(action)
+    finally:
+        run.done = len(done)
+
+
+def test_it_is_raised_after_the_block():
+    with pytest.raises(KeyboardInterrupt):
+        run(press, int)
+    assert run.done == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_second_is_raised_at_once():
+    with pytest.raises(KeyboardInterrupt):
+        run(press, press, int)
+    assert run.done == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_inner_block_leaves_it_to_the_outer():
+    def inner():
+        with held():
+            press()
+
+    with pytest.raises(KeyboardInterrupt):
+        run(inner, int)
+    assert run.done == 2
+
+
+def test_an_error_of_the_block_is_what_one_sees():
+    with pytest.raises(ZeroDivisionError):
+        run(press, lambda: 1 / 0)
+
+
+def test_threads_and_programs_with_their_own_handling_are_left_alone():
+    came = []
+    before = signal.signal(signal.SIGINT, lambda *_: came.append(1))
+    try:
+        with held():
+            press()
+            assert came == [1]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    def other():
+        with held():
+            came.append(2)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert came == [1, 2]
+
+
+@pytest.fixture
+def training(folder, tmp_path):
+    """Runs so many pictures in a folder of its own; returns the state it wrote."""
+
+    def go(name, pictures):
+        recipe = recipes.load("photo-4x-regression", [*SMALL, f"training.pictures={pictures}"])
+        for _ in library.train(recipe, Crops(load(folder), 32), tmp_path / name):
+            pass
+        return read_tensors(tmp_path / name / "state.safetensors")
+
+    return go
+
+
+@pytest.mark.parametrize("inside", ["crops", "optimiser", "average"])
+def test_a_step_is_finished_first(training, monkeypatch, inside):
+    """Pressed anywhere inside a step, the run goes on as if it had not been."""
+    whole, _ = training("whole", 24)
+    owner, name = {
+        "crops": (Crops, "__call__"),
+        "optimiser": (torch.optim.AdamW, "step"),
+        "average": (library.Run, "update_average"),
+    }[inside]
+    plain, calls = getattr(owner, name), []
+
+    def pressed(*arguments, **named):
+        result = plain(*arguments, **named)
+        calls.append(1)
+        if len(calls) == 3:
+            press()
+        return result
+
+    monkeypatch.setattr(owner, name, pressed)
+    with pytest.raises(KeyboardInterrupt):
+        training("parts", 24)
+    monkeypatch.undo()
+    parts, facts = training("parts", 24)
+    assert facts["seen"] == "24"
+    for key in whole:
+        assert torch.equal(whole[key], parts[key]), key
+
+
+def test_what_is_half_done_is_not_written(training, monkeypatch, tmp_path):
+    """Pressed twice where the weights have moved and their average has not: the state before stays."""
+    training("run", 8)
+    before = (tmp_path / "run" / "state.safetensors").read_bytes()
+
+    def pressed(run):
+        press()
+        press()
+
+    monkeypatch.setattr(library.Run, "update_average", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        training("run", 24)
+    assert (tmp_path / "run" / "state.safetensors").read_bytes() == before
+
+
+def test_pictures_that_go_are_no_reason_to_lose_steps(training, monkeypatch, tmp_path):
+    """An error before anything has changed, as a full memory is, saves what was learnt."""
+    plain, calls = Crops.__call__, []
+
+    def fails(self, indices):
+        calls.append(1)
+        if len(calls) == 4:
+            raise MemoryError
+        return plain(self, indices)
+
+    monkeypatch.setattr(Crops, "__call__", fails)
+    with pytest.raises(MemoryError):
+        training("run", 24)
+    assert read_tensors(tmp_path / "run" / "state.safetensors")[1]["seen"] == "12"
