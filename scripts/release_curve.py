@@ -12,19 +12,53 @@ import torch
 
 from sr3.data import Pictures
 from sr3.files import write_text
+from sr3.level import diffuse
 from sr3.metric.consistency import Consistency
 from sr3.metric.psnr import PSNR
 from sr3.metric.swd import SWD, patches_for
-from sr3.random import mix
+from sr3.random import generator, mix
 from sr3.resize import round8
 from sr3.restore import Restorer
 
-SHOWN = {"psnr": "PSNR, dB", "swd": "sliced Wasserstein, x1e3", "consistency_free": "consistency unprojected, x1e-5"}
+SHOWN = {
+    "error": "error of x0, dB",
+    "psnr": "PSNR, dB",
+    "swd": "sliced Wasserstein, x1e3",
+    "consistency_free": "consistency unprojected, x1e-5",
+}
 FEWEST = 4
+RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Noise levels at which the error of x0 is measured: sigma / alpha in units of the spread of what is diffused."""
+
+
+def error(restorer: Restorer, pictures: Pictures) -> float:
+    """How far the network's estimate of x0 is off: the mean over noise levels of 10 log10 of its mean square, in dB.
+
+    Of pictures in [0, 1], with the same noise for every model.  Lower is better.  No sampler has a part in it, so that
+    models can be compared however they are sampled, and it falls steadily where a distance is pulled both ways.
+    """
+    model, device = restorer.model, restorer.device
+    total, count = [0.0] * len(RATIOS), 0
+    for first, clean in _batches(pictures, model.task.factor):
+        eps = torch.stack([torch.randn(c.shape, generator=generator(mix(5, first + k))) for k, c in enumerate(clean)])
+        truth, eps = clean.to(device), eps.to(device)
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, dtype=restorer.dtype, enabled=restorer.dtype != torch.float32),
+        ):
+            example = model.prepare(model.task.degrade(truth))
+            for k, ratio in enumerate(RATIOS):
+                logsnr = torch.tensor(-2 * math.log(ratio * model.spread), dtype=torch.float64)
+                level = model.schedule(model.schedule.when(logsnr).expand(len(truth)).to(device))
+                x0 = model.denoiser()(diffuse(truth, eps, level), level, example).float().clamp(-1, 1)
+                total[k] += float((x0 - truth).square().mean((1, 2, 3)).sum() / 4)
+        count += len(truth)
+    return sum(10 * math.log10(t / count) for t in total) / len(total)
 
 
 def measure(restorer: Restorer, pictures: Pictures) -> dict[str, float]:
-    """PSNR, sliced Wasserstein distance and consistency, as `sr3 evaluate` measures them, in the model's own steps."""
+    """PSNR, sliced Wasserstein distance and consistency, as `sr3 evaluate` measures them, in the model's own steps;
+    of diffusion models also the error of x0."""
     task, config = restorer.model.task, restorer.model.config
 
     def again(x: torch.Tensor) -> torch.Tensor:
@@ -43,7 +77,7 @@ def measure(restorer: Restorer, pictures: Pictures) -> dict[str, float]:
     found: dict[str, float] = {}
     for metric in (*metrics, free):
         found |= metric.compute()
-    return found
+    return found | ({"error": error(restorer, pictures)} if config.kind == "diffusion" else {})
 
 
 def _batches(pictures: Pictures, factor: int) -> Iterator[tuple[int, torch.Tensor]]:

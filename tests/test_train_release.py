@@ -213,6 +213,21 @@ def test_measures_are_those_of_evaluate(tiny):
         assert found[name] == pytest.approx(row[name], rel=1e-5), name
 
 
+def test_the_error_of_x0_is_that_of_the_estimate(tiny):
+    """Of a denoiser that always answers mid-grey, the mean square of the pictures; of one that errs by half, a quarter
+    of that."""
+    from sr3.restore import Restorer
+
+    pictures = Pictures(["a"], [np.full((32, 32, 3), 255, dtype=np.uint8)])
+    restorer = Restorer(tiny, device="cpu", precision="fp32")
+    for answer, wanted in ((0.0, 10 * np.log10(0.25)), (0.5, 10 * np.log10(0.0625))):
+        restorer.model.denoiser = lambda answer=answer: lambda x, level, example: torch.full_like(x, answer)
+        assert release_curve.error(restorer, pictures) == pytest.approx(wanted, abs=1e-4)
+    del restorer.model.denoiser
+    honest = release_curve.error(restorer, pictures)
+    assert honest == release_curve.error(restorer, pictures)
+
+
 def test_the_time_limit_holds(folder, tmp_path):
     began = time.monotonic()
     rows = run(folder, tmp_path, "--pictures", 10**9, "--minutes", 0.08)
