@@ -11,7 +11,7 @@ import sr3
 ROOT = Path(sr3.__file__).parent
 
 FLOORS = [
-    {"metadata", "picture", "level", "random", "resize", "windows", "files", "nn", "result"},
+    {"metadata", "picture", "level", "random", "resize", "windows", "files", "nn", "result", "interrupt"},
     {"schedule", "predict"},
     {"path", "denoiser", "testing"},
     {"sample", "objective", "wrap", "task", "data", "metric"},
