@@ -10,7 +10,7 @@ from sr3 import recipe as recipes
 from sr3 import train as library
 from sr3.checkpoint import read_tensors
 from sr3.data import Crops, load
-from sr3.interrupt import held
+from sr3.interrupt import held, terminate_as_interrupt
 
 SMALL = [
     "training.batch=4",
@@ -51,6 +51,21 @@ def test_the_second_is_raised_at_once():
         run(press, press, int)
     assert run.done == 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_termination_is_held_where_it_is_made_an_interrupt():
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        terminate_as_interrupt()
+        with pytest.raises(KeyboardInterrupt):
+            run(lambda: signal.raise_signal(signal.SIGTERM), int)
+        assert run.done == 2
+        own = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        assert own is signal.default_int_handler
+        terminate_as_interrupt()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_an_inner_block_leaves_it_to_the_outer():

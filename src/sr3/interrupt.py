@@ -1,4 +1,4 @@
-"""Ctrl-C, held back where it would leave something half done."""
+"""Ctrl-C, held back where it would leave something half done, and SIGTERM, which schedulers send, made the same."""
 
 import signal
 import threading
@@ -6,14 +6,20 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 
+def terminate_as_interrupt() -> None:
+    """Let SIGTERM raise KeyboardInterrupt, unless this program was told to do something else with it."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 @contextmanager
 def held() -> Generator[None, None, None]:
     """Raise KeyboardInterrupt after the block rather than inside it; a second Ctrl-C is raised at once.
 
-    Does nothing outside the main thread, inside another such block, or where a program handles the signal itself.
+    Does nothing outside the main thread, inside another such block, or where a program handles the signals itself.
     """
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is signal.default_int_handler]
+    if threading.current_thread() is not threading.main_thread() or not numbers:
         yield
         return
     came = False
@@ -24,10 +30,12 @@ def held() -> Generator[None, None, None]:
             raise KeyboardInterrupt
         came = True
 
-    signal.signal(signal.SIGINT, note)
+    for number in numbers:
+        signal.signal(number, note)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in numbers:
+            signal.signal(number, signal.default_int_handler)
     if came:
         raise KeyboardInterrupt

@@ -10,6 +10,7 @@ import typer
 
 from sr3 import __version__
 from sr3.cli import compare, demo, evaluate, generate, models, study, train, tune, upscale
+from sr3.interrupt import terminate_as_interrupt
 
 app = typer.Typer(
     name="sr3",
@@ -47,7 +48,11 @@ def root(
 
 
 def main() -> None:
-    """Run the command line.  Bad use exits with 2, failure with 1, Ctrl-C with 130; each says one sentence."""
+    """Run the command line.
+
+    Bad use exits with 2, failure with 1, Ctrl-C and SIGTERM with 130; each says one sentence.
+    """
+    terminate_as_interrupt()
     try:
         app()
     except KeyboardInterrupt:
