@@ -189,7 +189,12 @@ def main() -> None:
         command.add_argument("--state", type=Path, default=Path("public_sr3.pt"))
         command.add_argument("--threads", type=int)
         command.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    training.add_argument("--minutes", type=float, required=True, help="in all, earlier runs included")
+    training.add_argument(
+        "--minutes",
+        type=float,
+        required=True,
+        help="in all, earlier runs included; on one thread of a CPU, the processor's own",
+    )
     training.add_argument("--batch", type=int, help="by default as published")
     sampling.add_argument("--limit", type=int, help="only the first so many pictures")
     sampling.add_argument("--out", type=Path, required=True)

@@ -34,19 +34,21 @@ RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 def error(restorer: Restorer, pictures: Pictures) -> float:
     """How far the network's estimate of x0 is off: the mean over noise levels of 10 log10 of its mean square, in dB.
 
-    Of pictures in [0, 1], with the same noise for every model.  Lower is better.  No sampler has a part in it, so that
-    models can be compared however they are sampled, and it falls steadily where a distance is pulled both ways.
+    Of pictures in [0, 1], with the same noise for every model.  Lower is better.  No sampler has a part in it, and it
+    falls steadily where a distance is pulled both ways.  The levels follow the model's spread: only models of the same
+    sigma_data can be compared, and not with the table of `choices.py`, whose levels are others.
     """
     model, device = restorer.model, restorer.device
     total, count = [0.0] * len(RATIOS), 0
     for first, clean in _batches(pictures, model.task.factor):
         eps = torch.stack([torch.randn(c.shape, generator=generator(mix(5, first + k))) for k, c in enumerate(clean)])
         truth, eps = clean.to(device), eps.to(device)
+        given = model.task.degrade(truth)  # in float32, as in training
         with (
             torch.inference_mode(),
             torch.autocast(device.type, dtype=restorer.dtype, enabled=restorer.dtype != torch.float32),
         ):
-            example = model.prepare(model.task.degrade(truth))
+            example = model.prepare(given)
             for k, ratio in enumerate(RATIOS):
                 logsnr = torch.tensor(-2 * math.log(ratio * model.spread), dtype=torch.float64)
                 level = model.schedule(model.schedule.when(logsnr).expand(len(truth)).to(device))
@@ -135,10 +137,12 @@ def points(curve: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], 
 def plot(source: Path, target: Path) -> list[str]:
     """Draw a curve file as SVG; returns what ten times more pictures would bring by the fit, a sentence a measure."""
     curve = json.loads(source.read_text("utf-8"))
-    names = [name for name in SHOWN if points(curve, name)[0]]
-    fits = {name: fit(*points(curve, name)) for name in names}
-    if not names:
+    some = [name for name in SHOWN if points(curve, name)[0]]
+    if not some:
         raise ValueError(f"{source} has no measures to plot")
+    # a measure that came later than the others may have too few points yet
+    names = [name for name in some if len(set(points(curve, name)[0])) >= FEWEST] or some
+    fits = {name: fit(*points(curve, name)) for name in names}
     wide = 340
     panels = [_panel(SHOWN[n], *points(curve, n), fits[n], k * wide) for k, n in enumerate(names)]
     size = f'width="{wide * len(names)}" height="260" viewBox="0 0 {wide * len(names)} 260"'

@@ -3,14 +3,14 @@
     python scripts/trade.py --model face-8x --data held-out.zip --limit 64 --steps 4 8 16 --plot trade.svg
 
 No estimator is best in both (Blau and Michaeli, 2018).  Where the mean square error of the best estimator is M, and
-its distribution lies at the Wasserstein distance d from that of real pictures, an estimator at the share s of that
-distance has at least M + d^2 (1 - s)^2, and d^2 is at most M (Freirich, Michaeli and Meir, 2021).  So where the
-regression is the best estimator there is, going to the share s need not cost more than 10 log10(1 + (1 - s)^2) dB:
-0.97 at half, 3.01 at none.  That is the plot's line, with the sliced Wasserstein distance standing for the true one and
-the regression for the best estimator.  How far below it a model lies is how much better a model could be.
+its distribution lies at the Wasserstein distance d from that of real pictures, there is an estimator at the share s of
+that distance with M + d^2 (1 - s)^2, and none with less; d^2 is at most M (Freirich, Michaeli and Meir, 2021).  So
+where the regression is the best estimator there is, going to the share s need not cost more than
+10 log10(1 + (1 - s)^2) dB: 0.97 at half, 3.01 at none.  That is the plot's line, with the sliced Wasserstein distance
+standing for the true one and the regression for the best estimator.
 
-Each way of sampling is also mixed with the regression's answer (--mix): from samples without any distance such
-mixtures reach the bound.
+A model below it gives up more than anything has to.  Not all of that is the model's fault: samples of the posterior,
+even exact ones, reach the line at s = 0 only, unless nothing of what is drawn can be known (d^2 = M).  Each way of sampling is also mixed with the regression's answer (--mix).
 """
 
 import argparse
@@ -98,7 +98,7 @@ def plot(rows: list[dict[str, Any]], path: Path, title: str) -> None:
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes: Any = figure.subplots()
     shares = [i / 100 for i in range(101)]
-    axes.plot(shares, [cost(s) for s in shares], color="black", label="what perfect samples would need")
+    axes.plot(shares, [cost(s) for s in shares], color="black", label="enough for the best possible estimator")
     for k, count in enumerate(sorted({row["steps"] for row in rows if row["steps"]})):
         for mixed, size in ((False, 22), (True, 5)):
             some = [r for r in rows if r["steps"] == count and (r["mix"] < 1) == mixed]

@@ -117,7 +117,7 @@ def training(folder, tmp_path):
 
 
 @pytest.mark.parametrize("inside", ["crops", "optimiser", "average"])
-def test_a_step_is_finished_first(training, monkeypatch, inside):
+def test_a_step_is_finished_first(training, monkeypatch, tmp_path, inside):
     """Pressed anywhere inside a step, the run goes on as if it had not been."""
     whole, _ = training("whole", 24)
     owner, name = {
@@ -138,6 +138,8 @@ def test_a_step_is_finished_first(training, monkeypatch, inside):
     with pytest.raises(KeyboardInterrupt):
         training("parts", 24)
     monkeypatch.undo()
+    state = tmp_path / "parts" / "state.safetensors"
+    assert read_tensors(state)[1]["seen"] == "12"
     parts, facts = training("parts", 24)
     assert facts["seen"] == "24"
     for key in whole:
@@ -149,7 +151,12 @@ def test_what_is_half_done_is_not_written(training, monkeypatch, tmp_path):
     training("run", 8)
     before = (tmp_path / "run" / "state.safetensors").read_bytes()
 
+    plain, calls = library.Run.update_average, []
+
     def pressed(run):
+        calls.append(1)
+        if len(calls) < 3:
+            return plain(run)
         press()
         press()
 

@@ -52,6 +52,7 @@ def test_a_stopped_process_goes_on_as_if_it_had_not_been(folder, tmp_path, how):
     assert b"Traceback" not in err
     if how != signal.SIGKILL:
         assert process.returncode == 130
+        assert b"stopped" in err
     seen = int(read_tensors(state)[1]["seen"])
     assert seen >= 40
     assert not list((tmp_path / "parts").glob("*.tmp"))

@@ -185,9 +185,9 @@ def train(
 ) -> Generator[tuple[Run, Report], None, None]:
     """Train, or go on training, in `folder`; yields the run and a report every `report_every` pictures.
 
-    Closing the generator (Ctrl-C, a time limit) saves first; Ctrl-C is raised between steps, never inside one, and at
-    once when it is pressed again.  Every step is a function of (recipe, pictures seen), so
-    that stopping and resuming is the same run, bit for bit on a CPU.
+    Closing the generator (Ctrl-C, a time limit) saves first.  Ctrl-C is raised between steps; pressed again, inside
+    one, and what came since the last save is lost if that step had begun to change the weights.  Every step is a
+    function of (recipe, pictures seen), so that stopping and resuming is the same run, bit for bit on a CPU.
     """
     t = recipe.training
     check_crop(recipe)

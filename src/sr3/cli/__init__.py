@@ -53,11 +53,16 @@ def main() -> None:
     Bad use exits with 2, failure with 1, Ctrl-C and SIGTERM with 130; each says one sentence.
     """
     terminate_as_interrupt()
+    stopped = "sr3: stopped; nothing half-written is left"
     try:
         app()
     except KeyboardInterrupt:
-        print("sr3: stopped; nothing half-written is left", file=sys.stderr)
+        print(stopped, file=sys.stderr)
         sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # what typer makes of KeyboardInterrupt, without a word
+            print(stopped, file=sys.stderr)
+        raise
     except Exception as error:
         from sr3.cli.common import code_and_sentence
 

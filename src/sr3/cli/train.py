@@ -89,9 +89,11 @@ def _loop(
                 if minutes is not None and time.monotonic() - began > 60 * minutes:
                     break
     finally:
-        running.close()
-        if board is not None:
-            board.close()
+        try:
+            running.close()
+        finally:
+            if board is not None:
+                board.close()
     if accelerator.is_main_process:
         made = out / "model.safetensors"
         use = "generate" if recipe.model.task.get("kind") == "generation" else "upscale photo.jpg"
