@@ -10,7 +10,9 @@ where the regression is the best estimator there is, going to the share s need n
 standing for the true one and the regression for the best estimator.
 
 A model below it gives up more than anything has to.  Not all of that is the model's fault: samples of the posterior,
-even exact ones, reach the line at s = 0 only, unless nothing of what is drawn can be known (d^2 = M).  Each way of sampling is also mixed with the regression's answer (--mix).
+even exact ones, reach the line at s = 0 only, unless nothing of what is drawn can be known (d^2 = M).
+
+Each way of sampling is also mixed with the regression's answer (--mix).
 """
 
 import argparse
