@@ -37,18 +37,18 @@ from toy_panels import (
 )
 
 from sr3 import Restorer
-from sr3.denoiser import Denoiser, Example, start, tell_logsnr
-from sr3.image import to_pil
-from sr3.langevin import annealed, langevin, mala
-from sr3.level import diffuse
-from sr3.objective import Denoising, Objective
-from sr3.path import given, walk
-from sr3.predict import Eps, Score
+from sr3.diffusion.denoiser import Denoiser, Example, start, tell_logsnr
+from sr3.diffusion.langevin import annealed, langevin, mala
+from sr3.diffusion.level import diffuse
+from sr3.diffusion.objective import Denoising, Objective
+from sr3.diffusion.path import given, walk
+from sr3.diffusion.predict import Eps, Score
+from sr3.diffusion.sample import Step, ancestral, ddim, last
+from sr3.diffusion.schedule import Cosine, Geometric
+from sr3.diffusion.score_matching import DenoisingScore, ImplicitScore, SlicedScore
+from sr3.picture.image import to_pil
 from sr3.random import Stream
-from sr3.restore import Progress, Restored
-from sr3.sample import Step, ancestral, ddim, last
-from sr3.schedule import Cosine, Geometric
-from sr3.score_matching import DenoisingScore, ImplicitScore, SlicedScore
+from sr3.restore.restorer import Progress, Restored
 from sr3.task import SuperResolution
 from sr3.testing import Mixture, Normal
 

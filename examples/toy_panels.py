@@ -11,7 +11,7 @@ from matplotlib.patches import Ellipse
 from PIL import Image
 from torch import Tensor
 
-from sr3.level import Level
+from sr3.diffusion.level import Level
 from sr3.testing import Mixture
 
 # Okabe and Ito's colours, which the colour-blind can tell apart

@@ -10,8 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKS = [
-    ["ruff", "format", "--check", "src", "tests", "scripts", "examples"],
-    ["ruff", "check", "src", "tests", "scripts", "examples"],
+    ["ruff", "format", "--check", "src", "tests", "scripts", "experiments", "examples"],
+    ["ruff", "check", "src", "tests", "scripts", "experiments", "examples"],
     ["basedpyright", "--level", "error", "--pythonpath", sys.executable],
     ["pytest"],
 ]

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from sr3.data import Pictures
+from sr3.diffusion.level import diffuse
 from sr3.files import write_text
-from sr3.level import diffuse
 from sr3.metric.consistency import Consistency
 from sr3.metric.psnr import PSNR
 from sr3.metric.swd import SWD, patches_for
+from sr3.picture.resize import round8
 from sr3.random import generator, mix
-from sr3.resize import round8
-from sr3.restore import Restorer
+from sr3.restore.restorer import Restorer
+from sr3.training.data import Pictures
 
 SHOWN = {
     "error": "error of x0, dB",

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sr3.data import Crops, reduction
 from sr3.random import Stream, mix, uniforms
 from sr3.task import Given
+from sr3.training.data import Crops, reduction
 
 CHUNK = 16_384
 """Crops whose places are drawn at once: some milliseconds on the CPU, and one copy to the GPU of half a megabyte."""

@@ -15,15 +15,15 @@ from release_machine import wait
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from sr3 import checkpoint
-from sr3.config import ConfigError, Recipe, build
-from sr3.data import Crops
-from sr3.model import Model
+from sr3.diffusion.schedule import SCHEDULES, LinearBeta
+from sr3.diffusion.score_matching import needs_double_backward
+from sr3.diffusion.tables import OBJECTIVES
+from sr3.model import checkpoint
+from sr3.model.config import ConfigError, Recipe, build
+from sr3.model.model import Model
 from sr3.random import Stream, mix
-from sr3.schedule import SCHEDULES, LinearBeta
-from sr3.score_matching import needs_double_backward
-from sr3.tables import OBJECTIVES
 from sr3.task import Given
+from sr3.training.data import Crops
 
 PATIENCE = 50
 """Batches in a row that are not finite after which training gives up."""
@@ -38,7 +38,7 @@ class TrainingError(RuntimeError):
 
 
 def rate_at(seen: int, recipe: Recipe) -> float:
-    """The learning rate after `seen` pictures, as in `sr3.train`."""
+    """The learning rate after `seen` pictures, as in `sr3.training.train`."""
     t = recipe.training
     rise = min(1.0, (seen + t.batch) / t.warmup) if t.warmup else 1.0
     if t.decay == "constant":
@@ -48,7 +48,7 @@ def rate_at(seen: int, recipe: Recipe) -> float:
 
 
 def share_at(seen: int, recipe: Recipe) -> float:
-    """How far the average moves towards the weights after the step that began at `seen`, as in `sr3.train`."""
+    """How far the average moves towards the weights after the step that began at `seen`, as in `sr3.training.train`."""
     half_life = min(recipe.training.average, max(seen, 1) / 8)
     return 1 - 0.5 ** (recipe.training.batch / half_life) if half_life > 0 else 1.0
 

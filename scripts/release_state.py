@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sr3.checkpoint import read_tensors, write_tensors
 from sr3.files import write_text
+from sr3.model.checkpoint import read_tensors, write_tensors
 
 LIMIT = 16_000_000
 """No file is larger, in bytes, so that every one can be sent anywhere."""

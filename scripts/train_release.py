@@ -25,12 +25,12 @@ from release_data import Batches
 from release_machine import Waiting, machine, peak, profiler, show, wait
 from release_run import HISTORY, Run, TrainingError, rate_at
 
-from sr3 import recipe as recipes
-from sr3.config import Recipe
-from sr3.data import Crops, Pictures, load
-from sr3.device import pick_device
 from sr3.files import write_text
-from sr3.restore import Restorer
+from sr3.model import recipe as recipes
+from sr3.model.config import Recipe
+from sr3.model.device import pick_device
+from sr3.restore.restorer import Restorer
+from sr3.training.data import Crops, Pictures, load
 
 AHEAD = 4
 """Steps that the host may be ahead of the GPU."""

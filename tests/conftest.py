@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sr3.config import ModelConfig
-from sr3.model import Model
+from sr3.model.config import ModelConfig
+from sr3.model.model import Model
 
 torch.set_num_threads(1)
 

@@ -6,11 +6,11 @@ import threading
 import pytest
 import torch
 
-from sr3 import recipe as recipes
-from sr3 import train as library
-from sr3.checkpoint import read_tensors
-from sr3.data import Crops, load
 from sr3.interrupt import held, terminate_as_interrupt
+from sr3.model import recipe as recipes
+from sr3.model.checkpoint import read_tensors
+from sr3.training import train as library
+from sr3.training.data import Crops, load
 
 SMALL = [
     "training.batch=4",

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Restorer": "sr3.restore",
-    "Denoiser": "sr3.denoiser",
-    "Level": "sr3.level",
+    "Restorer": "sr3.restore.restorer",
+    "Denoiser": "sr3.diffusion.denoiser",
+    "Level": "sr3.diffusion.level",
 }
 
 __all__ = ["Denoiser", "Level", "Restorer", "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
-    from sr3.denoiser import Denoiser
-    from sr3.level import Level
-    from sr3.restore import Restorer
+    from sr3.diffusion.denoiser import Denoiser
+    from sr3.diffusion.level import Level
+    from sr3.restore.restorer import Restorer
 
 
 def __getattr__(name: str) -> Any:

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 def code_and_sentence(error: Exception) -> tuple[int, str] | None:
     """(exit code, one sentence) for an error that a person can cause; None for a defect of ours."""
-    from sr3.checkpoint import CheckpointError
-    from sr3.config import ConfigError
-    from sr3.data import DataError
-    from sr3.image import PictureError
+    from sr3.model.checkpoint import CheckpointError
+    from sr3.model.config import ConfigError
+    from sr3.picture.image import PictureError
+    from sr3.training.data import DataError
 
     sentence = " ".join(str(error).split())
     if isinstance(error, ConfigError | CheckpointError | DataError):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from sr3.compare import Comparison
+    from sr3.evaluation.compare import Comparison
 
 
 def command(
@@ -24,7 +24,7 @@ def command(
     """Say which of two evaluations is better, with 95 % intervals of the differences on the same pictures."""
     import json
 
-    from sr3.compare import compare, read_run
+    from sr3.evaluation.compare import compare, read_run
     from sr3.files import write_text
 
     found = compare(read_run(a), read_run(b), method=method, seed=seed)

@@ -14,11 +14,11 @@ def command(
     seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
 ) -> None:
     """Shrink scikit-image's photographs, restore them, and write one labelled picture with the measures."""
-    from sr3 import demo
-    from sr3.config import ConfigError
-    from sr3.evaluate import regression_of
-    from sr3.image import WRITABLE, from_any, write
-    from sr3.restore import Restorer
+    from sr3.evaluation import demo
+    from sr3.evaluation.evaluate import regression_of
+    from sr3.model.config import ConfigError
+    from sr3.picture.image import WRITABLE, from_any, write
+    from sr3.restore.restorer import Restorer
 
     if output.suffix.lower() not in WRITABLE:
         raise ConfigError(f"cannot write {output}: its name must end in one of {', '.join(sorted(WRITABLE))}")

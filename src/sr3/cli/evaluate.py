@@ -10,8 +10,8 @@ import typer
 from sr3.cli.common import bars
 
 if TYPE_CHECKING:
-    from sr3.data import Pictures
-    from sr3.result import Result
+    from sr3.evaluation.result import Result
+    from sr3.training.data import Pictures
 
 ALWAYS = 8
 """So many of the first are always shown; the others where a method has them."""
@@ -58,12 +58,12 @@ def command(
     """Measure a model beside bicubic and its regression baseline, with 95 % intervals."""
     import json
 
-    from sr3.config import ConfigError
-    from sr3.data import load
-    from sr3.evaluate import evaluate, regression_of
-    from sr3.model import Model
-    from sr3.restore import Restorer, needs_picture
-    from sr3.result import Result
+    from sr3.evaluation.evaluate import evaluate, regression_of
+    from sr3.evaluation.result import Result
+    from sr3.model.config import ConfigError
+    from sr3.model.model import Model
+    from sr3.restore.restorer import Restorer, needs_picture
+    from sr3.training.data import load
 
     if labels is not None and classifier is None:
         raise ConfigError("labels are for a classifier; give --classifier too")
@@ -110,7 +110,7 @@ def command(
 
         write_text(json_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
     if report is not None:
-        from sr3.report import write_report
+        from sr3.evaluation.report import write_report
 
         write_report(report, found, command=shlex.join(["sr3", *sys.argv[1:]]))
     if pictures.broken:
@@ -123,9 +123,9 @@ def _networks(
     """What the user names, as `evaluate` takes it."""
     if features is None and classifier is None:
         return {}
-    from sr3.config import ConfigError
     from sr3.metric.accuracy import read_labels
     from sr3.metric.features import MissingError, named
+    from sr3.model.config import ConfigError
 
     try:
         return {

@@ -11,8 +11,8 @@ from sr3.cli.common import bars
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sr3.config import Sampling
-    from sr3.generate import Cascade, Walking
+    from sr3.model.config import Sampling
+    from sr3.restore.generate import Cascade, Walking
 
 
 def command(
@@ -47,8 +47,8 @@ def command(
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
 ) -> None:
     """Make pictures from nothing, by one model or by a cascade."""
-    from sr3.config import ConfigError
-    from sr3.image import WRITABLE
+    from sr3.model.config import ConfigError
+    from sr3.picture.image import WRITABLE
 
     if model is not None and cascade is not None:
         raise ConfigError("give --model or --cascade, not both")
@@ -61,7 +61,7 @@ def command(
     if chance is not None and against is None:
         raise ConfigError("--chance is for --against, which is missing")
     names = _words(cascade) if cascade is not None else [model or "face-16"]
-    from sr3.generate import Cascade, Made, Walking
+    from sr3.restore.generate import Cascade, Made, Walking
 
     asked: dict[str, Any] = {"steps": _numbers(steps)}
     words = {"sampler": sampler, "spacing": spacing, "quality": quality}
@@ -101,7 +101,7 @@ def _words(text: str) -> list[str]:
 
 
 def _numbers(text: str | None) -> list[int] | None:
-    from sr3.config import ConfigError
+    from sr3.model.config import ConfigError
 
     try:
         return None if text is None else [int(word) for word in text.split(",")]
@@ -133,8 +133,8 @@ def _note(cascade: "Cascade", settings: "list[Sampling]") -> dict[str, str]:
 
 
 def _write(path: Path, pixels: "Tensor", note: dict[str, str]) -> None:
-    from sr3.image import write
-    from sr3.picture import Picture
+    from sr3.picture.image import write
+    from sr3.picture.picture import Picture
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, Picture(pixels.clamp(-1, 1)), note=note)
@@ -143,7 +143,7 @@ def _write(path: Path, pixels: "Tensor", note: dict[str, str]) -> None:
 def _grid(path: Path, kept: "list[Tensor]", note: dict[str, str]) -> None:
     import torch
 
-    from sr3.generate import grid
+    from sr3.restore.generate import grid
 
     _write(path, grid(torch.cat(kept)), note)
 
@@ -169,8 +169,8 @@ def _animate(path: Path, frames: "list[Tensor]", last: "Tensor") -> None:
     import torch
 
     from sr3.files import replacing
-    from sr3.image import to_pil
-    from sr3.picture import Picture
+    from sr3.picture.image import to_pil
+    from sr3.picture.picture import Picture
 
     size = (last.shape[-2], last.shape[-1])
     end = torch.cat([_seen(last, size)] * 2, dim=2)
@@ -190,8 +190,8 @@ def _animate(path: Path, frames: "list[Tensor]", last: "Tensor") -> None:
 def _measured(kept: "list[Tensor]", cascade: "Cascade", against: Path, chance: Path) -> str:
     import torch
 
-    from sr3.data import load
-    from sr3.likeness import by_chance, distance, reduced, sentence
+    from sr3.evaluation.likeness import by_chance, distance, reduced, sentence
+    from sr3.training.data import load
 
     size = cascade.sizes[-1]
     made, target = torch.cat(kept), reduced(load(against), size)

@@ -8,7 +8,7 @@ import typer
 
 def list_command() -> None:
     """List the models that come with the package."""
-    from sr3.model import Model, names
+    from sr3.model.model import Model, names
 
     for name in names():
         model = Model.from_pretrained(name)
@@ -20,7 +20,7 @@ def list_command() -> None:
 
 def show_command(model: Annotated[str, typer.Argument(help="A model's name, file or Hub id.")]) -> None:
     """Say everything that a model's file says of itself."""
-    from sr3.model import Model
+    from sr3.model.model import Model
 
     loaded = Model.from_pretrained(model)
     count = sum(p.numel() for p in loaded.net.parameters())

@@ -8,7 +8,7 @@ import typer
 from sr3.cli.common import bars
 
 if TYPE_CHECKING:
-    from sr3.study import Study, Task
+    from sr3.evaluation.study import Study, Task
 
 
 def command(
@@ -42,7 +42,7 @@ def command(
     device: Annotated[str, typer.Option(help="With --make: auto, cpu, cuda, mps.")] = "auto",
 ) -> None:
     """Ask people which of two pictures is the photograph, and say how often a method fooled them."""
-    from sr3.config import ConfigError
+    from sr3.model.config import ConfigError
 
     if make and summary:
         raise ConfigError("give --make or --summary, not both")
@@ -59,7 +59,7 @@ def command(
     if summary:
         _summary(path, json_file)
         return
-    from sr3.study import Study, read_pairs
+    from sr3.evaluation.study import Study, read_pairs
 
     found = read_pairs(pairs)
     tasks = _tasks(task, found.has_given)
@@ -70,7 +70,7 @@ def command(
 
 
 def _tasks(asked: str | None, has_given: bool) -> "tuple[Task, ...]":
-    from sr3.config import ConfigError, nearest
+    from sr3.model.config import ConfigError, nearest
 
     known: dict[str, tuple[Task, ...]] = {"both": ("shown", "hidden"), "shown": ("shown",), "hidden": ("hidden",)}
     if asked is None:
@@ -110,9 +110,9 @@ def _serve(
 def _summary(path: Path, json_file: Path | None) -> None:
     import json
 
-    from sr3.config import ConfigError
+    from sr3.evaluation.study import read_answers, summary
     from sr3.files import write_text
-    from sr3.study import read_answers, summary
+    from sr3.model.config import ConfigError
 
     found, notices = read_answers(path)
     for notice in notices:
@@ -154,11 +154,11 @@ def table(figures: dict[str, Any]) -> str:
 def _make(
     folder: Path, data: list[Path], model: str, regression: str | None, limit: int | None, seed: int, device: str
 ) -> None:
-    from sr3.data import load
-    from sr3.evaluate import regression_of
-    from sr3.model import Model
-    from sr3.restore import Restorer
-    from sr3.study import make_pairs
+    from sr3.evaluation.evaluate import regression_of
+    from sr3.evaluation.study import make_pairs
+    from sr3.model.model import Model
+    from sr3.restore.restorer import Restorer
+    from sr3.training.data import load
 
     restorer = Restorer.load(model, device=device)
     baseline = Model.from_pretrained(regression) if regression else regression_of(restorer.model)

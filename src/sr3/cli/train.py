@@ -9,8 +9,8 @@ import typer
 from sr3.cli.common import bars
 
 if TYPE_CHECKING:
-    from sr3.config import Recipe
-    from sr3.data import Crops
+    from sr3.model.config import Recipe
+    from sr3.training.data import Crops
 
 
 def command(
@@ -29,10 +29,10 @@ def command(
     ] = None,
 ) -> None:
     """Train a model on your own pictures.  Stop at any moment; the same command goes on where it stopped."""
-    from sr3 import recipe as recipes
-    from sr3.config import ConfigError
-    from sr3.data import Crops, load
-    from sr3.train import check_crop, make_accelerator
+    from sr3.model import recipe as recipes
+    from sr3.model.config import ConfigError
+    from sr3.training.data import Crops, load
+    from sr3.training.train import check_crop, make_accelerator
 
     if minutes is not None and not minutes > 0:
         raise ConfigError(f"--minutes must be more than 0, not {minutes:g}")
@@ -44,7 +44,7 @@ def command(
     pictures = load(data, smallest=math.ceil(t.crop * min(t.zoom[0], 1)))
     typer.echo(pictures.summary(), err=True)
     if dry_run:
-        from sr3.estimate import estimate
+        from sr3.training.estimate import estimate
 
         typer.echo(estimate(chosen).text())
         return
@@ -60,8 +60,8 @@ def _loop(
 ) -> None:
     import time
 
-    from sr3.board import Board
-    from sr3.train import make_accelerator, train
+    from sr3.training.board import Board
+    from sr3.training.train import make_accelerator, train
 
     began = time.monotonic()
     accelerator = make_accelerator(device)

@@ -33,15 +33,15 @@ def command(
     """
     import json
 
-    from sr3 import checkpoint
-    from sr3.config import ConfigError
-    from sr3.data import load
-    from sr3.evaluate import regression_of
+    from sr3.evaluation.evaluate import regression_of
+    from sr3.evaluation.tune import Searching, Tuned, tune
+    from sr3.evaluation.tune import plot as draw
     from sr3.files import replacing, write_text
-    from sr3.model import Model, names
-    from sr3.restore import Restorer, needs_picture
-    from sr3.tune import Searching, Tuned, tune
-    from sr3.tune import plot as draw
+    from sr3.model import checkpoint
+    from sr3.model.config import ConfigError
+    from sr3.model.model import Model, names
+    from sr3.restore.restorer import Restorer, needs_picture
+    from sr3.training.data import load
 
     try:
         budgets = [int(part) for part in steps.split(",")]

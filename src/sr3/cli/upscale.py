@@ -11,8 +11,8 @@ from sr3.cli.common import bars, code_and_sentence, parse_size
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-    from sr3.image import Picture
-    from sr3.restore import Progress, Restored, Restorer
+    from sr3.picture.image import Picture
+    from sr3.restore.restorer import Progress, Restored, Restorer
 
 
 def command(
@@ -44,11 +44,11 @@ def command(
 ) -> None:
     """Make pictures larger: a file gives a file, a folder gives a folder with its tree kept."""
     wanted = parse_size(size)
-    from sr3.config import ConfigError
+    from sr3.model.config import ConfigError
 
     if trace is not None and trace.suffix.lower() != ".gif":
         raise ConfigError(f"--trace writes a .gif, and {trace} is none")
-    from sr3.restore import Restorer, needs_picture
+    from sr3.restore.restorer import Restorer, needs_picture
 
     restorer = Restorer.load(model, device=device, precision=precision, tile=tile)
     needs_picture(restorer.model)
@@ -104,8 +104,8 @@ def _mark(restorer: "Restorer", scale: float | None, size: tuple[int, int] | Non
 
 def _jobs(inputs: Sequence[Path], output: Path | None, mark: str) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """(source, target) of every picture, and the inputs that do not exist."""
-    from sr3.config import ConfigError
-    from sr3.image import WRITABLE, find_pictures
+    from sr3.model.config import ConfigError
+    from sr3.picture.image import WRITABLE, find_pictures
 
     jobs: list[tuple[Path, Path]] = []
     missing: list[Path] = []
@@ -151,8 +151,8 @@ def _jobs(inputs: Sequence[Path], output: Path | None, mark: str) -> tuple[list[
 def _one(
     restorer: "Restorer", source: Path, target: Path, trace: Path | None, options: dict[str, Any], shown: "Bars"
 ) -> None:
-    from sr3.image import read, write
-    from sr3.restore import Progress
+    from sr3.picture.image import read, write
+    from sr3.restore.restorer import Progress
 
     picture = read(source)
     bar = shown.add_task(source.name, total=None)
@@ -206,8 +206,8 @@ def _note(restorer: "Restorer", options: dict[str, Any]) -> dict[str, str]:
 
 def _frame(progress: "Progress") -> "Picture":
     """The walk itself, not the estimate: noise that becomes a picture."""
-    from sr3.image import Picture
-    from sr3.resize import resize
+    from sr3.picture.image import Picture
+    from sr3.picture.resize import resize
 
     x = progress.step.x[:1].float().cpu()
     x = x / max(1.0, float((x.var() + 1e-12).sqrt()))
@@ -221,7 +221,7 @@ def _animate(path: Path, frames: "list[Picture]", last: "Picture") -> None:
     from dataclasses import replace
 
     from sr3.files import replacing
-    from sr3.image import to_pil
+    from sr3.picture.image import to_pil
 
     pictures = [to_pil(f).convert("RGB") for f in frames]
     end = to_pil(replace(last, alpha=None, bits=8)).convert("RGB")

@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from sr3.denoiser import Example
+from sr3.diffusion.denoiser import Example
 from sr3.random import Stream
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sr3.denoiser import NOTHING, Example
+from sr3.diffusion.denoiser import NOTHING, Example
 from sr3.random import Stream
 from sr3.task.base import Given
 

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sr3.denoiser import Example
+from sr3.diffusion.denoiser import Example
+from sr3.picture.resize import enlarge, project, round8, shrink
 from sr3.random import Stream
-from sr3.resize import enlarge, project, round8, shrink
 from sr3.task.base import Given
 
 

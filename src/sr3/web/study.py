@@ -23,8 +23,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from sr3.config import ConfigError
-from sr3.study import SIDES, Side, Study, Trial, pixels_of, rater_name
+from sr3.evaluation.study import SIDES, Side, Study, Trial, pixels_of, rater_name
+from sr3.model.config import ConfigError
 
 HEADERS = {
     "Cache-Control": "no-store",

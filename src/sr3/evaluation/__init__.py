@@ -1,0 +1,1 @@
+"""How good it is: measuring, comparing, choosing settings, and asking people."""

@@ -1,0 +1,290 @@
+"""A paired comparison of two evaluations: which run is better on the pictures that both have, and how sure is that?"""
+
+import json
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sr3.metric.stats import paired, sign_flip
+from sr3.metric.table import measure, ordered, worth
+from sr3.model.config import ConfigError, nearest
+
+MUST_AGREE = ("data", "factor", "degradation", "result", "border")
+"""What both protocols must say alike, beside the definitions of the measures."""
+
+DEFINITIONS = (
+    "psnr_y",
+    "ssim",
+    "consistency",
+    "tint",
+    "diversity",
+    "lpips",
+    "fid",
+    "kid",
+    "is",
+    "agreement",
+    "interval",
+)
+"""Said by a protocol that has them; where both do, alike."""
+
+OWN = ("sr3", "model", "regression")
+"""The method that a run is about: the first of these that it has."""
+
+NO_MEAN = ("calibration",)
+"""Has values per picture, but the set's value is not their mean."""
+
+SURE = 0.05
+"""The largest p that is taken for a difference."""
+
+Key = tuple[str, int]
+"""A picture's name, and how many of that name come before it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one file of `sr3 evaluate --json` holds.
+
+    protocol, rows, names, each: as in `sr3.evaluation.evaluate.Result`; None for numbers that are not finite.
+    """
+
+    protocol: dict[str, Any]
+    rows: dict[str, dict[str, Any]]
+    names: list[str]
+    each: dict[str, dict[str, list[float | None]]]
+
+    @property
+    def keys(self) -> list[Key]:
+        """The pictures, told apart where they have one name."""
+        seen: Counter[str] = Counter()
+        found: list[Key] = []
+        for name in self.names:
+            found.append((name, seen[name]))
+            seen[name] += 1
+        return found
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One measure on the same pictures.
+
+    a, b: the means over them.  difference: b - a, from low to high with 95 %, and p, the chance of so large a
+    difference where there is none; None below two pictures.  better: "A", "B", or None where they are not told apart
+    or the measure does not say what is better.  says: that in a sentence.
+    """
+
+    measure: str
+    pictures: int
+    a: float
+    b: float
+    difference: float
+    low: float | None
+    high: float | None
+    p: float | None
+    better: str | None
+    says: str
+
+
+@dataclass(frozen=True)
+class Whole:
+    """One measure of the whole set, which has no pairs: both values with their own intervals, where they have them.
+
+    overlap: whether the intervals do; None where one is missing.  better and says: as in `Paired`.
+    """
+
+    measure: str
+    a: float
+    b: float
+    a_interval: tuple[float, float] | None
+    b_interval: tuple[float, float] | None
+    overlap: bool | None
+    better: str | None
+    says: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two runs differ in, and what came of it.
+
+    methods: the one of A and the one of B.  pictures: how many both have.  settings: what the protocols say
+    differently, (A's, B's).  notes: what could not be compared, and why.
+    """
+
+    methods: tuple[str, str]
+    pictures: int
+    settings: dict[str, tuple[Any, Any]]
+    paired: list[Paired]
+    whole: list[Whole]
+    notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+
+def read_run(path: Path) -> Run:
+    """Read a file that `sr3 evaluate --json` wrote.  ConfigError where it is none."""
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}")
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        return _run(found)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{path} is not a file that `sr3 evaluate --json` wrote") from error
+
+
+def _run(found: Any) -> Run:
+    """Any of many errors where it is not what it should be."""
+    protocol, names = dict(found["protocol"]), list(found["names"])
+    rows = {row["method"]: row for row in found["rows"]}
+    each: dict[str, dict[str, list[float | None]]] = {}
+    for method, measures in found["each"].items():
+        each[method] = {name: [_finite(v) for v in values] for name, values in measures.items() if values}
+        if any(len(values) != len(names) for values in each[method].values()):
+            raise ValueError("there is one value for each picture")
+    if not rows or rows.keys() != each.keys() or not all(isinstance(name, str) for name in (*names, *rows)):
+        raise ValueError("there is a row for each method")
+    return Run(protocol, rows, names, each)
+
+
+def _finite(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value) if math.isfinite(value) else None
+
+
+def compare(a: Run, b: Run, *, method: str | None = None, seed: int = 0) -> Comparison:
+    """Compare a method of two runs on the pictures that both have.
+
+    method: of both, or "one,other" for A's and B's; by default each run's own, the first of `OWN` that it has.
+    Per-picture measures are compared in pairs: `sr3.metric.stats.paired` and `sign_flip`.  One is called better when
+    the 95 % interval of the difference leaves 0 out and p is at most 0.05.  Measures of a whole set have no pairs;
+    one is called better when the runs' own intervals do not overlap, which asks for more than it need.
+
+    ConfigError where the protocols measure different things, where no picture is in both, where pictures of one name
+    are not the same, and for a method that a run does not have.
+    """
+    _agree(a.protocol, b.protocol)
+    methods = _methods(a, b, method)
+    index_a, index_b = ({key: i for i, key in enumerate(run.keys)} for run in (a, b))
+    common = [key for key in a.keys if key in index_b]
+    if not common:
+        raise ConfigError("the two files have no picture in common")
+    at = [(index_a[key], index_b[key]) for key in common]
+    same = len(common) == len(a.names) == len(b.names)
+    spoiled = _control(a, b, at, same)
+    first, second = a.each[methods[0]], b.each[methods[1]]
+    found = Comparison(methods, len(common), _settings(a.protocol, b.protocol), [], [])
+    for name in ordered(first.keys() & second.keys() - {*NO_MEAN, *spoiled}):
+        if pairs := [(x, y) for i, j in at if (x := first[name][i]) is not None and (y := second[name][j]) is not None]:
+            found.paired.append(_paired(name, [x for x, _ in pairs], [y for _, y in pairs], seed))
+    row_a, row_b = a.rows[methods[0]], b.rows[methods[1]]
+    per_picture = (first.keys() & second.keys()) - {*NO_MEAN}
+    known = ({n for n, v in row.items() if isinstance(v, int | float)} - per_picture for row in (row_a, row_b))
+    of_set = [name for name in ordered(set.intersection(*known)) if name not in spoiled]
+    if same:
+        found.whole.extend(_whole(name, row_a, row_b) for name in of_set)
+    else:
+        found.notes.append(
+            f"A has {len(a.names)} pictures and B {len(b.names)}, of which {len(common)} are in both; "
+            "measures of a whole set are left out, as the sets differ"
+        )
+    for name in ordered(spoiled):
+        found.notes.append(
+            f"{measure(name).title} is left out: it differs for bicubic, so the two runs did not measure it alike"
+        )
+    return found
+
+
+def _agree(a: dict[str, Any], b: dict[str, Any]) -> None:
+    for key in (*MUST_AGREE, *(k for k in DEFINITIONS if k in a and k in b)):
+        if a.get(key) != b.get(key):
+            raise ConfigError(
+                f"the two files do not measure alike: {key} is {a.get(key)!r} in A and {b.get(key)!r} in B"
+            )
+
+
+def _methods(a: Run, b: Run, method: str | None) -> tuple[str, str]:
+    if method is None:
+        own = [next((name for name in OWN if name in run.rows), next(iter(run.rows))) for run in (a, b)]
+        return own[0], own[1]
+    one, comma, other = (part.strip() for part in method.partition(","))
+    chosen = one, other if comma else one
+    for which, run, name in zip("AB", (a, b), chosen, strict=True):
+        if name not in run.rows:
+            raise ConfigError(f"{which} has no method {name!r}{nearest(name, list(run.rows))}")
+    return chosen
+
+
+def _control(a: Run, b: Run, at: list[tuple[int, int]], same: bool) -> set[str]:
+    """The measures that differ for bicubic, which is the same in every run: what is measured must then be another."""
+    if not ("bicubic" in a.rows and "bicubic" in b.rows):
+        return set()
+    first, second = a.each["bicubic"], b.each["bicubic"]
+    spoiled: set[str] = set()
+    for name in first.keys() & second.keys():
+        for i, j in at:
+            x, y = first[name][i], second[name][j]
+            if x is not None and y is not None and not _alike(x, y):
+                if name == "psnr":
+                    raise ConfigError(
+                        f"{a.names[i]} is not the same picture in both files: "
+                        f"bicubic's PSNR is {x:.2f} in A and {y:.2f} in B"
+                    )
+                spoiled.add(name)
+    if same:
+        x, y = a.rows["bicubic"], b.rows["bicubic"]
+        both = {n for n, v in x.items() if isinstance(v, int | float) and isinstance(y.get(n), int | float)}
+        spoiled |= {n for n in both - {"seconds"} if not _alike(x[n], y[n])}
+    return spoiled
+
+
+def _alike(x: float, y: float) -> bool:
+    # devices round a few pixels differently; other pictures, borders or features differ by far more
+    return math.isclose(x, y, rel_tol=0.01, abs_tol=1e-4)
+
+
+def _settings(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {key: (a.get(key), b.get(key)) for key in {**a, **b} if key != "notes" and a.get(key) != b.get(key)}
+
+
+def _paired(name: str, a: list[float], b: list[float], seed: int) -> Paired:
+    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
+    if len(a) < 2:
+        says = "one picture tells nothing"
+        return Paired(name, len(a), mean_a, mean_b, mean_b - mean_a, None, None, None, None, says)
+    difference, low, high = paired(b, a, seed)
+    p = sign_flip(b, a, seed)
+    if not any(x != y for x, y in zip(a, b, strict=True)):
+        better, says = None, "equal"
+    elif low <= 0 <= high or p > SURE:
+        better, says = None, "not told apart"
+    else:
+        unit = measure(name).unit
+        better, says = _better(name, mean_a, mean_b, f" by {abs(difference):.3g}{f' {unit}' if unit else ''}")
+    return Paired(name, len(a), mean_a, mean_b, difference, low, high, p, better, says)
+
+
+def _whole(name: str, a: dict[str, Any], b: dict[str, Any]) -> Whole:
+    ends = [row.get("interval", {}).get(name) for row in (a, b)]
+    ends_a, ends_b = (None if e is None or None in e else (float(e[0]), float(e[1])) for e in ends)
+    overlap, better = None, None
+    if ends_a is None or ends_b is None:
+        says = "no interval"
+    elif overlap := max(ends_a[0], ends_b[0]) <= min(ends_a[1], ends_b[1]):
+        says = "the intervals overlap: not told apart"
+    else:
+        better, says = _better(name, a[name], b[name], "; the intervals do not overlap")
+    return Whole(name, float(a[name]), float(b[name]), ends_a, ends_b, overlap, better, says)
+
+
+def _better(name: str, a: float, b: float, more: str) -> tuple[str | None, str]:
+    """Which is better, and that as a sentence."""
+    x, y = worth(name, a), worth(name, b)
+    if x is None or y is None or x == y:
+        return None, f"{'A' if a > b else 'B'} is larger{more}"
+    which = "A" if x > y else "B"
+    return which, f"{which} is better{more}"

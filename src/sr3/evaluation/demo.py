@@ -1,0 +1,83 @@
+"""The demonstration: scikit-image's bundled photographs, shrunk, restored, and put side by side with the measures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from sr3.metric.psnr import psnr_y
+from sr3.metric.ssim import ssim_y
+from sr3.picture.resize import enlarge, round8
+from sr3.restore.restorer import Restorer
+from sr3.task import Given
+
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
+SIDE = 256
+"""Pixels of each original shown."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One photograph: (title, picture [1, 3, H, W] in [-1, 1]) for each column."""
+
+    name: str
+    pictures: list[tuple[str, Tensor]]
+
+
+def photographs(names: tuple[str, ...] = PHOTOGRAPHS) -> Iterator[tuple[str, Tensor]]:
+    """Photographs that scikit-image ships, halved and centre-cut to SIDE; nothing is downloaded."""
+    from skimage import data
+
+    from sr3.picture.resize import resize
+
+    for name in names:
+        pixels = np.asarray(getattr(data, name)())[..., :3]
+        picture = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+        height, width = picture.shape[-2:]
+        share = SIDE / min(height, width)
+        picture = round8(resize(picture, (max(SIDE, round(height * share)), max(SIDE, round(width * share)))))
+        top, left = (picture.shape[-2] - SIDE) // 2, (picture.shape[-1] - SIDE) // 2
+        yield name, picture[..., top : top + SIDE, left : left + SIDE]
+
+
+def rows(restorer: Restorer, regression: Restorer, *, seed: int = 0) -> Iterator[Row]:
+    """Each photograph: what was given, bicubic, regression, the model, and the original."""
+    factor = restorer.model.task.factor
+    for name, original in photographs():
+        given: Given = restorer.model.task.degrade(original)
+        small = torch.nn.functional.interpolate(given.image, scale_factor=factor, mode="nearest")
+        yield Row(
+            name,
+            [
+                (f"given, {given.image.shape[-1]}x{given.image.shape[-2]}", small),
+                ("bicubic", round8(enlarge(given.image, factor))),
+                ("regression", round8(regression.make(given, [0]))),
+                ("SR3", round8(restorer.make(given, [seed]))),
+                ("original", original),
+            ],
+        )
+
+
+def sheet(made: list[Row], factor: int) -> Image.Image:
+    """One labelled picture of all rows, with Y-PSNR and Y-SSIM under each."""
+    font = ImageFont.load_default(size=14)
+    gap, label = 8, 40
+    columns = len(made[0].pictures)
+    page = Image.new("RGB", (columns * (SIDE + gap) + gap, len(made) * (SIDE + label + gap) + gap), "white")
+    draw = ImageDraw.Draw(page)
+    for r, row in enumerate(made):
+        original = (row.pictures[-1][1] + 1) / 2
+        for c, (title, picture) in enumerate(row.pictures):
+            left, top = gap + c * (SIDE + gap), gap + r * (SIDE + label + gap)
+            pixels = ((picture[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+            page.paste(Image.fromarray(pixels), (left, top))
+            text = title
+            if 0 < c < columns - 1:
+                shown = ((picture + 1) / 2).clamp(0, 1)
+                decibels = float(psnr_y(shown, original, border=factor))
+                text += f"\n{decibels:.2f} dB  SSIM {float(ssim_y(shown, original, border=factor)):.3f}"
+            draw.multiline_text((left + 2, top + SIDE + 2), text, fill="black", font=font, spacing=2)
+    return page

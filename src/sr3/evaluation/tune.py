@@ -1,0 +1,237 @@
+"""Schedule search: which sampler, spacing and levels serve a trained model best at each number of steps.
+
+SR3's own answer to slow sampling (Saharia et al. 2021, section 2.3): the schedule of inference is a hyper-parameter,
+searched on held-out pictures by a measure of the distribution, because PSNR does not follow what people see.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sr3.metric import PSNR, SWD, Consistency
+from sr3.metric.swd import patches_for
+from sr3.model.config import ConfigError, Sampling
+from sr3.picture.resize import round8
+from sr3.random import mix
+from sr3.restore.restorer import Restorer
+from sr3.task import Given
+from sr3.training.data import Pictures
+
+SAMPLERS: tuple[dict[str, Any], ...] = (
+    {"kind": "dpmpp", "eta": 1.0},
+    {"kind": "dpmpp", "eta": 0.5},
+    {"kind": "dpmpp"},
+    {"kind": "ddim", "eta": 1.0},
+    {"kind": "heun"},
+)
+SPACINGS = ("logsnr", "karras", "t")
+CLEANEST = (0.02, 0.2, 1.0, 2.0, 3.5)
+"""Where walks may end, sigma / alpha in units of the spread of what is diffused; then comes the estimate itself."""
+NOISIEST = (None, 40.0, 20.0)
+"""Where they may start, in the same units; None: the schedule's end."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way of sampling, and what it was worth."""
+
+    settings: Sampling
+    evaluations: int
+    """Of the network, for one picture."""
+    score: float
+    """SWD plus consistency without projection (x1e-5); lower is better."""
+    measures: dict[str, float]
+    fits: bool
+    """Whether PSNR is no further below the regression's than was asked."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "settings": self.settings.model_dump(mode="json", exclude_none=True),
+            "evaluations": self.evaluations,
+            "score": self.score,
+            "fits": self.fits,
+            **self.measures,
+        }
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found: the best trial at each number of steps, what the names stand for, and every trial."""
+
+    best: dict[int, Trial]
+    quality: dict[str, Sampling]
+    trials: list[Trial] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Searching:
+    """A trial has ended."""
+
+    steps: int
+    done: int
+    trial: Trial
+
+
+def tune(
+    restorer: Restorer,
+    pictures: Pictures,
+    *,
+    budgets: Sequence[int] = (2, 4, 8, 16, 32),
+    regression: Restorer | None = None,
+    within: float | None = None,
+    seed: int = 0,
+) -> Iterator[Searching | Tuned]:
+    """Search the best way of sampling for each number of evaluations; yields each trial and last the `Tuned`.
+
+    The pictures must be held out and of one size.  For each budget one thing at a time is changed (sampler, spacing,
+    where the walk ends, where it starts, sampler and end again) and the better kept, beginning from what was best with
+    fewer steps: about twenty trials a budget instead of the grid's 225.  Every trial starts from the same noise.
+
+    score: the sliced Wasserstein distance of what a user gets (with projection) plus the consistency of the same walk
+        without it.  within: at most so many dB of PSNR below the regression's; trials below that lose to all others.
+    ConfigError for regression models, pictures of several sizes, and budgets below 1.
+    """
+    if restorer.model.config.kind == "regression":
+        raise ConfigError(f"{restorer.model.config.name} is a regression model: it takes no steps to tune")
+    if not budgets or min(budgets) < 1:
+        raise ConfigError("the numbers of steps to tune for must be 1 or more, as --steps 2,4,8")
+    if within is not None and regression is None:
+        raise ConfigError("a bound on PSNR below the regression's needs the regression; give --regression")
+    bench = _Bench(restorer, pictures, seed)
+    floor = None if within is None or regression is None else bench.psnr(regression) - within
+    trials: list[Trial] = []
+    best: dict[int, Trial] = {}
+    current = restorer.model.config.sampling
+    for budget in sorted(set(budgets)):
+        known: dict[str, Trial] = {}
+        kept = None
+        for options in _moves(restorer.model.spread):
+            for change in options:
+                settings = _with_budget((kept.settings if kept else current).model_copy(update=change), budget)
+                key = settings.model_dump_json()
+                if key in known:
+                    continue
+                trial = bench.trial(settings, budget, floor)
+                if trial is None:
+                    continue
+                known[key] = trial
+                trials.append(trial)
+                yield Searching(budget, len(trials), trial)
+                kept = trial if kept is None or _rank(trial) < _rank(kept) else kept
+        if kept is None:
+            raise ConfigError(f"no way of sampling this model in {budget} steps starts from pure noise")
+        best[budget] = kept
+        current = kept.settings
+    yield Tuned(best, choose(best), trials)
+
+
+def choose(best: Mapping[int, Trial]) -> dict[str, Sampling]:
+    """What "fast", "balanced" and "best" stand for: the fewest steps whose score is within 25 %, 5 % and 0 % of the
+    lowest."""
+    lowest = min(best.values(), key=_rank)
+    within = lambda share: min(  # noqa: E731
+        (t for t in best.values() if t.fits == lowest.fits and t.score <= lowest.score * (1 + share)),
+        key=lambda t: t.evaluations,
+    )
+    return {"fast": within(0.25).settings, "balanced": within(0.05).settings, "best": within(0.0).settings}
+
+
+def plot(tuned: Tuned, path: Any, title: str) -> None:
+    """Quality against steps: every trial a dot, the best at each budget joined.  Needs matplotlib; PNG, SVG or PDF."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes: Any = figure.subplots()
+    for fits, colour, label in ((True, "tab:gray", "tried"), (False, "tab:red", "tried, PSNR too low")):
+        some = [t for t in tuned.trials if t.fits == fits]
+        if some:
+            axes.scatter([t.evaluations for t in some], [t.score for t in some], s=9, color=colour, label=label)
+    best = [tuned.best[b] for b in sorted(tuned.best)]
+    axes.plot([t.evaluations for t in best], [t.score for t in best], "o-", color="tab:blue", label="best")
+    axes.set(xscale="log", yscale="log", xlabel="network evaluations", ylabel="SWD + free consistency", title=title)
+    axes.set_xticks([t.evaluations for t in best], [str(t.evaluations) for t in best])
+    axes.minorticks_off()
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def _rank(trial: Trial) -> tuple[bool, float]:
+    return not trial.fits, trial.score
+
+
+def _moves(spread: float) -> list[list[dict[str, Any]]]:
+    """What is changed, one thing after the other; the first move is no change.
+
+    Sampler and end come twice: which sampler is best depends on the spacing, and where to end on the sampler.
+    """
+    samplers = [{"sampler": s} for s in SAMPLERS]
+    ends = [{"cleanest": round(c * spread, 4)} for c in CLEANEST]
+    return [
+        [{}],
+        samplers,
+        ends,
+        [{"spacing": s} for s in SPACINGS],
+        [{"noisiest": None if n is None else round(n * spread, 3)} for n in NOISIEST],
+        samplers,
+        ends,
+    ]
+
+
+def _with_budget(settings: Sampling, budget: int) -> Sampling:
+    """As many steps as give `budget` evaluations: Heun needs two for each step but the last."""
+    steps = (budget + 1) // 2 if settings.sampler["kind"] == "heun" else budget
+    return settings.model_copy(update={"steps": steps})
+
+
+class _Bench:
+    """The pictures, degraded once, and the measures."""
+
+    def __init__(self, restorer: Restorer, pictures: Pictures, seed: int, batch: int = 16):
+        task = restorer.model.task
+        self.restorer, self.seed = restorer, seed
+        shapes = {p.shape for p in pictures.pixels}
+        if len(shapes) != 1 or any(side % task.factor for side in next(iter(shapes))[:2]):
+            raise ConfigError(f"tuning needs pictures of one size, a multiple of {task.factor}; crop them first")
+        whole = torch.stack([torch.from_numpy(p.copy()) for p in pictures.pixels]).permute(0, 3, 1, 2)
+        self.clean = (whole.float() / 127.5 - 1).split(batch)
+        self.given = [task.degrade(c) for c in self.clean]
+        self.patches = patches_for(len(pictures))
+
+    def _made(
+        self, restorer: Restorer, settings: Sampling | None, free: bool
+    ) -> Iterator[tuple[Tensor, Tensor, Given]]:
+        count = 0
+        for clean, given in zip(self.clean, self.given, strict=True):
+            seeds = [mix(self.seed, count + i, 0) for i in range(len(clean))]
+            count += len(clean)
+            made = restorer.make(given, seeds, settings=settings, free=free)
+            yield (round8(made) + 1) / 2, (clean + 1) / 2, given
+
+    def psnr(self, restorer: Restorer) -> float:
+        found = PSNR(restorer.model.task.factor)
+        for made, clean, given in self._made(restorer, None, free=False):
+            found.update(made, clean, (given.image + 1) / 2)
+        return found.compute()["psnr"]
+
+    def trial(self, settings: Sampling, budget: int, floor: float | None) -> Trial | None:
+        """None where the walk cannot be walked (it would not start from pure noise, or repeats a level)."""
+        task = self.restorer.model.task
+        free = Consistency(lambda x: (task.degrade(2 * x - 1).image + 1) / 2, "consistency_free")
+        psnr, swd = PSNR(task.factor), SWD(self.patches)
+        try:
+            for made, clean, given in self._made(self.restorer, settings, free=False):
+                small = (given.image + 1) / 2
+                psnr.update(made, clean, small)
+                swd.update(made, clean, small)
+            # consistency hardly depends on which pictures: one batch is enough to see a walk that loses them
+            made, clean, given = next(self._made(self.restorer, settings, free=True))
+        except ConfigError:
+            return None
+        free.update(made, clean, (given.image + 1) / 2)
+        measures = psnr.compute() | swd.compute() | free.compute()
+        score = measures["swd"] + measures["consistency_free"]
+        return Trial(settings, budget, score, measures, floor is None or measures["psnr"] >= floor)

@@ -1,0 +1,1 @@
+"""Models: their configuration, their files, the recipes and weights that come with the package."""

@@ -1,0 +1,163 @@
+"""A model: a configuration and a network with weights, with everything that the configuration names."""
+
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sr3.diffusion.denoiser import TELLS, Denoiser, Example, Regressor
+from sr3.diffusion.level import Level
+from sr3.diffusion.predict import EDM, PREDICTIONS
+from sr3.diffusion.schedule import SCHEDULES, Schedule
+from sr3.model import checkpoint
+from sr3.model.checkpoint import CheckpointError
+from sr3.model.config import ConfigError, ModelConfig, build, nearest
+from sr3.nn.sr3_unet import SR3UNet
+from sr3.nn.unet import UNet
+from sr3.task import TASKS, Given, Task
+
+FIRST = "first."
+"""What the names of the first model's weights begin with in a file."""
+
+NETWORKS = {"unet": UNet, "sr3-unet": SR3UNet}
+
+
+def names() -> list[str]:
+    """The models that come with the package."""
+    folder = files("sr3.model") / "weights"
+    return sorted(p.name.removesuffix(".safetensors") for p in folder.iterdir() if p.name.endswith(".safetensors"))
+
+
+class Model:
+    """A network and what it is for.  Build one from a configuration, or read one with `from_pretrained`."""
+
+    def __init__(self, config: ModelConfig, net: nn.Module | None = None, about: Mapping[str, Any] | None = None):
+        self.first: Model | None = None
+        if config.first is not None:
+            self.first = Model.from_pretrained(config.first) if isinstance(config.first, str) else Model(config.first)
+            _check_first(config, self.first.config)
+            config = config.model_copy(update={"first": self.first.config})
+        self.config = config
+        self.about = dict(about or {})
+        self.task: Task = build("task", TASKS, config.task)
+        self.schedule: Schedule = build("schedule", SCHEDULES, config.schedule)
+        self.prediction = build("prediction", PREDICTIONS, config.prediction)
+        if config.tell not in TELLS:
+            raise ConfigError(
+                f"there is no way to tell the noise called {config.tell!r}{nearest(config.tell, list(TELLS))}"
+            )
+        self.net: nn.Module = net or build("network", NETWORKS, config.network, cond_channels=self.task.channels)
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of what is diffused: sigma_data where known, else 1."""
+        return self.prediction.sigma_data if isinstance(self.prediction, EDM) else 1.0
+
+    def denoiser(self, net: nn.Module | None = None) -> Denoiser | Regressor:
+        """The denoiser over this network, or over a variant of it (averaged, compiled, wrapped)."""
+        net = self.net if net is None else net  # a compiled network has no truth value
+        if self.config.kind == "regression":
+            return Regressor(net, scale=self.spread, residual=self.config.residual)
+        return Denoiser(net, self.prediction, TELLS[self.config.tell], residual=self.config.residual)
+
+    def prepare(self, given: Given) -> Example:
+        """What the network sees of what is given: the task's example, with the first model's answer as its base."""
+        example = self.task.prepare(given)
+        if self.first is None or example.base is None:
+            return example
+        with torch.no_grad():
+            guess = self.first.denoiser()(example.base, Level(*torch.tensor((0.0, 1.0))), self.first.prepare(given))
+        return example._replace(base=guess)
+
+    def tensors(self, net: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """All weights as a file holds them; net: others than the network's own, such as averaged ones."""
+        found = dict(net or self.net.state_dict())
+        return found | ({f"{FIRST}{k}": v for k, v in self.first.tensors().items()} if self.first else {})
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> "Model":
+        """A model by its name in the package, by a file's path, or by a Hub id ("owner/name", which downloads)."""
+        if str(name) in names():
+            with as_file(files("sr3.model") / "weights" / f"{name}.safetensors") as path:
+                return cls.from_file(path)
+        path = Path(name)
+        if path.is_dir() and (path / "model.safetensors").exists():
+            return cls.from_file(path / "model.safetensors")
+        if path.exists() or path.suffix:
+            return cls.from_file(path)
+        if str(name).count("/") == 1:
+            return cls.from_file(_download(str(name)))
+        raise CheckpointError(
+            f"there is no model {str(name)!r}{nearest(str(name), names())}, or give a .safetensors file or a Hub id"
+        )
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Model":
+        """Read one safetensors file.  CheckpointError says what does not fit."""
+        config, tensors, about = checkpoint.load(path)
+        try:
+            with torch.device("meta"):
+                model = cls(config, about=about)
+        except ConfigError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+        wanted = {k: v.shape for k, v in model.tensors().items()}
+        if missing := sorted(set(wanted) - set(tensors)):
+            raise CheckpointError(f"{path}: the weights {missing[0]} are missing ({len(missing)} in all)")
+        if extra := sorted(set(tensors) - set(wanted)):
+            raise CheckpointError(f"{path}: the weights {extra[0]} belong to no layer ({len(extra)} in all)")
+        for key, shape in wanted.items():
+            if tensors[key].shape != shape:
+                raise CheckpointError(
+                    f"{path}: the weights {key} have shape {tuple(tensors[key].shape)}, "
+                    f"and the network its header describes needs {tuple(shape)}"
+                )
+        model._load(tensors)
+        return model
+
+    def _load(self, tensors: Mapping[str, Tensor]) -> None:
+        self.net.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(FIRST)}, assign=True)
+        self.net.eval().requires_grad_(False)
+        if self.first:
+            self.first._load({k.removeprefix(FIRST): v for k, v in tensors.items() if k.startswith(FIRST)})
+
+    def save_pretrained(self, folder: str | Path, *, tensors: Mapping[str, Tensor] | None = None) -> Path:
+        """Write `model.safetensors` into a folder; returns its path."""
+        path = Path(folder) / "model.safetensors"
+        checkpoint.save(path, self.config, self.tensors(tensors), self.about)
+        return path
+
+    def push_to_hub(self, repo: str, *, private: bool = False) -> str:
+        """Upload to the Hugging Face Hub as `repo` ("owner/name"); needs a login.  Returns the commit's address."""
+        import tempfile
+
+        from huggingface_hub import HfApi
+
+        api = HfApi()
+        api.create_repo(repo, private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            path = self.save_pretrained(folder)
+            return str(api.upload_file(path_or_fileobj=str(path), path_in_repo=path.name, repo_id=repo))
+
+
+def _check_first(config: ModelConfig, first: ModelConfig) -> None:
+    """ConfigError where a model cannot correct the answers of the one named as its first."""
+    if first.kind != "regression" or not config.residual or config.kind == "regression":
+        raise ConfigError(f"{config.name}: first names a regression model, of which a residual diffusion model is made")
+    if first.task.get("kind") != config.task.get("kind") or first.task.get("factor") != config.task.get("factor"):
+        raise ConfigError(f"{config.name} and {first.name}, its first, are for different tasks")
+
+
+def _download(repo: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repo, "model.safetensors"))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"cannot get {repo}/model.safetensors from the Hugging Face Hub ({type(error).__name__}): "
+            "check the name and the network, or give a local file"
+        ) from error

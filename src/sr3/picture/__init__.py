@@ -1,0 +1,1 @@
+"""Pictures: files in and out, what people hold them in, their metadata, and resampling."""

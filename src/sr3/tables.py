@@ -1,9 +1,0 @@
-"""The samplers and objectives that there are, by name: what recipes and the command line read."""
-
-from sr3.langevin import LANGEVIN
-from sr3.objective import REGRESSIONS, Objective
-from sr3.sample import WALKS, Sampler
-from sr3.score_matching import SCORE_MATCHING
-
-SAMPLERS: dict[str, Sampler] = {**WALKS, **LANGEVIN}
-OBJECTIVES: dict[str, type[Objective]] = {**REGRESSIONS, **SCORE_MATCHING}

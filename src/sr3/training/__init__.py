@@ -1,0 +1,1 @@
+"""Training: pictures, the trainer, and what a run shows."""

@@ -1,0 +1,45 @@
+"""What the documents promise exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from sr3.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "README.zh-CN.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text("utf-8")):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_commands_and_options_exist(document):
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for line in re.findall(r"^\s*(?:\S.*&& )?sr3 (.+)$", document.read_text("utf-8"), re.MULTILINE):
+        words = line.split("#")[0].split()
+        assert words[0] in commands, line
+        known = {option for parameter in commands[words[0]].params for option in parameter.opts}
+        for word in words[1:]:
+            if word.startswith("-"):
+                assert word in known, line
+
+
+def test_the_readme_has_the_two_commands_that_ci_runs():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for name, begins in (("main job", "pip install"), ("tests", "pip install")):
+        block = re.search(rf"<!-- command: {name} -->\n```sh\n(.+?)\n```", readme, re.DOTALL)
+        assert block
+        assert block[1].startswith(begins)
+        assert "\n" not in block[1]

@@ -1,0 +1,218 @@
+"""Evaluation: values that do not depend on the batch, pictures that are what was measured, and notes in the table."""
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import noise_picture
+
+from sr3.cli import main
+from sr3.cli.evaluate import table
+from sr3.evaluation.evaluate import Progress, evaluate
+from sr3.evaluation.result import Result
+from sr3.metric.psnr import psnr
+from sr3.metric.swd import SWD
+from sr3.model.config import ConfigError
+from sr3.picture.resize import round8
+from sr3.random import mix
+from sr3.restore.restorer import Restorer
+from sr3.training.data import Pictures
+
+
+@pytest.fixture
+def restorer(tiny):
+    return Restorer(tiny, precision="fp32")
+
+
+@pytest.fixture
+def pictures():
+    sizes = [(32, 32)] * 3 + [(40, 35)] + [(32, 32)] * 2
+    arrays = [np.asarray(noise_picture(*size, seed=i)) for i, size in enumerate(sizes)]
+    return Pictures([f"{i}.png" for i in range(6)], arrays)
+
+
+def run(restorer, pictures, **options) -> Result:
+    *steps, found = evaluate(restorer, pictures, **options)
+    assert all(isinstance(step, Progress) for step in steps)
+    assert steps[-1].done == steps[-1].total == 6 * len(found.rows)
+    return found
+
+
+def test_values_are_per_picture_and_do_not_depend_on_the_batch(restorer, pictures):
+    one, four = (run(restorer, pictures, samples=3, batch=batch) for batch in (1, 4))
+    assert one.names == [f"{i}.png" for i in range(6)]
+    for row, other in zip(one.rows, four.rows, strict=True):
+        method = row["method"]
+        for measure, values in one.each[method].items():
+            assert len(values) == 6
+            np.testing.assert_allclose(four.each[method][measure], values, rtol=1e-3, atol=1e-4)
+            if measure not in ("calibration", "consistency_free") and not np.isnan(values).any():
+                assert row[measure] == pytest.approx(np.mean(values))
+            if measure in row["interval"] and measure != "calibration":
+                low, high = row["interval"][measure]
+                assert low <= row[measure] <= high
+        assert other["swd"] == pytest.approx(row["swd"], rel=1e-3)
+
+
+def test_each_sample_has_its_own_noise(restorer, pictures):
+    """What is measured is what the restorer makes with the seed that the protocol tells."""
+    found = run(restorer, pictures, samples=2, seed=5, keep=6)
+    last = torch.from_numpy(pictures.pixels[5].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    given = restorer.model.task.degrade(last)
+    first, second = (round8(restorer.make(given, [mix(5, 5, k)])) for k in (0, 1))
+    want = psnr((first + 1) / 2, (last + 1) / 2, 4).item()
+    assert found.each["sr3"]["psnr"][5] == pytest.approx(want, rel=1e-4)
+    shown = found.shown[5].pictures
+    for name, made in (("sr3", first), ("sr3 #2", second)):
+        want = ((made[0] + 1) * 127.5).round().permute(1, 2, 0).numpy()
+        assert np.abs(shown[name] - want).max() <= 1
+    assert found.protocol["seeds"] == "sample k of picture i: sr3.random.mix(seed, i, k), both counted from 0"
+
+
+def test_shown_pictures_are_what_was_measured(restorer, pictures, tiny):
+    found = run(restorer, pictures, samples=7, regression=restorer, keep=4)
+    assert [one.name for one in found.shown] == ["0.png", "1.png", "2.png", "3.png"]
+    names = ["given", "bicubic", "regression", "sr3", "sr3-mean-7", "sr3 #2", "sr3 #3", "sr3 #4", "sr3 #5", "spread"]
+    for i, one in enumerate(found.shown):
+        assert list(one.pictures) == [*names, "original"]
+        height, width = one.pictures["original"].shape[:2]
+        assert np.array_equal(one.pictures["original"], pictures.pixels[i][:height, :width])
+        assert one.pictures["given"].shape == (height // 4, width // 4, 3)
+        for method, measures in one.measures.items():
+            made, target = (
+                torch.from_numpy(one.pictures[n].astype(float)).permute(2, 0, 1)[None] / 255
+                for n in (method, "original")
+            )
+            assert psnr(made, target, 4).item() == pytest.approx(measures["psnr"], abs=1e-3)
+        grey = one.pictures["spread"]
+        assert (grey[..., 0] == grey[..., 1]).all()
+    assert run(restorer, pictures, samples=1).shown == []
+
+
+def test_the_result_is_strict_json(restorer, pictures):
+    found = run(restorer, pictures, samples=2).as_dict()
+    assert found.keys() == {"protocol", "rows", "names", "each"}
+    json.dumps(found, allow_nan=False)
+    mean = found["rows"][-1]
+    assert mean["method"] == "sr3-mean-2"
+    assert mean["consistency_free"] is None
+    assert mean["interval"]["psnr"][0] < mean["psnr"] < mean["interval"]["psnr"][1]
+
+
+def test_diversity_is_of_the_samples(restorer, pictures):
+    sampled = run(restorer, pictures, samples=3, keep=6)
+    row = sampled.rows[1]
+    assert row["method"] == "sr3"
+    stack = [[one.pictures[n].astype(float) for n in ("sr3", "sr3 #2", "sr3 #3")] for one in sampled.shown]
+    want = np.mean([np.std(np.stack(three), axis=0, ddof=1).mean() for three in stack])
+    assert row["spread"] == pytest.approx(want, rel=1e-3)
+    assert math.isfinite(row["calibration"])
+    assert "spread" not in sampled.rows[0]
+
+
+def test_measures_asked_for(restorer, pictures, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)  # importing it now fails
+
+    def network(x):
+        return x.mean((2, 3))
+
+    found = run(restorer, pictures, samples=1, measures=["fid", "lpips"], features=network, classifier=network)
+    assert len(found.protocol["notes"]) == 2
+    assert all("(the extra `metrics`)" in note for note in found.protocol["notes"])
+    assert {"frechet", "kernel", "agreement"} <= found.protocol.keys()
+    assert "fid" not in found.protocol
+    for row in found.rows:
+        assert "fid" not in row
+        assert 0 <= row["agreement"] <= 1
+        assert math.isfinite(row["frechet"] + row["kernel"])
+    text = table(found)
+    assert text.count("note: ") == 2
+    assert "Fréchet" in text
+    assert "LPIPS  " not in text
+    assert f"{found.rows[0]['psnr']:.2f} ±" in text
+    for options, sentence in (
+        ({"measures": ["fod"]}, "did you mean fid"),
+        ({"measures": ["accuracy"]}, "accuracy needs a classifier"),
+        ({"features": lambda x: x}, "have the shape"),
+        ({"classifier": network, "labels": [0] * 6 + [1]}, None),
+        ({"classifier": network, "labels": [7] * 6}, "a label is 7"),
+    ):
+        if sentence is None:
+            assert "accuracy_5" in run(restorer, pictures, samples=1, **options).rows[0]
+            continue
+        with pytest.raises(ConfigError, match=sentence):
+            run(restorer, pictures, samples=1, **options)
+
+
+def test_a_picture_too_small_is_named(restorer):
+    with pytest.raises(ConfigError, match="tiny.png is smaller than 4 pixels"):
+        list(evaluate(restorer, Pictures(["tiny.png"], [np.zeros((3, 9, 3), np.uint8)])))
+
+
+def test_swd_takes_as_many_patches_as_it_says(restorer, pictures):
+    found = run(restorer, pictures, samples=1)
+    assert "1024 patches per picture" in found.protocol["swd"]
+    metric = SWD()
+    for pixels in pictures.pixels:
+        height, width = (side - side % 4 for side in pixels.shape[:2])
+        clean = torch.from_numpy(pixels[:height, :width].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+        made = round8(
+            restorer.make(restorer.model.task.degrade(clean), [mix(0, len(metric.made.get("swd_low", [])), 0)])
+        )
+        metric.update((made + 1) / 2, (clean + 1) / 2, clean)
+    assert found.rows[1]["swd"] == pytest.approx(metric.compute()["swd"], rel=1e-3)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tiny, tmp_path, folder):
+    """`sr3 evaluate` on a small model and folder: (exit code, standard output, standard error)."""
+    model = tiny.save_pretrained(tmp_path / "model")
+
+    def run(*arguments):
+        options = ["evaluate", "--model", model, "--data", folder, "--samples", 1, *arguments]
+        monkeypatch.setattr(sys, "argv", ["sr3", *map(str, options)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_the_command_takes_networks_by_name(command, tmp_path):
+    (tmp_path / "mine.py").write_text("def pool(x):\n    return x.mean((2, 3))\n")
+    (tmp_path / "labels.csv").write_text("a.png,0\nb.jpg,1\ndeep er/c ü.webp,2\n", encoding="utf-8")
+    mine = f"{tmp_path}/mine.py:pool"
+    networks = ["--features", mine, "--classifier", mine, "--labels", tmp_path / "labels.csv"]
+    code, out, err = command(*networks, "--measures", "accuracy, kernel", "--batch", 2, "--json", tmp_path / "e.json")
+    assert code == 0, err
+    assert "top-5" in out
+    found = json.loads((tmp_path / "e.json").read_text())
+    assert all({"frechet", "kernel", "accuracy", "accuracy_5", "agreement"} <= row.keys() for row in found["rows"])
+    assert found["names"] == ["a.png", "b.jpg", "deep er/c ü.webp"]
+    assert all(len(values) == 3 for values in found["each"]["sr3"].values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--measures", "fib"], "there is no measure 'fib'"),
+        (["--measures", "accuracy"], "accuracy needs a classifier"),
+        (["--features", "none.py:f"], "there is no file none.py"),
+        (["--features", "torch"], "names no function"),
+        (["--labels", "l.csv"], "give --classifier too"),
+        (["--classifier", "torch:nothing_such"], "no function called nothing_such"),
+        (["--classifier", "torch:sum"], "have the shape"),
+        (["--report", "no/such/folder/r.html"], "there is no folder"),
+    ],
+)
+def test_bad_use_of_networks_is_one_sentence(command, arguments, sentence):
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert sentence in err
+    assert len(err.strip().splitlines()) == 1

@@ -1,0 +1,160 @@
+"""The schedule search finds what is best, says what it may, and leaves a file that knows it."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import noise_picture
+from PIL import Image
+from safetensors.torch import load_file
+
+from sr3.cli import main
+from sr3.evaluation import tune as tuning
+from sr3.evaluation.tune import Searching, Trial, Tuned, choose, tune
+from sr3.model.config import ConfigError, Sampling
+from sr3.model.model import Model
+from sr3.picture.image import read_note
+from sr3.restore.restorer import Restorer
+from sr3.training.data import Pictures
+
+
+def trial(evaluations: int, score: float, fits: bool = True) -> Trial:
+    return Trial(Sampling(steps=evaluations), evaluations, score, {"psnr": 20.0}, fits)
+
+
+def test_qualities_are_the_fewest_steps_within_25_5_and_0_percent():
+    best = {n: trial(n, score) for n, score in {2: 50.0, 4: 12.4, 8: 10.4, 16: 10.0, 32: 10.1}.items()}
+    found = choose(best)
+    assert {name: s.steps for name, s in found.items()} == {"fast": 4, "balanced": 8, "best": 16}
+
+
+def test_what_keeps_psnr_goes_before_what_does_not():
+    best = {2: trial(2, 5.0, fits=False), 4: trial(4, 9.0)}
+    assert choose(best)["best"].steps == 4
+    assert choose(best)["fast"].steps == 4
+
+
+class Planted:
+    """A bench whose best setting is known; its sampler is the best only in the best spacing."""
+
+    def __init__(self, restorer: Restorer, pictures: Pictures, seed: int):
+        self.count = 0
+
+    def psnr(self, restorer: Restorer) -> float:
+        return 30.0
+
+    def trial(self, settings: Sampling, budget: int, floor: float | None) -> Trial | None:
+        if settings.noisiest is not None:
+            return None  # as if it would not start from noise
+        self.count += 1
+        score = 100 / budget
+        score += {"ddim": 0, "dpmpp": 2, "heun": 4}[settings.sampler["kind"]]
+        score += 3 if settings.sampler["kind"] == "ddim" and settings.spacing != "karras" else 0
+        score += {"karras": 0, "logsnr": 1, "t": 2}[settings.spacing]
+        score += abs((settings.cleanest or 9) - 0.2)
+        psnr = 29.5 if settings.sampler["kind"] == "dpmpp" else 28.0
+        return Trial(settings, budget, score, {"psnr": psnr}, floor is None or psnr >= floor)
+
+
+@pytest.fixture
+def pictures() -> Pictures:
+    pixels = [np.asarray(noise_picture(32, 32, seed=i)) for i in range(4)]
+    return Pictures([f"{i}.png" for i in range(4)], pixels)
+
+
+def test_the_search_finds_the_planted_optimum(tiny, pictures, monkeypatch):
+    monkeypatch.setattr(tuning, "_Bench", Planted)
+    *steps, found = tune(Restorer(tiny, device="cpu"), pictures, budgets=[8, 2])
+    assert isinstance(found, Tuned)
+    assert all(isinstance(s, Searching) for s in steps)
+    for budget in (2, 8):
+        best = found.best[budget].settings
+        assert (best.sampler["kind"], best.spacing, best.cleanest, best.noisiest) == ("ddim", "karras", 0.2, None)
+        assert best.steps == budget
+    assert len(found.trials) == len(steps) < 2 * 20
+    keys = [(t.evaluations, t.settings.model_dump_json()) for t in found.trials]
+    assert len(set(keys)) == len(keys)  # nothing is tried twice
+
+
+def test_within_excludes_what_loses_too_much_psnr(tiny, pictures, monkeypatch):
+    monkeypatch.setattr(tuning, "_Bench", Planted)
+    restorer = Restorer(tiny, device="cpu")
+    *_, found = tune(restorer, pictures, budgets=[4], regression=restorer, within=1.0)
+    assert isinstance(found, Tuned)
+    assert found.best[4].settings.sampler["kind"] == "dpmpp"
+
+
+def test_heun_gets_half_the_steps_for_the_same_evaluations():
+    heun = tuning._with_budget(Sampling(sampler={"kind": "heun"}), 8)
+    calls = 0
+
+    def denoise(x, level):
+        nonlocal calls
+        calls += 1
+        return x
+
+    from sr3.diffusion.path import walk
+    from sr3.diffusion.sample import last
+    from sr3.diffusion.schedule import LogNormal
+    from sr3.diffusion.tables import SAMPLERS
+
+    last(SAMPLERS["heun"](denoise, torch.zeros(1), walk(LogNormal(), heun.steps)))
+    assert calls in (7, 8)
+
+
+@pytest.mark.parametrize("wrong", ["sizes", "steps", "within"])
+def test_bad_use_is_one_sentence(tiny, pictures, wrong):
+    options = {"budgets": [2]}
+    if wrong == "sizes":
+        pictures.pixels[0] = pictures.pixels[0][:28]
+    elif wrong == "steps":
+        options = {"budgets": [0]}
+    else:
+        options |= {"within": 1.0}
+    with pytest.raises(ConfigError):
+        list(tune(Restorer(tiny, device="cpu"), pictures, **options))
+
+
+def test_the_command_writes_a_file_that_knows_its_qualities(tiny, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(tuning, "SAMPLERS", tuning.SAMPLERS[:1])
+    monkeypatch.setattr(tuning, "CLEANEST", (0.2, 1.0))
+    monkeypatch.setattr(tuning, "SPACINGS", ("logsnr",))
+    path = tiny.save_pretrained(tmp_path)
+    before = load_file(path)
+    data = tmp_path / "data"
+    data.mkdir()
+    for i in range(4):
+        noise_picture(32, 32, seed=i).save(data / f"{i}.png")
+
+    def run(*words: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["sr3", *map(str, words)])
+        try:
+            main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    small = tmp_path / "small.png"
+    noise_picture(8, 8).save(small)
+    assert run("upscale", small, "--model", path, "--quality", "fast", "-o", tmp_path / "no.png") == 2
+    assert "has not been tuned" in capsys.readouterr().err
+    plot, log = tmp_path / "p.svg", tmp_path / "t.json"
+    assert run("tune", path, "--data", data, "--steps", "1,2", "--plot", plot, "--json", log) == 0
+    assert plot.read_text("utf-8").lstrip().startswith("<?xml")
+    assert len(json.loads(log.read_text("utf-8"))["trials"]) >= 4
+    after = Model.from_file(path)
+    assert after.config.sampling == after.config.quality["balanced"]
+    assert set(after.about["tuned"]["best"]) == {"1", "2"}
+    for name, tensor in load_file(path).items():
+        assert torch.equal(tensor, before[name])
+    for name in ("fast", "best"):
+        out = tmp_path / f"{name}.png"
+        assert run("upscale", small, "--model", path, "--quality", name, "-o", out) == 0
+        assert read_note(out)["steps"] == str(after.config.quality[name].steps)
+        with Image.open(out) as made:
+            assert made.size == (32, 32)
+    assert run("upscale", small, "--model", path, "--quality", "bets") == 2
+    assert "best" in capsys.readouterr().err

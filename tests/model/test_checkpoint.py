@@ -1,0 +1,103 @@
+"""Files of weights: round trips, and refusals that say what does not fit."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from conftest import tiny_config
+
+from sr3.model import checkpoint
+from sr3.model.checkpoint import CheckpointError
+from sr3.model.model import Model, names
+
+
+def test_round_trip(tiny, tmp_path):
+    tiny.about["terms"] = "none"
+    path = tiny.save_pretrained(tmp_path)
+    again = Model.from_pretrained(path)
+    assert again.config == tiny.config
+    assert again.about == {"terms": "none"}
+    for key, value in tiny.net.state_dict().items():
+        torch.testing.assert_close(again.net.state_dict()[key], value.half().float(), rtol=0, atol=0)
+    assert Model.from_pretrained(tmp_path).config == tiny.config
+
+
+def rewritten(path, **metadata):
+    tensors, old = checkpoint.read_tensors(path)
+    checkpoint.write_tensors(path, tensors, {**old, **metadata})
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ({"version": "99"}, "format version '99'"),
+        ({"format": "other"}, "no sr3 model"),
+        ({"config": "{"}, "cannot be read"),
+        ({"config": json.dumps({**json.loads(tiny_config().model_dump_json()), "colour": 1})}, "no 'colour'"),
+        (
+            {"config": json.dumps({**json.loads(tiny_config().model_dump_json()), "tell": "alhpa"})},
+            "did you mean alpha",
+        ),
+        (
+            {"config": json.dumps({**json.loads(tiny_config().model_dump_json()), "network": {"kind": "x"}})},
+            "no network 'x'",
+        ),
+    ],
+)
+def test_headers_that_do_not_fit(tiny, tmp_path, metadata, says):
+    path = tiny.save_pretrained(tmp_path)
+    rewritten(path, **metadata)
+    with pytest.raises((CheckpointError, ValueError), match=says):
+        Model.from_pretrained(path)
+
+
+def test_wrong_missing_and_foreign_weights(tiny, tmp_path):
+    path = tiny.save_pretrained(tmp_path)
+    tensors, metadata = checkpoint.read_tensors(path)
+    key = "enter.weight"
+    for change, says in (
+        ({key: tensors[key][:4].clone()}, "enter.weight have shape"),
+        ({"more": torch.zeros(1)}, "more belong to no layer"),
+        ({key: tensors[key] * float("nan")}, "NaN"),
+    ):
+        checkpoint.write_tensors(path, {**tensors, **change}, metadata)
+        with pytest.raises(CheckpointError, match=says):
+            Model.from_pretrained(path)
+    checkpoint.write_tensors(path, {k: v for k, v in tensors.items() if k != key}, metadata)
+    with pytest.raises(CheckpointError, match="enter.weight are missing"):
+        Model.from_pretrained(path)
+
+
+def test_nothing_is_unpickled(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "sprung"), "w"))
+
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        Model.from_pretrained(path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_failed_write_leaves_the_old_file(tiny, tmp_path, monkeypatch):
+    path = tiny.save_pretrained(tmp_path)
+    before = path.read_bytes()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(OSError, match="space"):
+        tiny.save_pretrained(tmp_path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", names())
+def test_shipped_models_load_and_say_their_terms(name):
+    model = Model.from_pretrained(name)
+    assert model.config.name == name
+    assert model.about["terms"]
+    assert model.about["pictures_seen"] > 0

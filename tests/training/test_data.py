@@ -1,0 +1,130 @@
+"""Crops are a function of (seed, count), real pieces of real pictures; bad files are named."""
+
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from conftest import noise_picture
+from PIL import Image
+
+from sr3.training.data import Crops, DataError, Pictures, load, reduction
+
+
+def test_folder_and_zip_give_the_same(folder, tmp_path):
+    archive = tmp_path / "all.zip"
+    with zipfile.ZipFile(archive, "w") as z:
+        for path in folder.rglob("*.*"):
+            z.write(path, path.relative_to(folder))
+    a, b = load(folder), load(archive)
+    assert a.names == b.names == ["a.png", "b.jpg", "deep er/c ü.webp"]
+    for x, y in zip(a.pixels, b.pixels, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_broken_small_and_twin_files_are_named(folder):
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    (folder / "empty.jpg").write_bytes(b"")
+    whole = (folder / "b.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    noise_picture(8, 90).save(folder / "narrow.png")
+    (folder / "twin.png").write_bytes((folder / "a.png").read_bytes())
+    (folder / "notes.txt").write_text("not a picture")
+    found = load(folder, smallest=16)
+    assert found.broken == ["broken.png", "cut.jpg", "empty.jpg"]
+    assert found.small == ["narrow.png"]
+    assert found.twins == [("a.png", "twin.png")]
+    assert "broken.png" in found.summary()
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "text"])
+def test_nothing_usable_is_one_sentence(tmp_path, kind):
+    path = tmp_path / "data"
+    if kind == "empty":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("hello")
+    with pytest.raises(DataError, match="data") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_crops_depend_on_seed_and_count_only(folder):
+    pictures = load(folder)
+    crops = Crops(pictures, 32, seed=3)
+    together = crops([5, 6, 7])
+    torch.testing.assert_close(together[1:2], Crops(pictures, 32, seed=3)([6]), rtol=0, atol=0)
+    assert not torch.equal(together, Crops(pictures, 32, seed=4)([5, 6, 7]))
+
+
+def test_each_crop_is_a_piece_of_a_picture_in_all_eight_positions(folder):
+    pictures = load(folder)
+    pictures.names, pictures.pixels = pictures.names[:1], pictures.pixels[:1]
+    whole = torch.from_numpy(pictures.pixels[0].copy()).permute(2, 0, 1).float() / 127.5 - 1
+    side, found = 24, set()
+    windows = whole.unfold(1, side, 1).unfold(2, side, 1)
+    for crop in Crops(pictures, side)(range(100)):
+        hits = []
+        for turn in range(8):
+            turned = crop.flip(-1) if turn & 1 else crop
+            turned = turned.flip(-2) if turn & 2 else turned
+            turned = turned.transpose(-1, -2) if turn & 4 else turned
+            if (windows - turned[:, None, None]).abs().amax((0, 3, 4)).min() < 1e-6:
+                hits.append(turn)
+        assert len(hits) == 1
+        found.add(hits[0])
+    assert found == set(range(8))
+
+
+def test_larger_pictures_are_drawn_more_often():
+    from sr3.training.data import Pictures
+
+    small, large = np.zeros((16, 16, 3), np.uint8), np.full((32, 32, 3), 255, np.uint8)
+    crops = Crops(Pictures(["s", "l"], [small, large]), 8)
+    share = (crops(range(2000))[:, 0, 0, 0] > 0).float().mean().item()
+    assert abs(share - 0.8) < 0.04
+
+
+def test_reduction_is_pillows_lanczos():
+    picture = np.random.default_rng(0).integers(0, 256, (160, 160, 3), dtype=np.uint8)
+    for size in (160, 104, 60):
+        square = picture[:size, :size]
+        matrix = reduction(size, 128 if size > 60 else 32).double()
+        ours = torch.einsum("rh,sw,hwc->rsc", matrix, matrix, torch.from_numpy(square.copy()).double())
+        side = len(matrix)
+        theirs = np.stack(
+            [
+                np.asarray(
+                    Image.fromarray(square[..., c].astype(np.float32)).resize((side, side), Image.Resampling.LANCZOS)
+                )
+                for c in range(3)
+            ],
+            axis=-1,
+        )
+        np.testing.assert_allclose(ours.numpy(), theirs, atol=2e-3)
+
+
+def test_a_zoomed_crop_is_the_whole_picture_where_the_picture_has_no_more():
+    picture = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    crops = Crops(Pictures(["p"], [picture]), 32, turn=False, zoom=(1.5, 2.0))
+    matrix = reduction(40, 32)
+    whole = torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 127.5 - 1
+    wanted = (matrix @ whole @ matrix.T).clamp(-1, 1)
+    for crop in crops(range(8)):
+        assert min((crop - w).abs().max() for w in (wanted, wanted.flip(-1))) < 1e-5
+
+
+def test_zoom_and_no_turn_leave_faces_upright_and_do_not_depend_on_the_batch():
+    ramp = np.linspace(0, 255, 64).astype(np.uint8)[:, None, None] * np.ones((1, 64, 3), np.uint8)
+    crops = Crops(Pictures(["p"], [ramp]), 32, turn=False, zoom=(0.5, 3.0))
+    together = crops(range(40))
+    rise = together.mean((1, 3)).diff(dim=1)
+    assert (rise > 0).all()  # never upside down nor on its side
+    assert rise.mean(1).std() > 0.1 * rise.mean()  # and at different zooms
+    for i in (3, 17):
+        torch.testing.assert_close(crops([i])[0], together[i], rtol=0, atol=1e-6)
+
+
+def test_a_zoom_that_is_no_range_is_refused():
+    with pytest.raises(DataError, match="no range"):
+        Crops(Pictures(["p"], [np.zeros((40, 40, 3), np.uint8)]), 32, zoom=(2.0, 1.0))

@@ -1,0 +1,110 @@
+"""Real processes: killed, interrupted, on a full disk, and two at once."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from sr3.model.checkpoint import read_tensors
+
+NETWORK = "--set=model.network={kind='unet',patch=4,widths=[8],blocks=[1],embedding=16}"
+SETTINGS = [
+    "batch=4",
+    "crop=32",
+    "save_every=40",
+    "report_every=4",
+    "sample_every=100000",
+    "warmup=0",
+    "precision='fp32'",
+]
+
+
+def command(folder, out, pictures):
+    settings = [f"--set=training.{s}" for s in [*SETTINGS, f"pictures={pictures}", "decay='constant'"]]
+    return [
+        sys.executable, "-m", "sr3", "train", "photo-4x-regression", "--data", str(folder), "--out", str(out),
+        "--device", "cpu", NETWORK, *settings,
+    ]  # fmt: skip
+
+
+def environment(**more):
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_process_goes_on_as_if_it_had_not_been(folder, tmp_path, how):
+    endless = command(folder, tmp_path / "parts", 1_000_000)
+    process = subprocess.Popen(endless, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    state = tmp_path / "parts" / "state.safetensors"
+    waited = time.monotonic()
+    while not state.exists():
+        assert time.monotonic() - waited < 240
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.02)
+    process.send_signal(how)
+    _, err = process.communicate(timeout=240)
+    assert b"Traceback" not in err
+    if how != signal.SIGKILL:
+        assert process.returncode == 130
+        assert b"stopped" in err
+    seen = int(read_tensors(state)[1]["seen"])
+    assert seen >= 40
+    assert not list((tmp_path / "parts").glob("*.tmp"))
+    length = seen + 40
+    for out in ("parts", "whole"):
+        subprocess.run(command(folder, tmp_path / out, length), env=environment(), check=True, capture_output=True)
+    whole, parts = (read_tensors(tmp_path / out / "state.safetensors")[0] for out in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    for key in whole:
+        assert torch.equal(whole[key], parts[key]), key
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files with setrlimit")
+def test_a_full_disk_loses_nothing_that_was_written(folder, tmp_path):
+    out = tmp_path / "run"
+    subprocess.run(command(folder, out, 40), env=environment(), check=True, capture_output=True)
+    before = (out / "state.safetensors").read_bytes()
+
+    def no_room():
+        import resource
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write over the limit fails as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    failed = subprocess.run(
+        command(folder, out, 80), env=environment(PYTHONDONTWRITEBYTECODE="1"), capture_output=True, preexec_fn=no_room
+    )
+    assert failed.returncode == 1
+    assert b"Traceback" not in failed.stderr
+    assert (out / "state.safetensors").read_bytes() == before
+    assert not list(out.glob(".*"))
+
+
+def test_two_processes_are_one(folder, tmp_path):
+    subprocess.run(command(folder, tmp_path / "one", 40), env=environment(), check=True, capture_output=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    running = [
+        subprocess.Popen(
+            command(folder, tmp_path / "two", 40),
+            env=environment(
+                RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2",
+                MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), ACCELERATE_USE_CPU="true",
+            ),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    for process in running:
+        _, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err.decode()
+    one, two = (read_tensors(tmp_path / out / "state.safetensors")[0] for out in ("one", "two"))
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], rtol=1e-3, atol=2e-4)
