@@ -4,8 +4,8 @@ Nothing is trained for it.  The estimate of x0 at every step is corrected to agr
 put in (`sr3.diffusion.wrap.known`), or the estimate is projected onto the pictures that shrink to a given one
 (`sr3.diffusion.wrap.projected`; Wang et al. 2023, DDNM, eq. 13).  Both are the same correction, x0 + A⁺(y - A x0),
 and go with every sampler.  What is given is agreed with: known pixels exactly, a smaller picture up to what the range
-of pictures leaves open near black and white.  The rest is a draw from what the model thinks fits where its pixels are independent
-of the known ones, and an approximation otherwise: the noise in x stays the model's own.
+of pictures leaves open near black and white.  The rest is a draw from what the model thinks fits where its pixels are
+independent of the known ones, and an approximation otherwise: the noise in x stays the model's own.
 """
 
 from collections.abc import Callable, Iterator, Sequence
