@@ -11,7 +11,7 @@ from sr3.metric.base import Metric
 from sr3.metric.features import DISTANCES, FeatureDistance, Features, MissingError, Remembered
 from sr3.metric.grid import Grid
 from sr3.metric.inception import INCEPTION, inception
-from sr3.metric.lite import Lite, lite, said
+from sr3.metric.lite import Lite, lite, lite_of, said
 from sr3.metric.lpips import LPIPS, lpips_distance
 
 EYE = ("feature", *DISTANCES, "agreement")
@@ -93,8 +93,7 @@ def extra(
             classifier = classifier or (own.logits if "agreement" in lacking else None)
         except MissingError as error:
             notes.append(f"{error}; {', '.join(lacking)} left out")
-    seen = Remembered(features) if features is not None else None
-    sorts = Remembered(classifier) if classifier is not None else None
+    seen, sorts = _once(features), _once(classifier)
 
     def make() -> list[Metric]:
         found: list[Metric] = []
@@ -116,3 +115,8 @@ def extra(
     whose = dict.fromkeys(DISTANCES, features) | dict.fromkeys(("agreement", "accuracy"), classifier) | {"feature": own}
     lines = {name: line + (f"; {said(whose[name])}" if name in whose else "") for name, line in SAID.items()}
     return Extra(make, perceptual, {name: line for name, line in lines.items() if name in names}, notes)
+
+
+def _once(network: Features | None) -> Features | None:
+    """A network that sees each original once; ours do of themselves, and all their measures share what is seen."""
+    return network if network is None or lite_of(network) else Remembered(network)

@@ -160,5 +160,11 @@ def sorting(spec: str, device: torch.device | str = "cpu") -> Features:
 
 def said(features: Features | None) -> str:
     """Which network that is, for protocols."""
+    of = lite_of(features)
+    return of.said if of else "the user's network"
+
+
+def lite_of(features: Features | None) -> Lite | None:
+    """The `Lite` that features are, or whose logits they are."""
     of = getattr(features, "__self__", features)
-    return of.said if isinstance(of, Lite) else "the user's network"
+    return of if isinstance(of, Lite) else None
