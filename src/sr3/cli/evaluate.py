@@ -10,6 +10,8 @@ import typer
 from sr3.cli.common import bars
 
 if TYPE_CHECKING:
+    import torch
+
     from sr3.evaluation.result import Result
     from sr3.training.data import Pictures
 
@@ -37,14 +39,21 @@ def command(
     ] = None,
     measures: Annotated[
         str,
-        typer.Option(help="Measures to add, with commas: lpips, fid, kid, is. Their weights are fetched at first use."),
+        typer.Option(
+            help="Measures to add, with commas: feature, kernel, frechet, agreement (the extra eye), grid; "
+            "lpips, fid, kid, is (the extra metrics, weights are fetched at first use)."
+        ),
     ] = "",
     features: Annotated[
         str | None,
-        typer.Option(help="A network for Fréchet and kernel distances: my.module:name or file.py:name. It is run."),
+        typer.Option(
+            help="A network for Fréchet and kernel distances: efficientnet-lite0, or yours, my.module:name or "
+            "file.py:name. It is run."
+        ),
     ] = None,
     classifier: Annotated[
-        str | None, typer.Option(help="A classifier for accuracy: my.module:name or file.py:name. It is run.")
+        str | None,
+        typer.Option(help="A classifier for accuracy: efficientnet-lite0, my.module:name or file.py:name. It is run."),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="A CSV file of name,class for --classifier.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write a page with table, plots and gallery.")] = None,
@@ -97,7 +106,7 @@ def command(
             batch=batch,
             keep=keep if report else 0,
             measures=[name.strip() for name in measures.lower().split(",") if name.strip()],
-            **_networks(features, classifier, labels, pictures),
+            **_networks(features, classifier, labels, pictures, restorer.device),
         ):
             if isinstance(step, Result):
                 found = step
@@ -118,19 +127,20 @@ def command(
 
 
 def _networks(
-    features: str | None, classifier: str | None, labels: Path | None, pictures: "Pictures"
+    features: str | None, classifier: str | None, labels: Path | None, pictures: "Pictures", device: "torch.device"
 ) -> dict[str, Any]:
     """What the user names, as `evaluate` takes it."""
     if features is None and classifier is None:
         return {}
     from sr3.metric.accuracy import read_labels
-    from sr3.metric.features import MissingError, named
+    from sr3.metric.features import MissingError
+    from sr3.metric.lite import network, sorting
     from sr3.model.config import ConfigError
 
     try:
         return {
-            "features": named(features) if features else None,
-            "classifier": named(classifier) if classifier else None,
+            "features": network(features, device) if features else None,
+            "classifier": sorting(classifier, device) if classifier else None,
             "labels": read_labels(labels, pictures.names) if labels else None,
         }
     except MissingError as error:

@@ -16,6 +16,9 @@ def command(
         Path | None, typer.Option("--out", "-o", help="The tuned model's file; by default the model's own file.")
     ] = None,
     regression: Annotated[str | None, typer.Option(help="The regression model that --within is measured from.")] = None,
+    by: Annotated[
+        str, typer.Option("--criterion", help="eye, swd, or auto: eye where its network is installed.")
+    ] = "auto",
     within: Annotated[
         float | None, typer.Option(help="Keep PSNR within so many dB of the regression's.", min=0)
     ] = None,
@@ -28,11 +31,13 @@ def command(
 ) -> None:
     """Find the sampler, spacing and levels that serve a model best at each number of steps.
 
-    Judged on held-out pictures by the sliced Wasserstein distance and by consistency, never by PSNR alone.  The result
-    goes into the model's file, where `sr3 upscale --quality fast|balanced|best` finds it.
+    Judged on held-out pictures by kernel and feature distance and by consistency where the extra `eye` is installed,
+    else by the sliced Wasserstein distance and by consistency, never by PSNR alone.  The result goes
+    into the model's file, where `sr3 upscale --quality fast|balanced|best` finds it.
     """
     import json
 
+    from sr3.evaluation.criterion import criterion
     from sr3.evaluation.evaluate import regression_of
     from sr3.evaluation.tune import Searching, Tuned, tune
     from sr3.evaluation.tune import plot as draw
@@ -61,10 +66,15 @@ def command(
     pictures = load(data, smallest=loaded.task.factor)
     if limit is not None:
         pictures.names, pictures.pixels = pictures.names[:limit], pictures.pixels[:limit]
+    judged = criterion(by, restorer.device)
+    if judged.note:
+        typer.echo(f"sr3: {judged.note}", err=True)
     found: Tuned | None = None
     with bars() as shown:
         bar = shown.add_task("tuning", total=None)
-        for step in tune(restorer, pictures, budgets=budgets, regression=other, within=within, seed=seed):
+        for step in tune(
+            restorer, pictures, budgets=budgets, regression=other, within=within, seed=seed, criterion=judged
+        ):
             if isinstance(step, Searching):
                 shown.update(bar, completed=step.done, description=f"{step.steps} steps")
                 shown.console.print(_line(step.trial.as_dict()), highlight=False)
@@ -76,6 +86,7 @@ def command(
         "pictures": len(pictures),
         "seed": seed,
         "within": within,
+        "criterion": judged.said,
         "best": {str(budget): trial.as_dict() for budget, trial in found.best.items()},
     }
     config = loaded.config.model_copy(update={"quality": found.quality, "sampling": found.quality["balanced"]})
@@ -97,7 +108,8 @@ def _line(trial: dict[str, object]) -> str:
     assert isinstance(settings, dict)
     how = " ".join(f"{k}={v}" for k, v in settings.items() if k != "steps")
     mark = "" if trial["fits"] else "  PSNR too low"
+    eye = f"kernel {trial['kernel']:.4f}  feature {trial['feature']:.4f}  " if "kernel" in trial else ""
     return (
-        f"{trial['evaluations']:>4} evaluations  score {trial['score']:7.2f}  SWD {trial['swd']:7.2f}  "
+        f"{trial['evaluations']:>4} evaluations  score {trial['score']:7.3f}  {eye}SWD {trial['swd']:7.2f}  "
         f"cons. free {trial['consistency_free']:5.2f}  PSNR {trial['psnr']:5.2f}  {how}{mark}"
     )

@@ -24,7 +24,11 @@ DEFINITIONS = (
     "fid",
     "kid",
     "is",
+    "feature",
+    "frechet",
+    "kernel",
     "agreement",
+    "grid",
     "interval",
 )
 """Said by a protocol that has them; where both do, alike."""

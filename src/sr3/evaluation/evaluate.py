@@ -14,7 +14,7 @@ from sr3.evaluation.result import Result, Row, Shown
 from sr3.metric import PSNR, SSIM, SWD, Consistency, Metric, Tint
 from sr3.metric.diversity import Diversity
 from sr3.metric.extra import EXTRA, extra
-from sr3.metric.features import DISTANCES, Features, MissingError
+from sr3.metric.features import Features, MissingError
 from sr3.metric.swd import patches_for
 from sr3.model.config import ConfigError, Sampling, nearest
 from sr3.model.model import Model, names
@@ -148,7 +148,7 @@ def evaluate(
         does; 0 for faces, as SR3 does.
     batch: how many pictures of equal size are restored at once; by default 16 where they have at most 256 pixels a
         side, else 1.  keep: of how many pictures the result holds the pictures themselves.
-    measures: those of `sr3.metric.extra.EXTRA` to add; they fetch weights at first use, and where that fails a
+    measures: those of `sr3.metric.extra.EXTRA` to add; some fetch weights at first use, and where that fails a
         sentence in the protocol's "notes" takes their place.
     features: a network for "frechet" and "kernel"; classifier: one for "agreement" and, with the pictures' labels,
         "accuracy" and "accuracy_5"; see `sr3.metric.features.named`.
@@ -166,9 +166,9 @@ def evaluate(
         return (task.degrade(2 * x - 1).image + 1) / 2
 
     for name in measures:
-        if name in ("accuracy", *DISTANCES):
-            if (classifier if name == "accuracy" else features) is None:
-                raise ConfigError(f"{name} needs {'a classifier' if name == 'accuracy' else 'features'} of yours")
+        if name == "accuracy":
+            if classifier is None:
+                raise ConfigError("accuracy needs a classifier of yours")
         elif name not in EXTRA:
             raise ConfigError(f"there is no measure {name!r} to add{nearest(name, list(EXTRA))}")
     more = extra(
@@ -177,6 +177,7 @@ def evaluate(
         classifier=classifier,
         labels=labels,
         pictures=len(pictures),
+        factor=factor,
         device=restorer.device,
     )
     metrics: dict[str, list[Metric]] = {

@@ -1,7 +1,7 @@
 """Schedule search: which sampler, spacing and levels serve a trained model best at each number of steps.
 
 SR3's own answer to slow sampling (Saharia et al. 2021, section 2.3): the schedule of inference is a hyper-parameter,
-searched on held-out pictures by a measure of the distribution, because PSNR does not follow what people see.
+searched on held-out pictures by measures of what people see (`sr3.evaluation.criterion`), which PSNR does not follow.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sr3.evaluation.criterion import BY_SWD, Criterion
 from sr3.metric import PSNR, SWD, Consistency
 from sr3.metric.swd import patches_for
 from sr3.model.config import ConfigError, Sampling
-from sr3.picture.resize import round8
+from sr3.picture.resize import enlarge, round8
 from sr3.random import mix
 from sr3.restore.restorer import Restorer
 from sr3.task import Given
@@ -42,7 +43,7 @@ class Trial:
     evaluations: int
     """Of the network, for one picture."""
     score: float
-    """SWD plus consistency without projection (x1e-5); lower is better."""
+    """As the search's `Criterion` says; lower is better."""
     measures: dict[str, float]
     fits: bool
     """Whether PSNR is no further below the regression's than was asked."""
@@ -84,6 +85,7 @@ def tune(
     regression: Restorer | None = None,
     within: float | None = None,
     seed: int = 0,
+    criterion: Criterion = BY_SWD,
 ) -> Iterator[Searching | Tuned]:
     """Search the best way of sampling for each number of evaluations; yields each trial and last the `Tuned`.
 
@@ -91,7 +93,7 @@ def tune(
     where the walk ends, where it starts, sampler and end again) and the better kept, beginning from what was best with
     fewer steps: about twenty trials a budget instead of the grid's 225.  Every trial starts from the same noise.
 
-    score: the sliced Wasserstein distance of what a user gets (with projection) plus the consistency of the same walk
+    criterion: what a score is.  Distances are of what a user gets (with projection), consistency is of the same walk
         without it.  within: at most so many dB of PSNR below the regression's; trials below that lose to all others.
     ConfigError for regression models, pictures of several sizes, and budgets below 1.
     """
@@ -101,7 +103,7 @@ def tune(
         raise ConfigError("the numbers of steps to tune for must be 1 or more, as --steps 2,4,8")
     if within is not None and regression is None:
         raise ConfigError("a bound on PSNR below the regression's needs the regression; give --regression")
-    bench = _Bench(restorer, pictures, seed)
+    bench = _Bench(restorer, pictures, seed, criterion)
     floor = None if within is None or regression is None else bench.psnr(regression) - within
     trials: list[Trial] = []
     best: dict[int, Trial] = {}
@@ -152,7 +154,7 @@ def plot(tuned: Tuned, path: Any, title: str) -> None:
             axes.scatter([t.evaluations for t in some], [t.score for t in some], s=9, color=colour, label=label)
     best = [tuned.best[b] for b in sorted(tuned.best)]
     axes.plot([t.evaluations for t in best], [t.score for t in best], "o-", color="tab:blue", label="best")
-    axes.set(xscale="log", yscale="log", xlabel="network evaluations", ylabel="SWD + free consistency", title=title)
+    axes.set(xscale="log", yscale="log", xlabel="network evaluations", ylabel="score", title=title)
     axes.set_xticks([t.evaluations for t in best], [str(t.evaluations) for t in best])
     axes.minorticks_off()
     axes.legend()
@@ -190,7 +192,7 @@ def _with_budget(settings: Sampling, budget: int) -> Sampling:
 class _Bench:
     """The pictures, degraded once, and the measures."""
 
-    def __init__(self, restorer: Restorer, pictures: Pictures, seed: int, batch: int = 16):
+    def __init__(self, restorer: Restorer, pictures: Pictures, seed: int, criterion: Criterion, batch: int = 16):
         task = restorer.model.task
         self.restorer, self.seed = restorer, seed
         shapes = {p.shape for p in pictures.pixels}
@@ -199,7 +201,21 @@ class _Bench:
         whole = torch.stack([torch.from_numpy(p.copy()) for p in pictures.pixels]).permute(0, 3, 1, 2)
         self.clean = (whole.float() / 127.5 - 1).split(batch)
         self.given = [task.degrade(c) for c in self.clean]
-        self.patches = patches_for(len(pictures))
+        self.patches, self.criterion = patches_for(len(pictures)), criterion
+        self.bicubic = self._bicubic() if criterion.network else {}
+
+    def _bicubic(self) -> dict[str, float]:
+        task = self.restorer.model.task
+        metrics = [*self.criterion.metrics(), self._free()]
+        for clean, given in zip(self.clean, self.given, strict=True):
+            large = (round8(enlarge(given.image, task.factor)) + 1) / 2
+            for metric in metrics:
+                metric.update(large, (clean + 1) / 2, (given.image + 1) / 2)
+        return {name: value for metric in metrics for name, value in metric.compute().items()}
+
+    def _free(self) -> Consistency:
+        task = self.restorer.model.task
+        return Consistency(lambda x: (task.degrade(2 * x - 1).image + 1) / 2, "consistency_free")
 
     def _made(
         self, restorer: Restorer, settings: Sampling | None, free: bool
@@ -219,19 +235,18 @@ class _Bench:
 
     def trial(self, settings: Sampling, budget: int, floor: float | None) -> Trial | None:
         """None where the walk cannot be walked (it would not start from pure noise, or repeats a level)."""
-        task = self.restorer.model.task
-        free = Consistency(lambda x: (task.degrade(2 * x - 1).image + 1) / 2, "consistency_free")
-        psnr, swd = PSNR(task.factor), SWD(self.patches)
+        free = self._free()
+        metrics = [PSNR(self.restorer.model.task.factor), SWD(self.patches), *self.criterion.metrics()]
         try:
             for made, clean, given in self._made(self.restorer, settings, free=False):
                 small = (given.image + 1) / 2
-                psnr.update(made, clean, small)
-                swd.update(made, clean, small)
+                for metric in metrics:
+                    metric.update(made, clean, small)
             # consistency hardly depends on which pictures: one batch is enough to see a walk that loses them
             made, clean, given = next(self._made(self.restorer, settings, free=True))
         except ConfigError:
             return None
         free.update(made, clean, (given.image + 1) / 2)
-        measures = psnr.compute() | swd.compute() | free.compute()
-        score = measures["swd"] + measures["consistency_free"]
+        measures = {name: value for metric in (*metrics, free) for name, value in metric.compute().items()}
+        score = self.criterion.score(measures, self.bicubic)
         return Trial(settings, budget, score, measures, floor is None or measures["psnr"] >= floor)
