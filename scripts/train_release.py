@@ -14,7 +14,7 @@ import math
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -215,7 +215,7 @@ class Session:
 
 
 @contextmanager
-def _listening(session: Session) -> Iterator[None]:
+def _listening(session: Session) -> Generator[None]:
     """Ctrl-C and termination end training after the step in progress, never inside it."""
 
     def stop(number: int, frame: Any) -> None:
