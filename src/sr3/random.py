@@ -64,7 +64,8 @@ class Stream:
         """[B] float64 in [0, 1), on the CPU, where noise levels live."""
         if self.device.type == "cpu":
             return torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in self.generators])
-        return torch.rand(self.size, generator=self.shared, device=self.device, dtype=torch.float32).double()
+        # double only once it is on the CPU: Apple's accelerator has no float64
+        return torch.rand(self.size, generator=self.shared, device=self.device, dtype=torch.float32).cpu().double()
 
     def normal(self, x: Tensor) -> Tensor:
         """Standard normal noise of x's shape [B, ...] and type."""
@@ -73,7 +74,7 @@ class Stream:
         return torch.randn(x.shape, generator=self.shared, device=self.device, dtype=x.dtype)
 
     def integers(self, high: int) -> Tensor:
-        """[B] int64 in [0, high), on the CPU or the stream's device."""
+        """[B] int64 in [0, high), on the CPU."""
         return (self.uniform() * high).long().clamp(max=high - 1)
 
 

@@ -1,6 +1,6 @@
 """Schedule search: which sampler, spacing and levels serve a trained model best at each number of steps.
 
-SR3's own answer to slow sampling (Saharia et al. 2021, section 2.3): the schedule of inference is a hyper-parameter,
+SR3's own answer to slow sampling (Saharia et al. 2021, section 2.4): the schedule of inference is a hyper-parameter,
 searched on held-out pictures by measures of what people see (`sr3.evaluation.criterion`), which PSNR does not follow.
 """
 

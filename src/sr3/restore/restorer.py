@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,6 +165,8 @@ class Restorer:
         if wrap is not None:
             denoise = wrap(denoise)
         sampler, options = SAMPLERS[settings.sampler["kind"]], check("sampler", SAMPLERS, settings.sampler)
+        if "spread" in signature(sampler).parameters:
+            options = {"spread": self.model.spread, **options}
         with torch.inference_mode():
             yield from sampler(denoise, x, path, noise=noise, **options)
 

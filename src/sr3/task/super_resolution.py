@@ -29,8 +29,9 @@ def _blurred(x: Tensor, sigma: Tensor) -> Tensor:
 class SuperResolution:
     """Enlarge by `factor`; the degradation is antialiased bicubic (a = -0.5), rounded to 8 bits as a file is.
 
-    blur: the share of training examples whose low-resolution picture is also blurred a little (sigma 0.4 to 0.6
-        low-resolution pixels): SR3's augmentation for cascades (Saharia et al. 2021, table 5).  Never in use.
+    blur: the share of training examples whose low-resolution picture is also blurred a little, by 3 x 3 taps of sigma
+        0.4 to 0.6 low-resolution pixels: SR3's augmentation for cascades (Saharia et al. 2021, table 5), which does
+        not say how much; the figures are those of Cascaded Diffusion Models (Ho et al. 2021).  Never in use.
     """
 
     factor: int = 4
