@@ -20,6 +20,12 @@ def mix(*numbers: int) -> int:
     return state >> 1
 
 
+def staged(seed: int, stage: int) -> int:
+    """The seed of a later stage of one picture's making, whose noise must not begin like the first's; that of stage 0
+    is the picture's own."""
+    return seed if stage == 0 else mix(seed, stage)
+
+
 def generator(*numbers: int) -> Generator:
     """A CPU generator that is a function of the numbers alone."""
     return Generator().manual_seed(mix(*numbers))

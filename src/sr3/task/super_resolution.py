@@ -36,10 +36,23 @@ class SuperResolution:
 
     factor: int = 4
     blur: float = 0.0
+    method = "sr3"
+    baseline_name = "bicubic"
+    degradation = "antialiased bicubic, a = -0.5, float, then rounded to 8 bits"
 
     @property
     def channels(self) -> int:
         return 3
+
+    @property
+    def border(self) -> int:
+        return self.factor
+
+    def result_size(self, given: Given) -> tuple[int, int]:
+        return given.image.shape[-2] * self.factor, given.image.shape[-1] * self.factor
+
+    def baseline(self, given: Given) -> Tensor:
+        return enlarge(given.image, self.factor)
 
     def degrade(self, clean: Tensor, *, rng: Stream | None = None) -> Given:
         small = shrink(clean, self.factor)
@@ -49,7 +62,7 @@ class SuperResolution:
         return Given(round8(small))
 
     def prepare(self, given: Given) -> Example:
-        large = enlarge(given.image, self.factor)
+        large = self.baseline(given)
         return Example(cond=large, base=large)
 
     def project(self, made: Tensor, given: Given) -> Tensor:
