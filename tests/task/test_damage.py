@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import noise_picture
 from PIL import Image
 
 from sr3.model.config import ConfigError, build
@@ -48,7 +47,7 @@ def test_gaussians_have_their_covariance(along, across, angle):
     c, s, a, b = math.cos(angle), math.sin(angle), along**2, across**2
     truth = torch.tensor([a * c * c + b * s * s, (a - b) * s * c, a * s * s + b * c * c], dtype=torch.float64)
     assert kernel.sum() == pytest.approx(1, abs=1e-5)
-    torch.testing.assert_close(moments(kernel), truth, rtol=0.04, atol=0.01)  # a little is cut off at 3 sigma
+    torch.testing.assert_close(moments(kernel), truth, rtol=0.025, atol=0.01)  # 1.3 % is cut off
 
 
 @pytest.mark.parametrize("radius", [1.5, 3.0, 7.3])
@@ -186,7 +185,7 @@ def test_shares_are_as_configured(damage):
 
 def test_ranges_are_kept_and_filled():
     once = replace(EVER, twice=0, shapes=(0, 1, 0), poisson=0.5)
-    steps = [step for plan in once.plans((64, 64), 1, Stream(0, range(1500))) for step in plan]
+    steps = [step for plan in once.plans((64, 64), 1, Stream(0, range(3000))) for step in plan]
 
     def values(kind: str, which: int, keep=lambda s: True) -> np.ndarray:
         return np.array([s.values[which] for s in steps if s.kind == kind and keep(s)])
@@ -245,7 +244,10 @@ def test_damage_does_not_depend_on_neighbours():
     assert torch.equal(whole[[4, 1]], part)
     assert torch.equal(whole, task.degrade(x, rng=Stream(5, range(10, 16))).image)
     assert not torch.equal(whole, task.degrade(x, rng=Stream(6, range(10, 16))).image)
-    assert len({p.numpy().tobytes() for p in task.degrade(x[:1].expand(6, -1, -1, -1), rng=Stream(5, range(6))).image}) == 6
+    assert (
+        len({p.numpy().tobytes() for p in task.degrade(x[:1].expand(6, -1, -1, -1), rng=Stream(5, range(6))).image})
+        == 6
+    )
 
 
 def test_batched_steps_are_the_single_ones():
@@ -258,7 +260,9 @@ def test_batched_steps_are_the_single_ones():
         "jpeg": ({"halved": True}, 3),
     }
     for kind, (shared, knobs) in options.items():
-        values = [[30.0 + 9 * i + k if kind == "jpeg" and k == 0 else 0.5 + i + k for k in range(knobs)] for i in range(3)]
+        values = [
+            [30.0 + 9 * i + k if kind == "jpeg" and k == 0 else 0.5 + i + k for k in range(knobs)] for i in range(3)
+        ]
         steps = [(Step(kind, tuple(shared.items()), tuple(v)),) for v in values]
         alone = run(x, steps, Stream(0, range(3)))
         together = OPERATORS[kind](x, *torch.tensor(values).unbind(1), **shared)
@@ -298,7 +302,10 @@ def test_a_jpeg_of_training_is_a_jpeg_of_use(tmp_path):
     given = SuperResolution(4, damage=one).degrade(clean, rng=Stream(0, [number])).image
     small = ((round8(shrink(clean, 4))[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     Image.fromarray(small).save(tmp_path / "a.jpg", quality=60)
-    torch.testing.assert_close(read(tmp_path / "a.jpg").rgb, given, rtol=0, atol=3e-7)
+    # the last row and column enlarge chroma from what lies beyond a crop, and not beyond a file
+    opened = read(tmp_path / "a.jpg").rgb
+    torch.testing.assert_close(opened[..., :-1, :-1], given[..., :-1, :-1], rtol=0, atol=3e-7)
+    assert (opened - given).abs().mean() < 0.005
 
 
 def test_without_randomness_nothing_is_damaged():
@@ -329,9 +336,9 @@ def test_every_setting_matters():
     x = smooth(40, 32)
     usual = SuperResolution(4, damage=Damage()).degrade(x, rng=Stream(0, range(40))).image
     other = {
-        **{name: 0.0 for name in ("clean", "twice", "blur", "noise", "poisson", "grey", "sharpen", "jpeg", "halved")},
-        **{name: (0.3, 0.4) for name in ("sigma", "stretch", "radius", "amount")},
-        **{name: (20, 21) for name in ("gaussian", "photons", "quality", "first_quality", "webp_quality")},
+        **dict.fromkeys(("clean", "twice", "blur", "noise", "poisson", "grey", "sharpen", "jpeg", "halved"), 0.0),
+        **dict.fromkeys(("sigma", "stretch", "radius", "amount"), (0.3, 0.4)),
+        **dict.fromkeys(("gaussian", "photons", "quality", "first_quality", "webp_quality"), (20, 21)),
         "webp": 0.2,
         "scale": (1.0, 1.0),
         "shapes": (0, 0, 1),
@@ -341,11 +348,3 @@ def test_every_setting_matters():
     for name, value in other.items():
         changed = SuperResolution(4, damage=Damage(**{name: value})).degrade(x, rng=Stream(0, range(40))).image
         assert not torch.equal(usual, changed), name
-
-
-def test_noise_picture_survives_the_lightest_damage():
-    """The gentlest settings leave a picture nearly as it was, in the mean over examples."""
-    samples = torch.from_numpy(np.array(noise_picture(64, 64))).permute(2, 0, 1)[None].float() / 127.5 - 1
-    light = Damage(0, 0, sigma=(0.05, 0.1), gaussian=(0.5, 1), photons=(1e5, 1e6), amount=(0, 0.1), quality=(95, 98))
-    made = SuperResolution(4, damage=light).degrade(samples.expand(8, -1, -1, -1), rng=Stream(0, range(8))).image
-    assert (made - round8(shrink(samples, 4))).abs().mean() < 0.06

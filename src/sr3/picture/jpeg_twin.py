@@ -36,7 +36,12 @@ def tables(quality: Tensor) -> Tensor:
     return scaled.floor().clamp(1, 255)
 
 
-_ODD = ((2260, 6437, 9633, 11363), (-6436, -11362, -2259, 9633), (9633, 2261, -11362, 6437), (-11363, 9633, -6436, 2260))
+_ODD = (
+    (2260, 6437, 9633, 11363),
+    (-6436, -11362, -2259, 9633),
+    (9633, 2261, -11362, 6437),
+    (-11363, 9633, -6436, 2260),
+)
 _EVEN = ((8192, 8192), (4433, 10703), (-8192, 8192), (-10704, 4433))
 
 
@@ -74,7 +79,7 @@ _RGB = ((65536, 0, 91881), (65536, -22554, -46802), (65536, 116130, 0))
 
 
 def _mixed(samples: Tensor, matrix: tuple[tuple[int, ...], ...], down: int) -> Tensor:
-    """Whole samples [B, 3, H, W] through a matrix of 65536ths, rounded; halves go up in all but the last `down` rows."""
+    """Whole samples [B, 3, H, W] through a matrix of 65536ths, halves up in all but the last `down` rows."""
     half = samples.new_tensor([32768.0] * (3 - down) + [32767.0] * down)
     mixed = samples.new_tensor(matrix) @ samples.flatten(2) + half[:, None]
     return (mixed / 65536).floor().view_as(samples)

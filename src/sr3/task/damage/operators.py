@@ -21,6 +21,9 @@ Kernel = Literal["bicubic", "bilinear", "area", "nearest"]
 
 KERNELS: tuple[Kernel, ...] = ("bicubic", "bilinear", "area", "nearest")
 
+_CUT = 3.5
+"""Sigmas after which a Gaussian ends; its variance loses 1.3 %."""
+
 
 def _grid(reach: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """(y, x) of a square of 2 reach + 1 pixels around 0, [K, 1] and [1, K]."""
@@ -30,13 +33,14 @@ def _grid(reach: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
 def gaussian(along: Tensor, across: Tensor, angle: Tensor) -> Tensor:
     """Gaussian kernels [B, K, K] of sum 1: sigma `along` the angle (radians, from x towards y) and `across` it."""
-    # sampled where it has fallen to exp(-4.5); a sigma of 0 is no blur
-    reach = max(1, int(torch.ceil(3 * torch.maximum(along, across).max())))
+    reach = max(1, int(torch.ceil(_CUT * torch.maximum(along, across).max())))
     y, x = _grid(reach, along)
     cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
     u, v = x * cos + y * sin, y * cos - x * sin
     u, v = u / along.clamp(min=1e-3)[:, None, None], v / across.clamp(min=1e-3)[:, None, None]
-    kernel = torch.exp(-0.5 * (u * u + v * v))
+    # cut along its own ellipse, so that a wider neighbour in the batch changes nothing; a sigma of 0 is no blur
+    far = u * u + v * v
+    kernel = torch.where(far <= _CUT**2, torch.exp(-0.5 * far), 0.0)
     return kernel / kernel.sum((1, 2), keepdim=True)
 
 
@@ -49,7 +53,7 @@ def disc(radius: Tensor) -> Tensor:
 
 def convolve(x: Tensor, kernel: Tensor) -> Tensor:
     """Each picture with its own kernel [B, K, K], K odd, centred; edges are repeated.  By FFT, as kernels are large."""
-    b, c, h, w = x.shape
+    _b, _c, h, w = x.shape
     reach = kernel.shape[-1] // 2
     padded = F.pad(x, (reach, reach, reach, reach), mode="replicate")
     size = [-(-n // 16) * 16 for n in padded.shape[-2:]]  # sides that the FFT is quick for
@@ -98,7 +102,7 @@ def jpeg(x: Tensor, quality: Tensor, down: Tensor, right: Tensor, *, halved: boo
 
     A crop of a larger picture seldom begins where a block does.
     """
-    b, _, h, w = x.shape
+    _b, _, h, w = x.shape
     rows = torch.arange(h + 16, device=x.device) - down.long()[:, None]
     columns = torch.arange(w + 16, device=x.device) - right.long()[:, None]
     moved = _picked(x, rows.clamp(0, h - 1), columns.clamp(0, w - 1))
