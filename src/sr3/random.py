@@ -1,6 +1,7 @@
 """Randomness as an argument: noise that depends on a seed and a count, never on batch, tile, device or history."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -65,6 +66,14 @@ class Stream:
             self.generators = [generator(seed, index) for index in indices]
         else:
             self.shared = Generator(self.device).manual_seed(mix(seed, indices[0]))
+
+    def of(self, chosen: Sequence[int]) -> "Stream":
+        """The same randomness for some examples of the batch, by their places in it; what it draws is drawn here."""
+        some = copy(self)
+        some.size = len(chosen)
+        if self.device.type == "cpu":
+            some.generators = [self.generators[i] for i in chosen]
+        return some
 
     def uniform(self) -> Tensor:
         """[B] float64 in [0, 1), on the CPU, where noise levels live."""

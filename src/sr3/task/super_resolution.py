@@ -10,6 +10,7 @@ from sr3.diffusion.denoiser import Example
 from sr3.picture.resize import enlarge, project, round8, shrink
 from sr3.random import Stream
 from sr3.task.base import Given
+from sr3.task.damage import Damage
 
 
 def _blurred(x: Tensor, sigma: Tensor) -> Tensor:
@@ -32,10 +33,12 @@ class SuperResolution:
     blur: the share of training examples whose low-resolution picture is also blurred a little, by 3 x 3 taps of sigma
         0.4 to 0.6 low-resolution pixels: SR3's augmentation for cascades (Saharia et al. 2021, table 5), which does
         not say how much; the figures are those of Cascaded Diffusion Models (Ho et al. 2021).  Never in use.
+    damage: what the world does to training examples, instead of the plain reduction and of `blur`.  Never in use.
     """
 
     factor: int = 4
     blur: float = 0.0
+    damage: Damage | None = None
     method = "sr3"
     baseline_name = "bicubic"
     degradation = "antialiased bicubic, a = -0.5, float, then rounded to 8 bits"
@@ -55,6 +58,8 @@ class SuperResolution:
         return enlarge(given.image, self.factor)
 
     def degrade(self, clean: Tensor, *, rng: Stream | None = None) -> Given:
+        if rng is not None and self.damage is not None:
+            return Given(self.damage(clean, self.factor, rng=rng))
         small = shrink(clean, self.factor)
         if rng is not None and self.blur > 0:
             chosen = (rng.uniform() < self.blur).to(small.device)[:, None, None, None]
