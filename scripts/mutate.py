@@ -38,7 +38,7 @@ ALSO = {
     "interrupt": ["tests/test_interrupt.py"],
     "files": ["tests/model", "tests/evaluation"],
     "nn": ["tests/nn", "tests/model/test_weights.py"],
-    "task": ["tests/task", "tests/restore"],
+    "task": ["tests/task", "tests/restore/test_restore.py"],
     "restore": ["tests/restore", "tests/evaluation"],
 }
 """The tests of folders, and of files beside them, that are not just in the folder of the same name."""
