@@ -46,6 +46,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def do_HEAD(self):
+        if self.path.startswith("/api/models/"):  # old clients ask what is there before they commit
+            return self.reply(200, {"id": "me/tiny", "siblings": []})
         owner, name, resolve, revision, file = self.path[1:].split("/", 4)
         assert resolve == "resolve"
         self.server.asked.append(file)
