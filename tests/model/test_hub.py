@@ -89,7 +89,9 @@ class Handler(BaseHTTPRequestHandler):
         for line in map(json.loads, sent.splitlines()):
             if line["key"] == "file":
                 branches[revision][line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-        address = f"{self.server.url}/{owner}/{name}/commit/{commit(revision)}"
+        address = (
+            f"https://huggingface.co/{owner}/{name}/commit/{commit(revision)}"  # as the real one: old clients parse it
+        )
         return self.reply(200, {"commitUrl": address, "commitOid": commit(revision)})
 
 
@@ -119,7 +121,7 @@ def server(monkeypatch):
 def test_there_and_back(tiny, server, tmp_path):
     tiny.about.update(terms="none", pictures_seen=12)
     address = tiny.push_to_hub("me/tiny", private=True, token=server.TOKEN)
-    assert address == f"{server.url}/me/tiny/commit/{commit('main')}"
+    assert address == f"https://huggingface.co/me/tiny/commit/{commit('main')}"
     # clients before 1.0 and after it say it so
     assert server.created[0].get("private") or server.created[0].get("visibility") == "private"
     files = server.repositories["me/tiny"]["main"]
