@@ -89,9 +89,7 @@ class Handler(BaseHTTPRequestHandler):
         for line in map(json.loads, sent.splitlines()):
             if line["key"] == "file":
                 branches[revision][line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-        address = (
-            f"https://huggingface.co/{owner}/{name}/commit/{commit(revision)}"  # as the real one: old clients parse it
-        )
+        address = f"https://huggingface.co/{owner}/{name}/commit/{commit(revision)}"
         return self.reply(200, {"commitUrl": address, "commitOid": commit(revision)})
 
 

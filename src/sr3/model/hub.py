@@ -68,7 +68,8 @@ def upload(
             if revision is not None:
                 api.create_branch(repo, branch=revision, exist_ok=True)
             message = "Upload a model with its configuration and card"
-            return str(api.upload_folder(repo_id=repo, folder_path=folder, revision=revision, commit_message=message))
+            done = api.upload_folder(repo_id=repo, folder_path=folder, revision=revision, commit_message=message)
+            return done.commit_url
         except Exception as error:  # the Hub's own errors, and those of the HTTP library, which differs by version
             said = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise CheckpointError(
