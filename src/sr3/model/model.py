@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sr3.diffusion.denoiser import TELLS, Denoise, Denoiser, Example, Regressor
 from sr3.diffusion.predict import PREDICTIONS
 from sr3.diffusion.schedule import SCHEDULES, Schedule
+from sr3.files import write_text
 from sr3.model import checkpoint
 from sr3.model.checkpoint import CheckpointError
 from sr3.model.config import ConfigError, ModelConfig, build, nearest
@@ -92,8 +93,19 @@ class Model:
         return found | ({f"{FIRST}{k}": v for k, v in self.first.tensors().items()} if self.first else {})
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> "Model":
-        """A model by its name in the package, by a file's path, or by a Hub id ("owner/name", which downloads)."""
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+    ) -> "Model":
+        """A model by its name in the package, by a file's or folder's path, or by a Hub id ("owner/name").
+
+        The rest is for the Hub alone.  revision: a branch, a tag or a commit; token: else the login's; cache_dir: where
+        downloads are kept.
+        """
         if str(name) in names():
             with as_file(files("sr3.model") / "weights" / f"{name}.safetensors") as path:
                 return cls.from_file(path)
@@ -103,7 +115,9 @@ class Model:
         if path.exists() or path.suffix:
             return cls.from_file(path)
         if str(name).count("/") == 1:
-            return cls.from_file(_download(str(name)))
+            from sr3.model import hub
+
+            return cls.from_file(hub.download(str(name), revision=revision, token=token, cache_dir=cache_dir))
         raise CheckpointError(
             f"there is no model {str(name)!r}{nearest(str(name), names())}, or give a .safetensors file or a Hub id"
         )
@@ -138,22 +152,28 @@ class Model:
             self.first._load({k.removeprefix(FIRST): v for k, v in tensors.items() if k.startswith(FIRST)})
 
     def save_pretrained(self, folder: str | Path, *, tensors: Mapping[str, Tensor] | None = None) -> Path:
-        """Write `model.safetensors` into a folder; returns its path."""
+        """Write `model.safetensors` and a copy of its configuration, `config.json`, into a folder.
+
+        Returns the path of the weights, which are all that is needed to load the model.
+        """
         path = Path(folder) / "model.safetensors"
         checkpoint.save(path, self.config, self.tensors(tensors), self.about)
+        write_text(path.with_name("config.json"), self.config.model_dump_json(indent=2) + "\n")
         return path
 
-    def push_to_hub(self, repo: str, *, private: bool = False) -> str:
-        """Upload to the Hugging Face Hub as `repo` ("owner/name"); needs a login.  Returns the commit's address."""
-        import tempfile
+    def push_to_hub(
+        self, repo: str, *, private: bool | None = None, revision: str | None = None, token: str | bool | None = None
+    ) -> str:
+        """Upload to the Hugging Face Hub as `repo` ("owner/name"): weights, configuration, and a card made of `about`.
 
-        from huggingface_hub import HfApi
+        private: None is the owner's default; revision: a branch, made where there is none; token: else the login's.
+        Returns the commit's address.
+        CheckpointError where the Hub refuses or cannot be reached.
+        """
+        from sr3.model import hub  # loads the Hub's client, which few programs need
 
-        api = HfApi()
-        api.create_repo(repo, private=private, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            path = self.save_pretrained(folder)
-            return str(api.upload_file(path_or_fileobj=str(path), path_in_repo=path.name, repo_id=repo))
+        card = hub.model_card(repo, self.config, self.about)
+        return hub.upload(repo, self.save_pretrained, card, private=private, revision=revision, token=token)
 
 
 Run = Callable[[Model, Example, tuple[int, int]], Denoise]
@@ -170,16 +190,3 @@ def _check_first(config: ModelConfig, first: ModelConfig) -> None:
         raise ConfigError(f"{config.name}: first names a regression model, of which a residual diffusion model is made")
     if first.task.get("kind") != config.task.get("kind") or first.task.get("factor") != config.task.get("factor"):
         raise ConfigError(f"{config.name} and {first.name}, its first, are for different tasks")
-
-
-def _download(repo: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(repo, "model.safetensors"))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(
-            f"cannot get {repo}/model.safetensors from the Hugging Face Hub ({type(error).__name__}): "
-            "check the name and the network, or give a local file"
-        ) from error
