@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from mutate_operators import Mutant, mutants
 
@@ -135,7 +136,7 @@ class Bench:
         self.source, self.output = folder / "src", folder / "output.txt"
         shutil.copytree(PACKAGE, self.source / "sr3", ignore=shutil.ignore_patterns("__pycache__"))
         kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self.context = multiprocessing.get_context(kind)
+        self.context: Any = multiprocessing.get_context(kind)
         if kind == "forkserver":
             self.context.set_forkserver_preload(PRELOAD)
 
