@@ -30,7 +30,8 @@ DEFINITIONS = (
 """Said by a protocol that has them; where both do, alike."""
 
 OWN = ("sr3", "model", "regression")
-"""The method that a run is about: the first of these that it has."""
+"""The method that a run is about where its protocol does not say so: the first of these that it has."""
+
 
 NO_MEAN = ("calibration",)
 """Has values per picture, but the set's value is not their mean."""
@@ -53,6 +54,17 @@ class Run:
     rows: dict[str, dict[str, Any]]
     names: list[str]
     each: dict[str, dict[str, list[float | None]]]
+
+    @property
+    def baseline(self) -> str:
+        """What every method was compared with, the same in every run; files of before it was said have bicubic."""
+        return str(self.protocol.get("baseline", "bicubic"))
+
+    @property
+    def own(self) -> str:
+        """The method that the run is about."""
+        known = (self.protocol.get("method"), *OWN)
+        return next((name for name in known if name in self.rows), next(iter(self.rows)))
 
     @property
     def keys(self) -> list[Key]:
@@ -194,7 +206,7 @@ def compare(a: Run, b: Run, *, method: str | None = None, seed: int = 0) -> Comp
         )
     for name in ordered(spoiled):
         found.notes.append(
-            f"{measure(name).title} is left out: it differs for bicubic, so the two runs did not measure it alike"
+            f"{measure(name).title} is left out: it differs for {a.baseline}, so the two runs did not measure it alike"
         )
     return found
 
@@ -209,8 +221,7 @@ def _agree(a: dict[str, Any], b: dict[str, Any]) -> None:
 
 def _methods(a: Run, b: Run, method: str | None) -> tuple[str, str]:
     if method is None:
-        own = [next((name for name in OWN if name in run.rows), next(iter(run.rows))) for run in (a, b)]
-        return own[0], own[1]
+        return a.own, b.own
     one, comma, other = (part.strip() for part in method.partition(","))
     chosen = one, other if comma else one
     for which, run, name in zip("AB", (a, b), chosen, strict=True):
@@ -220,10 +231,11 @@ def _methods(a: Run, b: Run, method: str | None) -> tuple[str, str]:
 
 
 def _control(a: Run, b: Run, at: list[tuple[int, int]], same: bool) -> set[str]:
-    """The measures that differ for bicubic, which is the same in every run: what is measured must then be another."""
-    if not ("bicubic" in a.rows and "bicubic" in b.rows):
+    """The measures that differ for the baseline, the same in every run: what is measured must then be another."""
+    baseline = a.baseline
+    if not (baseline in a.rows and baseline in b.rows):
         return set()
-    first, second = a.each["bicubic"], b.each["bicubic"]
+    first, second = a.each[baseline], b.each[baseline]
     spoiled: set[str] = set()
     for name in first.keys() & second.keys():
         for i, j in at:
@@ -232,11 +244,11 @@ def _control(a: Run, b: Run, at: list[tuple[int, int]], same: bool) -> set[str]:
                 if name == "psnr":
                     raise ConfigError(
                         f"{a.names[i]} is not the same picture in both files: "
-                        f"bicubic's PSNR is {x:.2f} in A and {y:.2f} in B"
+                        f"{baseline}'s PSNR is {x:.2f} in A and {y:.2f} in B"
                     )
                 spoiled.add(name)
     if same:
-        x, y = a.rows["bicubic"], b.rows["bicubic"]
+        x, y = a.rows[baseline], b.rows[baseline]
         both = {n for n, v in x.items() if isinstance(v, int | float) and isinstance(y.get(n), int | float)}
         spoiled |= {n for n in both - {"seconds"} if not _alike(x[n], y[n])}
     return spoiled
@@ -248,7 +260,8 @@ def _alike(x: float, y: float) -> bool:
 
 
 def _settings(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    return {key: (a.get(key), b.get(key)) for key in {**a, **b} if key != "notes" and a.get(key) != b.get(key)}
+    told = ("notes", "method", "baseline")  # elsewhere
+    return {key: (a.get(key), b.get(key)) for key in {**a, **b} if key not in told and a.get(key) != b.get(key)}
 
 
 def _paired(name: str, a: list[float], b: list[float], seed: int) -> Paired:
