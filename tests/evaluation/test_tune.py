@@ -17,9 +17,9 @@ from sr3.evaluation.criterion import Criterion
 from sr3.evaluation.tune import Searching, Trial, Tuned, choose, tune
 from sr3.model.config import ConfigError, Sampling
 from sr3.model.model import Model
+from sr3.picture.collection import Pictures
 from sr3.picture.image import read_note
 from sr3.restore.restorer import Restorer
-from sr3.training.data import Pictures
 
 
 def trial(evaluations: int, score: float, fits: bool = True) -> Trial:

@@ -1,11 +1,14 @@
 """`sr3 tune`: search the way of sampling that serves a model best, and write it into the model's file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr3.cli.common import bars
+from sr3.cli.common import bars, held_out
+
+if TYPE_CHECKING:
+    from sr3.evaluation.tune import Tuned
 
 
 def command(
@@ -38,15 +41,13 @@ def command(
     import json
 
     from sr3.evaluation.criterion import criterion
-    from sr3.evaluation.evaluate import regression_of
+    from sr3.evaluation.method import regression_beside
     from sr3.evaluation.tune import Searching, Tuned, tune
-    from sr3.evaluation.tune import plot as draw
-    from sr3.files import replacing, write_text
+    from sr3.files import write_text
     from sr3.model import checkpoint
     from sr3.model.config import ConfigError
     from sr3.model.model import Model, names
     from sr3.restore.restorer import Restorer, needs_picture
-    from sr3.training.data import load
 
     try:
         budgets = [int(part) for part in steps.split(",")]
@@ -61,11 +62,8 @@ def command(
         out = Path(model)
     needs_picture(loaded)
     restorer = Restorer(loaded, device=device, precision=precision)
-    baseline = Model.from_pretrained(regression) if regression else regression_of(loaded)
-    other = Restorer(baseline, device=device, precision=precision) if baseline and within is not None else None
-    pictures = load(data, smallest=loaded.task.factor)
-    if limit is not None:
-        pictures.names, pictures.pixels = pictures.names[:limit], pictures.pixels[:limit]
+    other = regression_beside(restorer, regression)
+    pictures = held_out(data, loaded, limit)
     judged = criterion(by, restorer.device)
     if judged.note:
         typer.echo(f"sr3: {judged.note}", err=True)
@@ -92,21 +90,34 @@ def command(
     config = loaded.config.model_copy(update={"quality": found.quality, "sampling": found.quality["balanced"]})
     weights = {name: t.float().cpu() for name, t in loaded.tensors().items()}
     checkpoint.save(out, config, weights, {**loaded.about, "tuned": record})
+    _say(found)
+    if json_file is not None:
+        write_text(json_file, json.dumps({**record, "trials": [t.as_dict() for t in found.trials]}, indent=2) + "\n")
+    if plot is not None:
+        _plot(found, plot, f"{loaded.config.name}: quality against steps")
+
+
+def _say(found: "Tuned") -> None:
     for budget in sorted(found.best):
         typer.echo(_line(found.best[budget].as_dict()))
     for name, settings in found.quality.items():
         typer.echo(f"{name}: {settings.model_dump(mode='json', exclude_none=True)}")
-    if json_file is not None:
-        write_text(json_file, json.dumps({**record, "trials": [t.as_dict() for t in found.trials]}, indent=2) + "\n")
-    if plot is not None:
-        with replacing(plot) as temporary:
-            draw(found, temporary, f"{loaded.config.name}: quality against steps")
+
+
+def _plot(found: "Tuned", path: Path, title: str) -> None:
+    from sr3.evaluation.tune import plot
+    from sr3.files import replacing
+
+    with replacing(path) as temporary:
+        plot(found, temporary, title)
 
 
 def _line(trial: dict[str, object]) -> str:
     settings = trial["settings"]
     assert isinstance(settings, dict)
     how = " ".join(f"{k}={v}" for k, v in settings.items() if k != "steps")
+    if "lost" in trial:
+        return f"{trial['evaluations']:>4} evaluations  {trial['lost']} pictures are not finite, even in fp32  {how}"
     mark = "" if trial["fits"] else "  PSNR too low"
     eye = f"kernel {trial['kernel']:.4f}  feature {trial['feature']:.4f}  " if "kernel" in trial else ""
     return (

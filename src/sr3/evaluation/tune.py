@@ -4,6 +4,7 @@ SR3's own answer to slow sampling (Saharia et al. 2021, section 2.4): the schedu
 searched on held-out pictures by measures of what people see (`sr3.evaluation.criterion`), which PSNR does not follow.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,14 +13,15 @@ import torch
 from torch import Tensor
 
 from sr3.evaluation.criterion import BY_SWD, Criterion
+from sr3.evaluation.method import rounded
+from sr3.evaluation.result import plain
 from sr3.metric import PSNR, SWD, Consistency
 from sr3.metric.swd import patches_for
 from sr3.model.config import ConfigError, Sampling
-from sr3.picture.resize import enlarge, round8
+from sr3.picture.collection import Pictures
 from sr3.random import mix
-from sr3.restore.restorer import Restorer
+from sr3.restore.restorer import Restorer, finite, needs_picture
 from sr3.task import Given
-from sr3.training.data import Pictures
 
 SAMPLERS: tuple[dict[str, Any], ...] = (
     {"kind": "dpmpp", "eta": 1.0},
@@ -47,16 +49,14 @@ class Trial:
     measures: dict[str, float]
     fits: bool
     """Whether PSNR is no further below the regression's than was asked."""
+    lost: int = 0
+    """Pictures that were not finite, even in fp32; a trial with any loses to all without."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "settings": self.settings.model_dump(mode="json", exclude_none=True),
-            "evaluations": self.evaluations,
-            "score": self.score,
-            "fits": self.fits,
-            **self.measures,
-        }
+        """For JSON; numbers that are not finite are None."""
+        found = {"evaluations": self.evaluations, "score": self.score, "fits": self.fits, **self.measures}
+        settings = self.settings.model_dump(mode="json", exclude_none=True)
+        return plain({"settings": settings, **found} | ({"lost": self.lost} if self.lost else {}))
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,10 @@ def tune(
 
     criterion: what a score is.  Distances are of what a user gets (with projection), consistency is of the same walk
         without it.  within: at most so many dB of PSNR below the regression's; trials below that lose to all others.
-    ConfigError for regression models, pictures of several sizes, and budgets below 1.
+    What is not finite is made again in fp32; a trial whose pictures then are not all finite says how many, and loses.
+    ConfigError for models that take no steps, pictures of several sizes, and budgets below 1.
     """
-    if restorer.model.config.kind == "regression":
-        raise ConfigError(f"{restorer.model.config.name} is a regression model: it takes no steps to tune")
+    current = restorer.model.walk.tunable()
     if not budgets or min(budgets) < 1:
         raise ConfigError("the numbers of steps to tune for must be 1 or more, as --steps 2,4,8")
     if within is not None and regression is None:
@@ -107,7 +107,6 @@ def tune(
     floor = None if within is None or regression is None else bench.psnr(regression) - within
     trials: list[Trial] = []
     best: dict[int, Trial] = {}
-    current = restorer.model.config.sampling
     for budget in sorted(set(budgets)):
         known: dict[str, Trial] = {}
         kept = None
@@ -126,6 +125,8 @@ def tune(
                 kept = trial if kept is None or _rank(trial) < _rank(kept) else kept
         if kept is None:
             raise ConfigError(f"no way of sampling this model in {budget} steps starts from pure noise")
+        if kept.lost:
+            raise ConfigError(f"no way of sampling this model in {budget} steps gives finite pictures alone")
         best[budget] = kept
         current = kept.settings
     yield Tuned(best, choose(best), trials)
@@ -149,7 +150,7 @@ def plot(tuned: Tuned, path: Any, title: str) -> None:
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes: Any = figure.subplots()
     for fits, colour, label in ((True, "tab:gray", "tried"), (False, "tab:red", "tried, PSNR too low")):
-        some = [t for t in tuned.trials if t.fits == fits]
+        some = [t for t in tuned.trials if t.fits == fits and not t.lost]
         if some:
             axes.scatter([t.evaluations for t in some], [t.score for t in some], s=9, color=colour, label=label)
     best = [tuned.best[b] for b in sorted(tuned.best)]
@@ -161,8 +162,8 @@ def plot(tuned: Tuned, path: Any, title: str) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _rank(trial: Trial) -> tuple[bool, float]:
-    return not trial.fits, trial.score
+def _rank(trial: Trial) -> tuple[bool, bool, float]:
+    return trial.lost > 0, not trial.fits, trial.score
 
 
 def _moves(spread: float) -> list[list[dict[str, Any]]]:
@@ -193,7 +194,7 @@ class _Bench:
     """The pictures, degraded once, and the measures."""
 
     def __init__(self, restorer: Restorer, pictures: Pictures, seed: int, criterion: Criterion, batch: int = 16):
-        task = restorer.model.task
+        self.task = task = needs_picture(restorer.model)
         self.restorer, self.seed = restorer, seed
         shapes = {p.shape for p in pictures.pixels}
         if len(shapes) != 1 or any(side % task.factor for side in next(iter(shapes))[:2]):
@@ -202,19 +203,18 @@ class _Bench:
         self.clean = (whole.float() / 127.5 - 1).split(batch)
         self.given = [task.degrade(c) for c in self.clean]
         self.patches, self.criterion = patches_for(len(pictures)), criterion
-        self.bicubic = self._bicubic() if criterion.network else {}
+        self.baseline = self._baseline() if criterion.network else {}
 
-    def _bicubic(self) -> dict[str, float]:
-        task = self.restorer.model.task
+    def _baseline(self) -> dict[str, float]:
         metrics = [*self.criterion.metrics(), self._free()]
         for clean, given in zip(self.clean, self.given, strict=True):
-            large = (round8(enlarge(given.image, task.factor)) + 1) / 2
+            made = rounded(self.task.baseline(given))
             for metric in metrics:
-                metric.update(large, (clean + 1) / 2, (given.image + 1) / 2)
+                metric.update(made, (clean + 1) / 2, (given.image + 1) / 2)
         return {name: value for metric in metrics for name, value in metric.compute().items()}
 
     def _free(self) -> Consistency:
-        task = self.restorer.model.task
+        task = self.task
         return Consistency(lambda x: (task.degrade(2 * x - 1).image + 1) / 2, "consistency_free")
 
     def _made(
@@ -224,29 +224,36 @@ class _Bench:
         for clean, given in zip(self.clean, self.given, strict=True):
             seeds = [mix(self.seed, count + i, 0) for i in range(len(clean))]
             count += len(clean)
-            made = restorer.make(given, seeds, settings=settings, free=free)
-            yield (round8(made) + 1) / 2, (clean + 1) / 2, given
+            made = restorer.make(given, seeds, settings=settings, free=free, check=False)
+            yield rounded(made), (clean + 1) / 2, given
 
     def psnr(self, restorer: Restorer) -> float:
-        found = PSNR(restorer.model.task.factor)
+        found = PSNR(self.task.border)
         for made, clean, given in self._made(restorer, None, free=False):
-            found.update(made, clean, (given.image + 1) / 2)
+            found.update(finite(made), clean, (given.image + 1) / 2)
         return found.compute()["psnr"]
 
     def trial(self, settings: Sampling, budget: int, floor: float | None) -> Trial | None:
         """None where the walk cannot be walked (it would not start from pure noise, or repeats a level)."""
-        free = self._free()
-        metrics = [PSNR(self.restorer.model.task.factor), SWD(self.patches), *self.criterion.metrics()]
+        lost, free = 0, self._free()
+        metrics = [PSNR(self.task.border), SWD(self.patches), *self.criterion.metrics()]
         try:
             for made, clean, given in self._made(self.restorer, settings, free=False):
                 small = (given.image + 1) / 2
+                lost += _lost(made)
                 for metric in metrics:
                     metric.update(made, clean, small)
             # consistency hardly depends on which pictures: one batch is enough to see a walk that loses them
             made, clean, given = next(self._made(self.restorer, settings, free=True))
         except ConfigError:
             return None
+        lost += _lost(made)
         free.update(made, clean, (given.image + 1) / 2)
         measures = {name: value for metric in (*metrics, free) for name, value in metric.compute().items()}
-        score = self.criterion.score(measures, self.bicubic)
-        return Trial(settings, budget, score, measures, floor is None or measures["psnr"] >= floor)
+        score = math.inf if lost else self.criterion.score(measures, self.baseline)
+        return Trial(settings, budget, score, measures, floor is None or measures["psnr"] >= floor, lost)
+
+
+def _lost(made: Tensor) -> int:
+    """How many pictures of a batch are not finite."""
+    return int((~torch.isfinite(made).flatten(1).all(1)).sum())

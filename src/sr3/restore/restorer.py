@@ -13,7 +13,7 @@ from sr3.diffusion.denoiser import Denoise
 from sr3.diffusion.sample import Step, last
 from sr3.diffusion.wrap import clipped, projected
 from sr3.model.config import ConfigError, Sampling
-from sr3.model.device import pick_device, pick_precision
+from sr3.model.device import PRECISIONS, pick_device, pick_precision
 from sr3.model.model import Model
 from sr3.picture.image import from_any, to_pil
 from sr3.picture.resize import resize
@@ -68,6 +68,11 @@ class Restorer:
     def load(cls, name: str | Path, **options: Any) -> "Restorer":
         """A restorer by a model's name, file or Hub id; options as for the class."""
         return cls(Model.from_pretrained(name), **options)
+
+    def beside(self, model: Model) -> "Restorer":
+        """A restorer of another model, on the same device and in the same precision."""
+        precision = next(name for name, dtype in PRECISIONS.items() if dtype == self.dtype)
+        return Restorer(model, device=str(self.device), precision=precision)
 
     def settings(
         self,
