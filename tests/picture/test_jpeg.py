@@ -229,9 +229,9 @@ def test_bad_files_are_refused(tmp_path: Path):
 
 
 def test_damage_never_escapes_as_another_error():
-    """Every byte of a small file changed, in turn: a picture or PictureError."""
+    """Every fifth byte of a small file changed, in turn: a picture or PictureError."""
     good = written(noise_picture(16, 16), quality=50, progressive=True)
-    for at in range(0, len(good), 3):
+    for at in range(0, len(good), 5):
         bad = bytearray(good)
         bad[at] ^= 0x5A
         try:
