@@ -35,7 +35,7 @@ class Cutter:
         self.crops = crops
         low, high = crops.zoom
         whole = np.unique(np.minimum(crops.heights, crops.widths))
-        wanted = crops._cut(np.arange(low, high + 1), crops.side)
+        wanted = crops._cut(np.arange(low, high + 1), crops.side)  # pyright: ignore[reportPrivateUsage]
         self.sizes = np.unique(np.minimum(wanted[:, None], whole[None]))
         table = torch.zeros(len(self.sizes), crops.side, int(self.sizes.max()))
         for row, size in enumerate(self.sizes.tolist()):
@@ -48,7 +48,7 @@ class Cutter:
         draws = uniforms(c.seed, list(indices), 7)
         chosen = np.searchsorted(c.shares, draws[:, 0], side="right").clip(max=len(c.shares) - 1)
         height, width = c.heights[chosen], c.widths[chosen]
-        wanted = c._cut(low + (draws[:, 6] * (high - low + 1)).astype(np.int64), c.side)
+        wanted = c._cut(low + (draws[:, 6] * (high - low + 1)).astype(np.int64), c.side)  # pyright: ignore[reportPrivateUsage]
         cut = np.minimum(wanted, np.minimum(height, width))
         top, left = ((draws[:, k] * (room - cut + 1)).astype(np.int64) for k, room in ((1, height), (2, width)))
         first, down, right = c.starts[chosen] + top * width + left, width, np.ones_like(width)

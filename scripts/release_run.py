@@ -141,7 +141,7 @@ class Run:
         except Exception as error:  # whatever the compiler stumbles over
             self.denoiser = self.model.denoiser()
             if first is not None:
-                first.net._compiled_call_impl = None
+                first.net._compiled_call_impl = None  # pyright: ignore[reportPrivateUsage] (nothing public undoes it)
             return f"torch.compile failed ({type(error).__name__}: {str(error).strip()[:200]}); going on without"
         return None
 

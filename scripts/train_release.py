@@ -14,7 +14,7 @@ import math
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ from sr3.files import write_text
 from sr3.model import recipe as recipes
 from sr3.model.config import Recipe
 from sr3.model.device import pick_device
+from sr3.picture.collection import Pictures, load
 from sr3.restore.restorer import Restorer
-from sr3.training.data import Crops, Pictures, load
+from sr3.training.data import Crops
 
 AHEAD = 4
 """Steps that the host may be ahead of the GPU."""
@@ -215,7 +216,7 @@ class Session:
 
 
 @contextmanager
-def _listening(session: Session) -> Iterator[None]:
+def _listening(session: Session) -> Generator[None]:
     """Ctrl-C and termination end training after the step in progress, never inside it."""
 
     def stop(number: int, frame: Any) -> None:

@@ -21,6 +21,12 @@ def mix(*numbers: int) -> int:
     return state >> 1
 
 
+def staged(seed: int, stage: int) -> int:
+    """The seed of a later stage of one picture's making, whose noise must not begin like the first's; that of stage 0
+    is the picture's own."""
+    return seed if stage == 0 else mix(seed, stage)
+
+
 def generator(*numbers: int) -> Generator:
     """A CPU generator that is a function of the numbers alone."""
     return Generator().manual_seed(mix(*numbers))
@@ -73,7 +79,8 @@ class Stream:
         """[B] float64 in [0, 1), on the CPU, where noise levels live."""
         if self.device.type == "cpu":
             return torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in self.generators])
-        return torch.rand(self.size, generator=self.shared, device=self.device, dtype=torch.float32).double()
+        # double only once it is on the CPU: Apple's accelerator has no float64
+        return torch.rand(self.size, generator=self.shared, device=self.device, dtype=torch.float32).cpu().double()
 
     def normal(self, x: Tensor) -> Tensor:
         """Standard normal noise of x's shape [B, ...] and type."""
@@ -82,7 +89,7 @@ class Stream:
         return torch.randn(x.shape, generator=self.shared, device=self.device, dtype=x.dtype)
 
     def integers(self, high: int) -> Tensor:
-        """[B] int64 in [0, high), on the CPU or the stream's device."""
+        """[B] int64 in [0, high), on the CPU."""
         return (self.uniform() * high).long().clamp(max=high - 1)
 
 

@@ -30,8 +30,8 @@ from sr3.evaluation.study import (
     wilson,
 )
 from sr3.model.config import ConfigError
+from sr3.picture.collection import Pictures
 from sr3.restore.restorer import Restorer
-from sr3.training.data import Pictures
 
 METHODS = ("bicubic", "regression", "sr3")
 FIRST_PLAN = [
@@ -475,7 +475,8 @@ def test_nothing_that_is_sent_tells_the_photograph(client, study, pairs):
     for rater in ("anna", "ben"):
         told = ask(client, "/next", rater=rater)
         while told["trial"]:
-            text = json.dumps(told)
+            # without the random names, which now and then spell "face"
+            text = re.sub(r"\b[0-9a-f]{32}\b", "", json.dumps(told))
             assert not re.search("original|face|answers|" + "|".join(METHODS), text)
             assert re.fullmatch(r"[0-9a-f]{32}", told["trial"])
             replies = {place: client.get(address) for place, address in told["pictures"].items()}

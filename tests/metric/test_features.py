@@ -2,6 +2,7 @@
 
 import math
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy.linalg import sqrtm
 
 from sr3.metric.accuracy import Accuracy, read_labels
 from sr3.metric.diversity import Diversity, apart, pairwise
-from sr3.metric.extra import EXTRA, extra
+from sr3.metric.extra import extra
 from sr3.metric.features import (
     DISTANCES,
     FeatureDistance,
@@ -21,7 +22,7 @@ from sr3.metric.features import (
     kernel_of_pairs,
     named,
 )
-from sr3.metric.inception import FEATURES, INCEPTION, inception_score
+from sr3.metric.inception import FEATURES, INCEPTION, inception, inception_score
 
 
 def normal(*shape, seed=0):
@@ -206,11 +207,44 @@ def test_features_may_be_numpy():
 
 def test_what_is_not_to_be_had_is_a_note(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)  # importing it now fails
-    found = extra(EXTRA)
+    found = extra(("lpips", *INCEPTION))
     assert found.make() == []
     assert found.lpips is None
     assert [note for note in found.notes if "lpips is left out" in note and "LPIPS needs" in note]
     assert [note for note in found.notes if "fid, kid, is left out" in note]
+
+
+class Extractor(torch.nn.Module):
+    """Stands in for `torch_fidelity.FeatureExtractorInceptionV3`: the same call, and pixels for features."""
+
+    def __init__(self, name, features_list, feature_extractor_weights_path=None, **kwargs):
+        super().__init__()
+        if feature_extractor_weights_path == "nowhere.pth":
+            raise OSError("no  such\nfile")
+        assert (name, features_list) == ("inception-v3-compat", ["2048", "logits_unbiased"])
+        self.scale = torch.nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x):
+        assert x.dtype == torch.uint8
+        assert not self.training
+        flat = x.flatten(1).float() * self.scale
+        return flat[:, :2], flat[:, 2:]
+
+
+def test_inception_sees_bytes_and_gives_features_then_logits(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch_fidelity", SimpleNamespace(FeatureExtractorInceptionV3=Extractor))
+    found = inception()(torch.tensor([0.0, 0.5, 0.501, 1.0]).reshape(1, 1, 2, 2))
+    # 0.5 is half way between two bytes, and goes to the even one
+    assert found.tolist() == [[0, 128, 128, 255]]
+    assert not found.requires_grad
+    with pytest.raises(MissingError, match="weights that FID, KID and IS need could not be had: no such file"):
+        inception(weights="nowhere.pth")
+
+
+def test_without_its_package_inception_says_which(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    with pytest.raises(MissingError, match=r"need the packages torch-fidelity and torchvision \(the extra `metrics`\)"):
+        inception()
 
 
 def test_fid_and_kid_take_the_features_and_is_the_logits():

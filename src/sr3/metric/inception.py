@@ -1,10 +1,10 @@
-"""FID, KID and IS: the Inception network of `torchmetrics`, whose weights it downloads at first use."""
+"""FID, KID and IS: the Inception network of `torch-fidelity`, whose weights it downloads at first use."""
 
 import importlib
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sr3.metric.features import Features, MissingError, frechet, kernel
 
@@ -15,31 +15,28 @@ FEATURES = 2048
 def inception(device: torch.device | str = "cpu", weights: str | None = None) -> Features:
     """The network of FID (Heusel et al. 2017), pictures [B, 3, H, W] in [0, 1] -> [B, 2048 + 1008].
 
-    weights: a file of its weights; without one torch-fidelity downloads 91 MB at first use.  Needs the packages
-    torchmetrics, torch-fidelity and torchvision.  MissingError where these or the weights are not to be had.
+    weights: a file of its weights; without one torch-fidelity downloads 91 MB at first use and says so on stderr.
+    Needs the packages torch-fidelity and torchvision.  MissingError where these or the weights are not to be had.
     """
     try:
-        from torchmetrics.image.fid import NoTrainInceptionV3
-
-        importlib.import_module("torchvision")  # torchmetrics hides its absence until the first use
+        extractor = importlib.import_module("torch_fidelity").FeatureExtractorInceptionV3
     except Exception as error:  # packages that do not fit one another fail in many ways
         raise MissingError(
-            "FID, KID and IS need the packages torchmetrics, torch-fidelity and torchvision (the extra `metrics`): "
+            "FID, KID and IS need the packages torch-fidelity and torchvision (the extra `metrics`): "
             + " ".join(str(error).split())
         ) from error
     try:
-        net = NoTrainInceptionV3("inception-v3-compat", [str(FEATURES), "logits_unbiased"], weights)
-    except ModuleNotFoundError as error:
-        raise MissingError("FID, KID and IS need the package torch-fidelity (the extra `metrics`)") from error
+        net: nn.Module = extractor(
+            "inception-v3-compat", [str(FEATURES), "logits_unbiased"], feature_extractor_weights_path=weights
+        )
     except Exception as error:
         raise MissingError(
-            f"the weights that FID, KID and IS need could not be fetched: {' '.join(str(error).split())}"
+            f"the weights that FID, KID and IS need could not be had: {' '.join(str(error).split())}"
         ) from error
-    net.requires_grad_(False).to(device)
+    net.eval().requires_grad_(False).to(device)
 
     def features(pictures: Tensor) -> Tensor:
-        # its public forward gives the first answer alone
-        found: tuple[Tensor, ...] = net._torch_fidelity_forward((pictures.to(device) * 255).round().to(torch.uint8))  # pyright: ignore[reportPrivateUsage]
+        found: tuple[Tensor, ...] = net((pictures.to(device) * 255).round().to(torch.uint8))
         return torch.cat(found, dim=1)
 
     return features

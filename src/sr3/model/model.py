@@ -1,6 +1,6 @@
 """A model: a configuration and a network with weights, with everything that the configuration names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sr3.diffusion.denoiser import TELLS, Denoiser, Example, Regressor
-from sr3.diffusion.level import Level
-from sr3.diffusion.predict import EDM, PREDICTIONS
+from sr3.diffusion.denoiser import TELLS, Denoise, Denoiser, Example, Regressor
+from sr3.diffusion.predict import PREDICTIONS
 from sr3.diffusion.schedule import SCHEDULES, Schedule
+from sr3.files import write_text
 from sr3.model import checkpoint
 from sr3.model.checkpoint import CheckpointError
 from sr3.model.config import ConfigError, ModelConfig, build, nearest
+from sr3.model.walk import NO_NOISE, WALKS, Walk, spread_of
 from sr3.nn.sr3_unet import SR3UNet
 from sr3.nn.unet import UNet
 from sr3.task import TASKS, Given, Task
@@ -54,23 +55,37 @@ class Model:
     @property
     def spread(self) -> float:
         """The standard deviation of what is diffused: sigma_data where known, else 1."""
-        return self.prediction.sigma_data if isinstance(self.prediction, EDM) else 1.0
+        return spread_of(self.prediction)
+
+    @property
+    def walk(self) -> Walk:
+        """How this kind of model comes to a picture."""
+        return WALKS[self.config.kind](self.config, self.schedule, self.prediction)
+
+    @property
+    def chain(self) -> "list[Model]":
+        """This model, the one whose answer it begins from, and so on."""
+        return [self, *(self.first.chain if self.first else [])]
+
+    def methods(self, samples: int = 1) -> list[str]:
+        """What tables call one sample of this model, and with it the mean of several."""
+        return self.walk.methods(self.task.method, samples)
 
     def denoiser(self, net: nn.Module | None = None) -> Denoiser | Regressor:
         """The denoiser over this network, or over a variant of it (averaged, compiled, wrapped)."""
-        net = self.net if net is None else net  # a compiled network has no truth value
-        if self.config.kind == "regression":
-            return Regressor(net, scale=self.spread, residual=self.config.residual)
-        return Denoiser(net, self.prediction, TELLS[self.config.tell], residual=self.config.residual)
+        return self.walk.denoiser(self.net if net is None else net)  # a compiled network has no truth value
 
-    def prepare(self, given: Given) -> Example:
-        """What the network sees of what is given: the task's example, with the first model's answer as its base."""
+    def prepare(self, given: Given, run: "Run | None" = None) -> Example:
+        """What the network sees of what is given: the task's example, with the first model's answer as its base.
+
+        run: how that model's network is run; by default on the whole batch at once.
+        """
         example = self.task.prepare(given)
         if self.first is None or example.base is None:
             return example
         with torch.no_grad():
-            guess = self.first.denoiser()(example.base, Level(*torch.tensor((0.0, 1.0))), self.first.prepare(given))
-        return example._replace(base=guess)
+            answer = (run or _plainly)(self.first, self.first.prepare(given, run), self.task.result_size(given))
+            return example._replace(base=answer(torch.zeros_like(example.base), NO_NOISE.first))
 
     def tensors(self, net: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """All weights as a file holds them; net: others than the network's own, such as averaged ones."""
@@ -78,8 +93,19 @@ class Model:
         return found | ({f"{FIRST}{k}": v for k, v in self.first.tensors().items()} if self.first else {})
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> "Model":
-        """A model by its name in the package, by a file's path, or by a Hub id ("owner/name", which downloads)."""
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+    ) -> "Model":
+        """A model by its name in the package, by a file's or folder's path, or by a Hub id ("owner/name").
+
+        The rest is for the Hub alone.  revision: a branch, a tag or a commit; token: else the login's; cache_dir: where
+        downloads are kept.
+        """
         if str(name) in names():
             with as_file(files("sr3.model") / "weights" / f"{name}.safetensors") as path:
                 return cls.from_file(path)
@@ -89,7 +115,9 @@ class Model:
         if path.exists() or path.suffix:
             return cls.from_file(path)
         if str(name).count("/") == 1:
-            return cls.from_file(_download(str(name)))
+            from sr3.model import hub
+
+            return cls.from_file(hub.download(str(name), revision=revision, token=token, cache_dir=cache_dir))
         raise CheckpointError(
             f"there is no model {str(name)!r}{nearest(str(name), names())}, or give a .safetensors file or a Hub id"
         )
@@ -124,40 +152,41 @@ class Model:
             self.first._load({k.removeprefix(FIRST): v for k, v in tensors.items() if k.startswith(FIRST)})
 
     def save_pretrained(self, folder: str | Path, *, tensors: Mapping[str, Tensor] | None = None) -> Path:
-        """Write `model.safetensors` into a folder; returns its path."""
+        """Write `model.safetensors` and a copy of its configuration, `config.json`, into a folder.
+
+        Returns the path of the weights, which are all that is needed to load the model.
+        """
         path = Path(folder) / "model.safetensors"
         checkpoint.save(path, self.config, self.tensors(tensors), self.about)
+        write_text(path.with_name("config.json"), self.config.model_dump_json(indent=2) + "\n")
         return path
 
-    def push_to_hub(self, repo: str, *, private: bool = False) -> str:
-        """Upload to the Hugging Face Hub as `repo` ("owner/name"); needs a login.  Returns the commit's address."""
-        import tempfile
+    def push_to_hub(
+        self, repo: str, *, private: bool | None = None, revision: str | None = None, token: str | bool | None = None
+    ) -> str:
+        """Upload to the Hugging Face Hub as `repo` ("owner/name"): weights, configuration, and a card made of `about`.
 
-        from huggingface_hub import HfApi
+        private: None is the owner's default; revision: a branch, made where there is none; token: else the login's.
+        Returns the commit's address.
+        CheckpointError where the Hub refuses or cannot be reached.
+        """
+        from sr3.model import hub  # loads the Hub's client, which few programs need
 
-        api = HfApi()
-        api.create_repo(repo, private=private, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            path = self.save_pretrained(folder)
-            return str(api.upload_file(path_or_fileobj=str(path), path_in_repo=path.name, repo_id=repo))
+        card = hub.model_card(repo, self.config, self.about)
+        return hub.upload(repo, self.save_pretrained, card, private=private, revision=revision, token=token)
+
+
+Run = Callable[[Model, Example, tuple[int, int]], Denoise]
+"""(model, example, (height, width) of the result) -> the model's denoiser of this example."""
+
+
+def _plainly(model: Model, example: Example, size: tuple[int, int]) -> Denoise:
+    return model.denoiser().given(example)
 
 
 def _check_first(config: ModelConfig, first: ModelConfig) -> None:
     """ConfigError where a model cannot correct the answers of the one named as its first."""
-    if first.kind != "regression" or not config.residual or config.kind == "regression":
+    if WALKS[first.kind].varies or not config.residual or not WALKS[config.kind].varies:
         raise ConfigError(f"{config.name}: first names a regression model, of which a residual diffusion model is made")
     if first.task.get("kind") != config.task.get("kind") or first.task.get("factor") != config.task.get("factor"):
         raise ConfigError(f"{config.name} and {first.name}, its first, are for different tasks")
-
-
-def _download(repo: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(repo, "model.safetensors"))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(
-            f"cannot get {repo}/model.safetensors from the Hugging Face Hub ({type(error).__name__}): "
-            "check the name and the network, or give a local file"
-        ) from error

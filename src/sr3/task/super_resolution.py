@@ -30,18 +30,32 @@ def _blurred(x: Tensor, sigma: Tensor) -> Tensor:
 class SuperResolution:
     """Enlarge by `factor`; the degradation is antialiased bicubic (a = -0.5), rounded to 8 bits as a file is.
 
-    blur: the share of training examples whose low-resolution picture is also blurred a little (sigma 0.4 to 0.6
-        low-resolution pixels): SR3's augmentation for cascades (Saharia et al. 2021, table 5).  Never in use.
+    blur: the share of training examples whose low-resolution picture is also blurred a little, by 3 x 3 taps of sigma
+        0.4 to 0.6 low-resolution pixels: SR3's augmentation for cascades (Saharia et al. 2021, table 5), which does
+        not say how much; the figures are those of Cascaded Diffusion Models (Ho et al. 2021).  Never in use.
     damage: what the world does to training examples, instead of the plain reduction and of `blur`.  Never in use.
     """
 
     factor: int = 4
     blur: float = 0.0
     damage: Damage | None = None
+    method = "sr3"
+    baseline_name = "bicubic"
+    degradation = "antialiased bicubic, a = -0.5, float, then rounded to 8 bits"
 
     @property
     def channels(self) -> int:
         return 3
+
+    @property
+    def border(self) -> int:
+        return self.factor
+
+    def result_size(self, given: Given) -> tuple[int, int]:
+        return given.image.shape[-2] * self.factor, given.image.shape[-1] * self.factor
+
+    def baseline(self, given: Given) -> Tensor:
+        return enlarge(given.image, self.factor)
 
     def degrade(self, clean: Tensor, *, rng: Stream | None = None) -> Given:
         if rng is not None and self.damage is not None:
@@ -53,7 +67,7 @@ class SuperResolution:
         return Given(round8(small))
 
     def prepare(self, given: Given) -> Example:
-        large = enlarge(given.image, self.factor)
+        large = self.baseline(given)
         return Example(cond=large, base=large)
 
     def project(self, made: Tensor, given: Given) -> Tensor:

@@ -1,0 +1,110 @@
+"""Models on the Hugging Face Hub: weights, config.json (by which the Hub counts downloads) and a model card.
+
+The arguments are those of `huggingface_hub.ModelHubMixin`.  A model does not inherit from it, as then every program
+that builds a network would load the Hub's client.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, ModelCard, ModelCardData, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from sr3.model.checkpoint import CheckpointError
+from sr3.model.config import ModelConfig
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+"""The files of a model's repository."""
+
+
+def download(
+    repo: str, *, revision: str | None = None, token: str | bool | None = None, cache_dir: str | Path | None = None
+) -> Path:
+    """The weights of `repo` ("owner/name") in the Hub's cache, fetched where they are not there yet.
+
+    revision: a branch, a tag or a commit; token: True, or one's own, where the cached login will not do.
+    CheckpointError where they are not to be had.
+    """
+
+    def fetch(name: str) -> Path:
+        return Path(hf_hub_download(repo, name, revision=revision, token=token, cache_dir=cache_dir))
+
+    try:
+        with suppress(EntryNotFoundError):  # without it, or without a network, the weights decide
+            fetch(CONFIG)
+        return fetch(WEIGHTS)
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        at = f" at revision {revision}" if revision else ""
+        raise CheckpointError(
+            f"cannot get {repo}/{WEIGHTS}{at} from the Hugging Face Hub ({type(error).__name__}): "
+            "check the name and the network, or give a local file"
+        ) from error
+
+
+def upload(
+    repo: str,
+    save: Callable[[Path], object],
+    card: ModelCard,
+    *,
+    private: bool | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+) -> str:
+    """Make `repo` where there is none, and commit what `save` writes into a folder, with its card.
+
+    private: None is the owner's default; revision: a branch, made where there is none.  Returns the commit's address.
+    CheckpointError where the Hub refuses or cannot be reached.
+    """
+    api = HfApi(token=token)
+    with tempfile.TemporaryDirectory() as folder:
+        save(Path(folder))
+        card.save(Path(folder) / CARD)
+        try:
+            repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
+            if revision is not None:
+                api.create_branch(repo, branch=revision, exist_ok=True)
+            message = "Upload a model with its configuration and card"
+            done = api.upload_folder(repo_id=repo, folder_path=folder, revision=revision, commit_message=message)
+            return done.commit_url
+        except Exception as error:  # the Hub's own errors, and those of the HTTP library, which differs by version
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise CheckpointError(
+                f"cannot upload {repo} to the Hugging Face Hub ({said}): check the name and the network, "
+                "and log in with `hf auth login` or give a token that may write"
+            ) from error
+
+
+def model_card(repo: str, config: ModelConfig, about: Mapping[str, Any]) -> ModelCard:
+    """The card of a model from what its file says of itself: data, terms, recipe, pictures seen, results, limits.
+
+    about: `what`, `terms`, `license` (one of the Hub's names, such as "apache-2.0"), `data`, `pictures_seen`, `recipe`,
+    `results` (a table of names and values) or `curve` (whose last line is then shown), `limits`; all may be missing.
+    """
+    generates = config.task.get("kind") == "generation"
+    said = about.get("license")
+    data = ModelCardData(
+        model_name=config.name,
+        library_name="sr3",
+        pipeline_tag="unconditional-image-generation" if generates else "image-to-image",
+        tags=[str(config.task.get("kind")), config.kind],
+        license=said or "other",
+        license_name=None if said else "terms-in-this-card",
+        license_link=None if said else CARD,
+    )
+    curve = about.get("curve") or [{}]
+    recipe = {key: about[key] for key in ("recipe", "runs", "machine", "minutes") if key in about}
+    return ModelCard.from_template(
+        data,
+        template_path=str(Path(__file__).with_name("card.md")),
+        repo=repo,
+        name=config.name,
+        command="generate --count 4" if generates else "upscale photo.jpg",
+        recipe=json.dumps(recipe, indent=2) if recipe else "",
+        results=about.get("results") or curve[-1],
+        **{key: about.get(key) for key in ("what", "terms", "pictures_seen", "limits")},
+        data=about.get("data") or [],
+    )
