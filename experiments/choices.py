@@ -33,10 +33,11 @@ from sr3.diffusion.wrap import clipped
 from sr3.files import write_text
 from sr3.metric import PSNR, SWD, Consistency
 from sr3.nn.unet import UNet
+from sr3.picture.collection import Pictures, load
 from sr3.picture.resize import round8
 from sr3.random import Seeds, Stream, generator
 from sr3.task import SuperResolution
-from sr3.training.data import Crops, Pictures, load
+from sr3.training.data import Crops
 
 SIDE, FACTOR, BATCH, STEPS, HELD_OUT = 32, 4, 32, 16, 128
 RATIOS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)

@@ -19,10 +19,10 @@ from sr3.metric import PSNR, SWD, Consistency
 from sr3.metric.stats import paired
 from sr3.metric.swd import patches_for
 from sr3.model.config import Sampling
+from sr3.picture.collection import load
 from sr3.picture.resize import round8
 from sr3.random import mix
 from sr3.restore.restorer import Restorer
-from sr3.training.data import load
 
 UPDATES = (1, 2, 3, 5)
 

@@ -25,8 +25,8 @@ from PIL import Image
 from torch import Tensor
 
 from sr3.files import replacing
+from sr3.picture.collection import load
 from sr3.picture.resize import round8
-from sr3.training.data import load
 
 SMALL, LARGE, PUBLISHED = 16, 128, 64
 

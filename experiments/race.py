@@ -15,8 +15,9 @@ import torch
 from sr3.diffusion.denoiser import Regressor
 from sr3.diffusion.level import Level
 from sr3.nn.unet import UNet
+from sr3.picture.collection import Pictures, load
 from sr3.task import SuperResolution
-from sr3.training.data import Crops, Pictures, load
+from sr3.training.data import Crops
 
 SHAPES = {
     "64 x8, flat": dict(patch=4, widths=(64,), blocks=(8,)),

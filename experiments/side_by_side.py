@@ -24,11 +24,11 @@ from sr3.metric import PSNR, SSIM, SWD, Consistency, Metric, Tint
 from sr3.metric.features import DISTANCES, Features, named, rows
 from sr3.metric.stats import GROUPS, jackknife, paired
 from sr3.metric.swd import SOME, patches_for
+from sr3.picture.collection import load
 from sr3.picture.resize import enlarge, round8
 from sr3.random import mix
 from sr3.restore.restorer import Restorer
 from sr3.task import Given, SuperResolution
-from sr3.training.data import load
 
 TASK = SuperResolution(LARGE // SMALL)
 MEASURES = {"psnr": True, "ssim": True, "consistency": False, "tint": False, "swd": False, "kernel": False}

@@ -25,17 +25,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sr3.evaluation.evaluate import regression_of
+from sr3.evaluation.method import regression_of
 from sr3.files import replacing, write_text
 from sr3.metric import PSNR, SSIM, SWD, Consistency
 from sr3.metric.swd import patches_for
 from sr3.model.config import Sampling
 from sr3.model.model import Model
+from sr3.picture.collection import load
 from sr3.picture.resize import round8
 from sr3.random import mix
 from sr3.restore.restorer import Restorer
 from sr3.task import Given
-from sr3.training.data import load
 
 SAMPLERS: tuple[dict[str, Any], ...] = (
     {"kind": "dpmpp", "eta": 1.0},

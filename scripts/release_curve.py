@@ -15,10 +15,10 @@ from sr3.files import write_text
 from sr3.metric.consistency import Consistency
 from sr3.metric.psnr import PSNR
 from sr3.metric.swd import SWD, patches_for
+from sr3.picture.collection import Pictures
 from sr3.picture.resize import round8
 from sr3.random import generator, mix
 from sr3.restore.restorer import Restorer
-from sr3.training.data import Pictures
 
 SHOWN = {
     "error": "error of x0, dB",

@@ -29,8 +29,9 @@ from sr3.files import write_text
 from sr3.model import recipe as recipes
 from sr3.model.config import Recipe
 from sr3.model.device import pick_device
+from sr3.picture.collection import Pictures, load
 from sr3.restore.restorer import Restorer
-from sr3.training.data import Crops, Pictures, load
+from sr3.training.data import Crops
 
 AHEAD = 4
 """Steps that the host may be ahead of the GPU."""

@@ -9,8 +9,9 @@ import torch
 from sr3.interrupt import held, terminate_as_interrupt
 from sr3.model import recipe as recipes
 from sr3.model.checkpoint import read_tensors
+from sr3.picture.collection import load
 from sr3.training import train as library
-from sr3.training.data import Crops, load
+from sr3.training.data import Crops
 
 SMALL = [
     "training.batch=4",

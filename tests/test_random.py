@@ -81,3 +81,34 @@ def test_uniforms_are_uniform_and_a_function_of_seed_and_index():
     assert np.abs(np.sort(table, axis=0) - ranks[:, None]).max() < 0.03
     assert np.abs(np.corrcoef(table.T) - np.eye(4)).max() < 0.06  # columns do not know of each other
     assert abs(np.corrcoef(table[:-1, 0], table[1:, 0])[0, 1]) < 0.06  # nor do rows
+
+
+class OnApple:
+    """Stands in for a tensor on Apple's accelerator, which has no float64."""
+
+    def __init__(self, values):
+        assert values.dtype == torch.float32
+        self.values = values
+
+    def cpu(self):
+        return self.values
+
+    def double(self):
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64")
+
+
+def test_an_accelerator_without_float64_serves(monkeypatch):
+    rand = torch.rand
+
+    def on_device(*size, generator, device, dtype):
+        assert torch.device(device).type == "mps"
+        return OnApple(rand(*size, generator=generator, dtype=dtype))
+
+    monkeypatch.setattr("sr3.random.Generator", lambda device: torch.Generator())
+    monkeypatch.setattr(torch, "rand", on_device)
+    stream = Stream(3, [5, 6, 7], "mps")
+    t = stream.uniform()
+    assert t.dtype == torch.float64
+    assert torch.equal(t.float().double(), t)  # drawn in float32
+    assert torch.equal(t.float(), rand(3, generator=torch.Generator().manual_seed(mix(3, 5))))
+    assert set(stream.integers(2).tolist()) <= {0, 1}

@@ -1,6 +1,7 @@
 """Randomness as an argument: noise that depends on a seed and a count, never on batch, tile, device or history."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -18,6 +19,12 @@ def mix(*numbers: int) -> int:
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
         state ^= state >> 31
     return state >> 1
+
+
+def staged(seed: int, stage: int) -> int:
+    """The seed of a later stage of one picture's making, whose noise must not begin like the first's; that of stage 0
+    is the picture's own."""
+    return seed if stage == 0 else mix(seed, stage)
 
 
 def generator(*numbers: int) -> Generator:
@@ -60,11 +67,20 @@ class Stream:
         else:
             self.shared = Generator(self.device).manual_seed(mix(seed, indices[0]))
 
+    def of(self, chosen: Sequence[int]) -> "Stream":
+        """The same randomness for some examples of the batch, by their places in it; what it draws is drawn here."""
+        some = copy(self)
+        some.size = len(chosen)
+        if self.device.type == "cpu":
+            some.generators = [self.generators[i] for i in chosen]
+        return some
+
     def uniform(self) -> Tensor:
         """[B] float64 in [0, 1), on the CPU, where noise levels live."""
         if self.device.type == "cpu":
             return torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in self.generators])
-        return torch.rand(self.size, generator=self.shared, device=self.device, dtype=torch.float32).double()
+        # double only once it is on the CPU: Apple's accelerator has no float64
+        return torch.rand(self.size, generator=self.shared, device=self.device, dtype=torch.float32).cpu().double()
 
     def normal(self, x: Tensor) -> Tensor:
         """Standard normal noise of x's shape [B, ...] and type."""
@@ -73,7 +89,7 @@ class Stream:
         return torch.randn(x.shape, generator=self.shared, device=self.device, dtype=x.dtype)
 
     def integers(self, high: int) -> Tensor:
-        """[B] int64 in [0, high), on the CPU or the stream's device."""
+        """[B] int64 in [0, high), on the CPU."""
         return (self.uniform() * high).long().clamp(max=high - 1)
 
 

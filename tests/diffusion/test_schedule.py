@@ -54,7 +54,7 @@ def test_linear_betas_end_where_the_papers_end(schedule, signal):
 
 @pytest.mark.parametrize("between", ["alpha_bar", "alpha"])
 def test_a_uniform_time_is_sr3s_draw_in_two_steps(between):
-    """SR3, section 2.2: a step at random, then a level uniformly between its knot and the one before."""
+    """SR3, section 2.4: a step at random, then a level uniformly between its knot and the one before."""
     rng, count = np.random.default_rng(0), 400_000
     betas = np.linspace(1e-4, 0.3, 10)  # few and large, so that what is linear between the knots matters
     power = 1 if between == "alpha_bar" else 0.5

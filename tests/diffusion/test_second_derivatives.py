@@ -22,8 +22,9 @@ from sr3.model import recipe as recipes
 from sr3.model.config import ConfigError
 from sr3.nn.energy import EnergyScore
 from sr3.nn.unet import Attention, UNet
+from sr3.picture.collection import load
 from sr3.random import Stream
-from sr3.training.data import Crops, load
+from sr3.training.data import Crops
 from sr3.training.train import make_accelerator, train
 
 

@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import permutation_test
 
 from sr3.cli import main
-from sr3.evaluation.compare import Run, compare, read_run
+from sr3.evaluation.compare import compare
+from sr3.evaluation.run import Run, read_run
 from sr3.metric import METRICS, Consistency
 from sr3.metric.table import MEASURES, measure, ordered, worth
 from sr3.model.config import ConfigError

@@ -16,10 +16,10 @@ from sr3.evaluation.result import Result
 from sr3.metric.psnr import psnr
 from sr3.metric.swd import SWD
 from sr3.model.config import ConfigError
+from sr3.picture.collection import Pictures
 from sr3.picture.resize import round8
 from sr3.random import mix
 from sr3.restore.restorer import Restorer
-from sr3.training.data import Pictures
 
 
 @pytest.fixture

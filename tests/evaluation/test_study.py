@@ -30,8 +30,8 @@ from sr3.evaluation.study import (
     wilson,
 )
 from sr3.model.config import ConfigError
+from sr3.picture.collection import Pictures
 from sr3.restore.restorer import Restorer
-from sr3.training.data import Pictures
 
 METHODS = ("bicubic", "regression", "sr3")
 FIRST_PLAN = [

@@ -13,12 +13,13 @@ from safetensors.torch import load_file
 
 from sr3.cli import main
 from sr3.evaluation import tune as tuning
+from sr3.evaluation.criterion import Criterion
 from sr3.evaluation.tune import Searching, Trial, Tuned, choose, tune
 from sr3.model.config import ConfigError, Sampling
 from sr3.model.model import Model
+from sr3.picture.collection import Pictures
 from sr3.picture.image import read_note
 from sr3.restore.restorer import Restorer
-from sr3.training.data import Pictures
 
 
 def trial(evaluations: int, score: float, fits: bool = True) -> Trial:
@@ -40,7 +41,7 @@ def test_what_keeps_psnr_goes_before_what_does_not():
 class Planted:
     """A bench whose best setting is known; its sampler is the best only in the best spacing."""
 
-    def __init__(self, restorer: Restorer, pictures: Pictures, seed: int):
+    def __init__(self, restorer: Restorer, pictures: Pictures, seed: int, criterion: Criterion):
         self.count = 0
 
     def psnr(self, restorer: Restorer) -> float:

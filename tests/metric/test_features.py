@@ -11,7 +11,7 @@ from scipy.linalg import sqrtm
 
 from sr3.metric.accuracy import Accuracy, read_labels
 from sr3.metric.diversity import Diversity, apart, pairwise
-from sr3.metric.extra import EXTRA, extra
+from sr3.metric.extra import extra
 from sr3.metric.features import (
     DISTANCES,
     FeatureDistance,
@@ -207,7 +207,7 @@ def test_features_may_be_numpy():
 
 def test_what_is_not_to_be_had_is_a_note(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)  # importing it now fails
-    found = extra(EXTRA)
+    found = extra(("lpips", *INCEPTION))
     assert found.make() == []
     assert found.lpips is None
     assert [note for note in found.notes if "lpips is left out" in note and "LPIPS needs" in note]

@@ -21,12 +21,11 @@ from PIL import Image, ImageCms, ImageOps, IptcImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from sr3.picture import metadata
+from sr3.picture.collection import PICTURE_SUFFIXES, find_pictures
 from sr3.picture.image import (
-    PICTURE_SUFFIXES,
     WRITABLE,
     Picture,
     PictureError,
-    find_pictures,
     from_any,
     read,
     read_note,

@@ -16,13 +16,14 @@ from sr3.model.config import ConfigError, parse
 from sr3.model.config import Recipe as RecipeConfig
 from sr3.model.model import Model
 from sr3.nn.sr3_unet import SR3UNet
+from sr3.picture.collection import Pictures, load
 from sr3.picture.image import read_note
 from sr3.picture.resize import resize, round8, shrink
 from sr3.random import mix
 from sr3.restore.generate import Cascade, Made, Walking, grid
 from sr3.restore.restorer import Restorer
 from sr3.task import Given
-from sr3.training.data import Crops, Pictures, load, reduction
+from sr3.training.data import Crops, reduction
 from sr3.training.train import check_crop, make_accelerator, train
 
 MAKER = {

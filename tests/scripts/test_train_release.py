@@ -17,9 +17,10 @@ from sr3.diffusion.objective import Loss
 from sr3.model import recipe as recipes
 from sr3.model.checkpoint import read_tensors
 from sr3.model.model import Model
+from sr3.picture.collection import Pictures, load
 from sr3.task import SuperResolution
 from sr3.training import train as library
-from sr3.training.data import Crops, Pictures, load
+from sr3.training.data import Crops
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))

@@ -8,7 +8,8 @@ import torch
 from conftest import noise_picture
 from PIL import Image
 
-from sr3.training.data import Crops, DataError, Pictures, load, reduction
+from sr3.picture.collection import DataError, Pictures, load
+from sr3.training.data import Crops, reduction
 
 
 def test_folder_and_zip_give_the_same(folder, tmp_path):
@@ -77,7 +78,7 @@ def test_each_crop_is_a_piece_of_a_picture_in_all_eight_positions(folder):
 
 
 def test_larger_pictures_are_drawn_more_often():
-    from sr3.training.data import Pictures
+    from sr3.picture.collection import Pictures
 
     small, large = np.zeros((16, 16, 3), np.uint8), np.full((32, 32, 3), 255, np.uint8)
     crops = Crops(Pictures(["s", "l"], [small, large]), 8)

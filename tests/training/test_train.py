@@ -10,7 +10,8 @@ from sr3.model import recipe as recipes
 from sr3.model.checkpoint import read_tensors
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
-from sr3.training.data import Crops, load
+from sr3.picture.collection import load
+from sr3.training.data import Crops
 from sr3.training.train import PATIENCE, TrainingError, rate_at, train
 
 SMALL = [

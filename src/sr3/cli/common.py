@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.progress import Progress as Bars
+
+    from sr3.model.model import Model
+    from sr3.picture.collection import Pictures
 
 
 def code_and_sentence(error: Exception) -> tuple[int, str] | None:
     """(exit code, one sentence) for an error that a person can cause; None for a defect of ours."""
     from sr3.model.checkpoint import CheckpointError
     from sr3.model.config import ConfigError
+    from sr3.picture.collection import DataError
     from sr3.picture.image import PictureError
-    from sr3.training.data import DataError
 
     sentence = " ".join(str(error).split())
     if isinstance(error, ConfigError | CheckpointError | DataError):
@@ -35,6 +40,17 @@ def code_and_sentence(error: Exception) -> tuple[int, str] | None:
     if type(error).__name__ == "TrainingError":
         return 1, sentence
     return None
+
+
+def held_out(data: "list[Path]", model: "Model", limit: int | None) -> "Pictures":
+    """The pictures to measure a model on, the first so many; broken files are named on standard error."""
+    from sr3.picture.collection import load
+    from sr3.restore.restorer import needs_picture
+
+    pictures = load(data, smallest=needs_picture(model).factor)
+    for name in pictures.broken:
+        typer.echo(f"sr3: {name} is broken and left out", err=True)
+    return pictures.first(limit)
 
 
 def bars() -> "Bars":

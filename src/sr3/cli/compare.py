@@ -24,7 +24,8 @@ def command(
     """Say which of two evaluations is better, with 95 % intervals of the differences on the same pictures."""
     import json
 
-    from sr3.evaluation.compare import compare, read_run
+    from sr3.evaluation.compare import compare
+    from sr3.evaluation.run import read_run
     from sr3.files import write_text
 
     found = compare(read_run(a), read_run(b), method=method, seed=seed)

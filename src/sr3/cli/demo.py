@@ -15,18 +15,17 @@ def command(
 ) -> None:
     """Shrink scikit-image's photographs, restore them, and write one labelled picture with the measures."""
     from sr3.evaluation import demo
-    from sr3.evaluation.evaluate import regression_of
+    from sr3.evaluation.method import regression_beside
     from sr3.model.config import ConfigError
     from sr3.picture.image import WRITABLE, from_any, write
-    from sr3.restore.restorer import Restorer
+    from sr3.restore.restorer import Restorer, needs_picture
 
     if output.suffix.lower() not in WRITABLE:
         raise ConfigError(f"cannot write {output}: its name must end in one of {', '.join(sorted(WRITABLE))}")
     restorer = Restorer.load(model)
-    baseline = regression_of(restorer.model)
-    if baseline is None:
+    regression = regression_beside(restorer)
+    if regression is None:
         raise ConfigError(f"the demo compares with a regression model, and none is known for {model}")
-    regression = Restorer(baseline)
     made: list[demo.Row] = []
     with bars() as shown:
         bar = shown.add_task("photographs", total=len(demo.PHOTOGRAPHS))
@@ -34,5 +33,6 @@ def command(
             made.append(row)
             shown.advance(bar)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write(output, from_any(demo.sheet(made, restorer.model.task.factor)))
-    typer.echo(f"{output} shows given, bicubic, regression, SR3 and original for {len(made)} photographs")
+    write(output, from_any(demo.sheet(made, needs_picture(restorer.model).border)))
+    titles = ["given", *(title for title, _ in made[0].pictures[1:-1])]
+    typer.echo(f"{output} shows {', '.join(titles)} and original for {len(made)} photographs")

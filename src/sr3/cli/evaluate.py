@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import bars
+from sr3.cli.common import bars, held_out
 
 if TYPE_CHECKING:
+    import torch
+
     from sr3.evaluation.result import Result
-    from sr3.training.data import Pictures
+    from sr3.picture.collection import Pictures
 
 ALWAYS = 8
 """So many of the first are always shown; the others where a method has them."""
@@ -37,14 +39,21 @@ def command(
     ] = None,
     measures: Annotated[
         str,
-        typer.Option(help="Measures to add, with commas: lpips, fid, kid, is. Their weights are fetched at first use."),
+        typer.Option(
+            help="Measures to add, with commas: feature, kernel, frechet, agreement (the extra eye), grid; "
+            "lpips, fid, kid, is (the extra metrics, weights are fetched at first use)."
+        ),
     ] = "",
     features: Annotated[
         str | None,
-        typer.Option(help="A network for Fréchet and kernel distances: my.module:name or file.py:name. It is run."),
+        typer.Option(
+            help="A network for Fréchet and kernel distances: efficientnet-lite0, or yours, my.module:name or "
+            "file.py:name. It is run."
+        ),
     ] = None,
     classifier: Annotated[
-        str | None, typer.Option(help="A classifier for accuracy: my.module:name or file.py:name. It is run.")
+        str | None,
+        typer.Option(help="A classifier for accuracy: efficientnet-lite0, my.module:name or file.py:name. It is run."),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="A CSV file of name,class for --classifier.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write a page with table, plots and gallery.")] = None,
@@ -56,28 +65,16 @@ def command(
     ] = None,
 ) -> None:
     """Measure a model beside bicubic and its regression baseline, with 95 % intervals."""
-    import json
-
-    from sr3.evaluation.evaluate import evaluate, regression_of
+    from sr3.evaluation.evaluate import evaluate
+    from sr3.evaluation.method import regression_beside
     from sr3.evaluation.result import Result
-    from sr3.model.config import ConfigError
-    from sr3.model.model import Model
     from sr3.restore.restorer import Restorer, needs_picture
-    from sr3.training.data import load
 
-    if labels is not None and classifier is None:
-        raise ConfigError("labels are for a classifier; give --classifier too")
-    if report is not None and not report.parent.is_dir():
-        raise ConfigError(f"there is no folder {report.parent} to write the report to")
+    _check(labels, classifier, report)
     restorer = Restorer.load(model, device=device, precision=precision)
     needs_picture(restorer.model)
-    baseline = Model.from_pretrained(regression) if regression else regression_of(restorer.model)
-    other = Restorer(baseline, device=device, precision=precision) if baseline else None
-    pictures = load(data, smallest=restorer.model.task.factor)
-    for name in pictures.broken:
-        typer.echo(f"sr3: {name} is broken and left out", err=True)
-    if limit is not None:
-        pictures.names, pictures.pixels = pictures.names[:limit], pictures.pixels[:limit]
+    other = regression_beside(restorer, regression)
+    pictures = held_out(data, restorer.model, limit)
     found: Result | None = None
     with bars() as shown:
         bar = shown.add_task("evaluating", total=None)
@@ -97,7 +94,7 @@ def command(
             batch=batch,
             keep=keep if report else 0,
             measures=[name.strip() for name in measures.lower().split(",") if name.strip()],
-            **_networks(features, classifier, labels, pictures),
+            **_networks(features, classifier, labels, pictures, restorer.device),
         ):
             if isinstance(step, Result):
                 found = step
@@ -105,32 +102,47 @@ def command(
                 shown.update(bar, completed=step.done, total=step.total)
     assert found is not None
     typer.echo(table(found))
-    if json_file is not None:
-        from sr3.files import write_text
-
-        write_text(json_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
-    if report is not None:
-        from sr3.evaluation.report import write_report
-
-        write_report(report, found, command=shlex.join(["sr3", *sys.argv[1:]]))
+    _write(found, json_file, report)
     if pictures.broken:
         raise typer.Exit(1)
 
 
+def _check(labels: Path | None, classifier: str | None, report: Path | None) -> None:
+    from sr3.model.config import ConfigError
+
+    if labels is not None and classifier is None:
+        raise ConfigError("labels are for a classifier; give --classifier too")
+    if report is not None and not report.parent.is_dir():
+        raise ConfigError(f"there is no folder {report.parent} to write the report to")
+
+
+def _write(found: "Result", json_file: Path | None, report: Path | None) -> None:
+    import json
+
+    from sr3.evaluation.report import write_report
+    from sr3.files import write_text
+
+    if json_file is not None:
+        write_text(json_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
+    if report is not None:
+        write_report(report, found, command=shlex.join(["sr3", *sys.argv[1:]]))
+
+
 def _networks(
-    features: str | None, classifier: str | None, labels: Path | None, pictures: "Pictures"
+    features: str | None, classifier: str | None, labels: Path | None, pictures: "Pictures", device: "torch.device"
 ) -> dict[str, Any]:
     """What the user names, as `evaluate` takes it."""
     if features is None and classifier is None:
         return {}
     from sr3.metric.accuracy import read_labels
-    from sr3.metric.features import MissingError, named
+    from sr3.metric.features import MissingError
+    from sr3.metric.lite import network, sorting
     from sr3.model.config import ConfigError
 
     try:
         return {
-            "features": named(features) if features else None,
-            "classifier": named(classifier) if classifier else None,
+            "features": network(features, device) if features else None,
+            "classifier": sorting(classifier, device) if classifier else None,
             "labels": read_labels(labels, pictures.names) if labels else None,
         }
     except MissingError as error:

@@ -191,7 +191,7 @@ def _measured(kept: "list[Tensor]", cascade: "Cascade", against: Path, chance: P
     import torch
 
     from sr3.evaluation.likeness import by_chance, distance, reduced, sentence
-    from sr3.training.data import load
+    from sr3.picture.collection import load
 
     size = cascade.sizes[-1]
     made, target = torch.cat(kept), reduced(load(against), size)

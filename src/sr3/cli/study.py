@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import bars
+from sr3.cli.common import bars, held_out
 
 if TYPE_CHECKING:
     from sr3.evaluation.study import Study, Task
@@ -154,20 +154,13 @@ def table(figures: dict[str, Any]) -> str:
 def _make(
     folder: Path, data: list[Path], model: str, regression: str | None, limit: int | None, seed: int, device: str
 ) -> None:
-    from sr3.evaluation.evaluate import regression_of
+    from sr3.evaluation.method import regression_beside
     from sr3.evaluation.study import make_pairs
-    from sr3.model.model import Model
     from sr3.restore.restorer import Restorer
-    from sr3.training.data import load
 
     restorer = Restorer.load(model, device=device)
-    baseline = Model.from_pretrained(regression) if regression else regression_of(restorer.model)
-    other = Restorer(baseline, device=device) if baseline else None
-    pictures = load(data, smallest=restorer.model.task.factor)
-    for name in pictures.broken:
-        typer.echo(f"sr3: {name} is broken and left out", err=True)
-    if limit is not None:
-        pictures.names, pictures.pixels = pictures.names[:limit], pictures.pixels[:limit]
+    other = regression_beside(restorer, regression)
+    pictures = held_out(data, restorer.model, limit)
     with bars() as shown:
         bar = shown.add_task("making pairs", total=len(pictures))
         for _ in make_pairs(restorer, other, pictures, folder, seed):

@@ -31,7 +31,8 @@ def command(
     """Train a model on your own pictures.  Stop at any moment; the same command goes on where it stopped."""
     from sr3.model import recipe as recipes
     from sr3.model.config import ConfigError
-    from sr3.training.data import Crops, load
+    from sr3.picture.collection import load
+    from sr3.training.data import Crops
     from sr3.training.train import check_crop, make_accelerator
 
     if minutes is not None and not minutes > 0:

@@ -1,11 +1,14 @@
 """`sr3 tune`: search the way of sampling that serves a model best, and write it into the model's file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr3.cli.common import bars
+from sr3.cli.common import bars, held_out
+
+if TYPE_CHECKING:
+    from sr3.evaluation.tune import Tuned
 
 
 def command(
@@ -16,6 +19,9 @@ def command(
         Path | None, typer.Option("--out", "-o", help="The tuned model's file; by default the model's own file.")
     ] = None,
     regression: Annotated[str | None, typer.Option(help="The regression model that --within is measured from.")] = None,
+    by: Annotated[
+        str, typer.Option("--criterion", help="eye, swd, or auto: eye where its network is installed.")
+    ] = "auto",
     within: Annotated[
         float | None, typer.Option(help="Keep PSNR within so many dB of the regression's.", min=0)
     ] = None,
@@ -28,20 +34,20 @@ def command(
 ) -> None:
     """Find the sampler, spacing and levels that serve a model best at each number of steps.
 
-    Judged on held-out pictures by the sliced Wasserstein distance and by consistency, never by PSNR alone.  The result
-    goes into the model's file, where `sr3 upscale --quality fast|balanced|best` finds it.
+    Judged on held-out pictures by kernel and feature distance and by consistency where the extra `eye` is installed,
+    else by the sliced Wasserstein distance and by consistency, never by PSNR alone.  The result goes
+    into the model's file, where `sr3 upscale --quality fast|balanced|best` finds it.
     """
     import json
 
-    from sr3.evaluation.evaluate import regression_of
+    from sr3.evaluation.criterion import criterion
+    from sr3.evaluation.method import regression_beside
     from sr3.evaluation.tune import Searching, Tuned, tune
-    from sr3.evaluation.tune import plot as draw
-    from sr3.files import replacing, write_text
+    from sr3.files import write_text
     from sr3.model import checkpoint
     from sr3.model.config import ConfigError
     from sr3.model.model import Model, names
     from sr3.restore.restorer import Restorer, needs_picture
-    from sr3.training.data import load
 
     try:
         budgets = [int(part) for part in steps.split(",")]
@@ -56,15 +62,17 @@ def command(
         out = Path(model)
     needs_picture(loaded)
     restorer = Restorer(loaded, device=device, precision=precision)
-    baseline = Model.from_pretrained(regression) if regression else regression_of(loaded)
-    other = Restorer(baseline, device=device, precision=precision) if baseline and within is not None else None
-    pictures = load(data, smallest=loaded.task.factor)
-    if limit is not None:
-        pictures.names, pictures.pixels = pictures.names[:limit], pictures.pixels[:limit]
+    other = regression_beside(restorer, regression)
+    pictures = held_out(data, loaded, limit)
+    judged = criterion(by, restorer.device)
+    if judged.note:
+        typer.echo(f"sr3: {judged.note}", err=True)
     found: Tuned | None = None
     with bars() as shown:
         bar = shown.add_task("tuning", total=None)
-        for step in tune(restorer, pictures, budgets=budgets, regression=other, within=within, seed=seed):
+        for step in tune(
+            restorer, pictures, budgets=budgets, regression=other, within=within, seed=seed, criterion=judged
+        ):
             if isinstance(step, Searching):
                 shown.update(bar, completed=step.done, description=f"{step.steps} steps")
                 shown.console.print(_line(step.trial.as_dict()), highlight=False)
@@ -76,28 +84,43 @@ def command(
         "pictures": len(pictures),
         "seed": seed,
         "within": within,
+        "criterion": judged.said,
         "best": {str(budget): trial.as_dict() for budget, trial in found.best.items()},
     }
     config = loaded.config.model_copy(update={"quality": found.quality, "sampling": found.quality["balanced"]})
     weights = {name: t.float().cpu() for name, t in loaded.tensors().items()}
     checkpoint.save(out, config, weights, {**loaded.about, "tuned": record})
+    _say(found)
+    if json_file is not None:
+        write_text(json_file, json.dumps({**record, "trials": [t.as_dict() for t in found.trials]}, indent=2) + "\n")
+    if plot is not None:
+        _plot(found, plot, f"{loaded.config.name}: quality against steps")
+
+
+def _say(found: "Tuned") -> None:
     for budget in sorted(found.best):
         typer.echo(_line(found.best[budget].as_dict()))
     for name, settings in found.quality.items():
         typer.echo(f"{name}: {settings.model_dump(mode='json', exclude_none=True)}")
-    if json_file is not None:
-        write_text(json_file, json.dumps({**record, "trials": [t.as_dict() for t in found.trials]}, indent=2) + "\n")
-    if plot is not None:
-        with replacing(plot) as temporary:
-            draw(found, temporary, f"{loaded.config.name}: quality against steps")
+
+
+def _plot(found: "Tuned", path: Path, title: str) -> None:
+    from sr3.evaluation.tune import plot
+    from sr3.files import replacing
+
+    with replacing(path) as temporary:
+        plot(found, temporary, title)
 
 
 def _line(trial: dict[str, object]) -> str:
     settings = trial["settings"]
     assert isinstance(settings, dict)
     how = " ".join(f"{k}={v}" for k, v in settings.items() if k != "steps")
+    if "lost" in trial:
+        return f"{trial['evaluations']:>4} evaluations  {trial['lost']} pictures are not finite, even in fp32  {how}"
     mark = "" if trial["fits"] else "  PSNR too low"
+    eye = f"kernel {trial['kernel']:.4f}  feature {trial['feature']:.4f}  " if "kernel" in trial else ""
     return (
-        f"{trial['evaluations']:>4} evaluations  score {trial['score']:7.2f}  SWD {trial['swd']:7.2f}  "
+        f"{trial['evaluations']:>4} evaluations  score {trial['score']:7.3f}  {eye}SWD {trial['swd']:7.2f}  "
         f"cons. free {trial['consistency_free']:5.2f}  PSNR {trial['psnr']:5.2f}  {how}{mark}"
     )

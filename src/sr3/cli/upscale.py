@@ -52,11 +52,8 @@ def command(
 
     restorer = Restorer.load(model, device=device, precision=precision, tile=tile)
     needs_picture(restorer.model)
-    restorer.settings(
-        steps=steps, sampler=sampler, spacing=spacing, quality=quality
-    )  # unknown names fail before any work
-    if restorer.model.config.kind == "regression" and samples > 1:
-        raise ConfigError(f"{model} is a regression model: it has one answer, so --samples makes no sense")
+    # what cannot be had fails before any work
+    restorer.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality, samples=samples)
     jobs, missing = _jobs(inputs, output, _mark(restorer, scale, wanted))
     if trace is not None and len(jobs) != 1:
         raise ConfigError(f"--trace follows one picture, and there are {len(jobs)}")
@@ -105,7 +102,8 @@ def _mark(restorer: "Restorer", scale: float | None, size: tuple[int, int] | Non
 def _jobs(inputs: Sequence[Path], output: Path | None, mark: str) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """(source, target) of every picture, and the inputs that do not exist."""
     from sr3.model.config import ConfigError
-    from sr3.picture.image import WRITABLE, find_pictures
+    from sr3.picture.collection import find_pictures
+    from sr3.picture.image import WRITABLE
 
     jobs: list[tuple[Path, Path]] = []
     missing: list[Path] = []

@@ -152,7 +152,9 @@ def predictor_corrector(
 ) -> Iterator[Step]:
     """A step of another sampler, then Langevin updates at the level it came to; Song et al. (2021, SDE), Algorithm 1.
 
-    predictor: "ancestral" (their ancestral sampling) or "ddim" (the probability flow).
+    predictor: "ddim" (the probability flow) or "ancestral", their ancestral sampling: where alpha falls its variance
+        is that of DDPM, 1 - alpha_t (eq. 4), and where it stays, as on variance-exploding levels, that of the
+        posterior, r**2 (s**2 - r**2) / s**2 from sigma = s to r (appendix F).
     updates: corrector updates at each level, none at the clean one.
     snr: r of their Algorithms 4 and 5, the norm of the step by the score over that of the noise: d = 2 (r |z| / |g|)**2
         for x + d * g + sqrt(2 d) * z, g the score.  The same in x and in x / alpha; Algorithm 5's further factor
@@ -164,9 +166,13 @@ def predictor_corrector(
         raise ValueError(f"there is no predictor {predictor!r}; there are 'ancestral', 'ddim'")
     if updates < 0 or not snr > 0:
         raise ValueError(f"updates is 0 or more and snr is positive, not {updates} and {snr}")
-    predict = ancestral if predictor == "ancestral" else ddim
     for here, there in path:
-        (step,) = predict(denoise, x, given([here, there]), noise=noise)
+        leg = given([here, there])
+        if predictor == "ancestral":
+            variance = "posterior" if here.alpha == there.alpha else "fixed"
+            (step,) = ancestral(denoise, x, leg, variance=variance, noise=noise)
+        else:
+            (step,) = ddim(denoise, x, leg, noise=noise)
         x, x0 = step.x, step.x0
         for _ in range(updates if there.sigma > 0 else 0):
             x0 = denoise(x, there)

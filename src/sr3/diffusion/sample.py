@@ -41,14 +41,19 @@ def ancestral(
     path: Path,
     *,
     variance: Literal["fixed", "posterior"] = "fixed",
+    spread: float = 1.0,
     noise: Noise = torch.randn_like,
 ) -> Iterator[Step]:
     """SR3's Algorithm 2 (Saharia et al. 2021), which is that of Ho et al. (2020).
 
-    The mean is that of q(x_there | x_here, x0), Ho et al., eq. 7.  variance: "posterior", that of the same (their
-    beta-tilde, right if the data were one point), or "fixed", the larger 1 - alpha_t of SR3 (right if the data were
-    standard normal).  On levels which do not preserve variance the latter is scaled as that case demands.  No noise
-    is added at the step to the clean level.
+    The mean is that of q(x_there | x_here, x0), Ho et al., eq. 7.  No noise is added at the step to the clean level.
+
+    variance: "posterior", that of the same (their beta-tilde), right if the data were one point; or "fixed", the
+        larger 1 - alpha_t of SR3, right if the data were standard normal.
+    spread: the standard deviation d of what is diffused, which the latter supposes.  If x0 is N(m, d**2), x_there and
+        x_here are jointly normal with variances b**2 d**2 + r**2 and a**2 d**2 + s**2, and x_here = (a / b) x_there +
+        noise of variance v = s**2 - (a r / b)**2; conditioning the first on the second leaves the variance
+        v (b**2 d**2 + r**2) / (a**2 d**2 + s**2).  With d = 1 and levels that preserve variance it is v = 1 - alpha_t.
     """
     if variance not in ("fixed", "posterior"):
         raise ValueError(f"there is no variance {variance!r}; there are 'fixed', 'posterior'")
@@ -58,8 +63,8 @@ def ancestral(
         step = s**2 - (a * r / b) ** 2  # variance of q(x_here | x_there): 1 - alpha_t
         x = (a * r**2) / (b * s**2) * x + b * step / s**2 * x0
         if r > 0:
-            spread = (r / s) ** 2 if variance == "posterior" else (b**2 + r**2) / (a**2 + s**2)
-            x = x + (spread * step).sqrt() * noise(x)
+            d = 0.0 if variance == "posterior" else spread  # one point has no spread
+            x = x + (((b * d) ** 2 + r**2) / ((a * d) ** 2 + s**2) * step).sqrt() * noise(x)
         yield Step(x, x0, there)
 
 

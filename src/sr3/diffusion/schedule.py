@@ -31,7 +31,7 @@ class LinearBeta:
     """DDPM's linear betas with SR3's continuous noise level.
 
     The betas give knots alpha-bar_k = prod_{i<=k} (1 - beta_i), k = 0 … steps.  SR3 (Saharia et al. 2021,
-    section 2.2) draws a step uniformly and then the level uniformly between that knot and the one before.  With
+    section 2.4) draws a step uniformly and then the level uniformly between that knot and the one before.  With
     alpha-bar piecewise linear in t through the knots, both draws together are `schedule(uniform)`.
 
     between: the quantity that is linear between knots: "alpha_bar" (as SR3 prints it) or "alpha", its root (as

@@ -1,12 +1,10 @@
 """A paired comparison of two evaluations: which run is better on the pictures that both have, and how sure is that?"""
 
-import json
 import math
-from collections import Counter
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
+from sr3.evaluation.run import Run
 from sr3.metric.stats import paired, sign_flip
 from sr3.metric.table import measure, ordered, worth
 from sr3.model.config import ConfigError, nearest
@@ -24,45 +22,20 @@ DEFINITIONS = (
     "fid",
     "kid",
     "is",
+    "feature",
+    "frechet",
+    "kernel",
     "agreement",
+    "grid",
     "interval",
 )
 """Said by a protocol that has them; where both do, alike."""
-
-OWN = ("sr3", "model", "regression")
-"""The method that a run is about: the first of these that it has."""
 
 NO_MEAN = ("calibration",)
 """Has values per picture, but the set's value is not their mean."""
 
 SURE = 0.05
 """The largest p that is taken for a difference."""
-
-Key = tuple[str, int]
-"""A picture's name, and how many of that name come before it."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one file of `sr3 evaluate --json` holds.
-
-    protocol, rows, names, each: as in `sr3.evaluation.evaluate.Result`; None for numbers that are not finite.
-    """
-
-    protocol: dict[str, Any]
-    rows: dict[str, dict[str, Any]]
-    names: list[str]
-    each: dict[str, dict[str, list[float | None]]]
-
-    @property
-    def keys(self) -> list[Key]:
-        """The pictures, told apart where they have one name."""
-        seen: Counter[str] = Counter()
-        found: list[Key] = []
-        for name in self.names:
-            found.append((name, seen[name]))
-            seen[name] += 1
-        return found
 
 
 @dataclass(frozen=True)
@@ -123,39 +96,6 @@ class Comparison:
         return asdict(self)
 
 
-def read_run(path: Path) -> Run:
-    """Read a file that `sr3 evaluate --json` wrote.  ConfigError where it is none."""
-    if not path.is_file():
-        raise ConfigError(f"there is no file {path}")
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        return _run(found)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{path} is not a file that `sr3 evaluate --json` wrote") from error
-
-
-def _run(found: Any) -> Run:
-    """Any of many errors where it is not what it should be."""
-    protocol, names = dict(found["protocol"]), list(found["names"])
-    rows = {row["method"]: row for row in found["rows"]}
-    each: dict[str, dict[str, list[float | None]]] = {}
-    for method, measures in found["each"].items():
-        each[method] = {name: [_finite(v) for v in values] for name, values in measures.items() if values}
-        if any(len(values) != len(names) for values in each[method].values()):
-            raise ValueError("there is one value for each picture")
-    if not rows or rows.keys() != each.keys() or not all(isinstance(name, str) for name in (*names, *rows)):
-        raise ValueError("there is a row for each method")
-    return Run(protocol, rows, names, each)
-
-
-def _finite(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is not a number")
-    return float(value) if math.isfinite(value) else None
-
-
 def compare(a: Run, b: Run, *, method: str | None = None, seed: int = 0) -> Comparison:
     """Compare a method of two runs on the pictures that both have.
 
@@ -194,7 +134,7 @@ def compare(a: Run, b: Run, *, method: str | None = None, seed: int = 0) -> Comp
         )
     for name in ordered(spoiled):
         found.notes.append(
-            f"{measure(name).title} is left out: it differs for bicubic, so the two runs did not measure it alike"
+            f"{measure(name).title} is left out: it differs for {a.baseline}, so the two runs did not measure it alike"
         )
     return found
 
@@ -209,8 +149,7 @@ def _agree(a: dict[str, Any], b: dict[str, Any]) -> None:
 
 def _methods(a: Run, b: Run, method: str | None) -> tuple[str, str]:
     if method is None:
-        own = [next((name for name in OWN if name in run.rows), next(iter(run.rows))) for run in (a, b)]
-        return own[0], own[1]
+        return a.own, b.own
     one, comma, other = (part.strip() for part in method.partition(","))
     chosen = one, other if comma else one
     for which, run, name in zip("AB", (a, b), chosen, strict=True):
@@ -220,10 +159,11 @@ def _methods(a: Run, b: Run, method: str | None) -> tuple[str, str]:
 
 
 def _control(a: Run, b: Run, at: list[tuple[int, int]], same: bool) -> set[str]:
-    """The measures that differ for bicubic, which is the same in every run: what is measured must then be another."""
-    if not ("bicubic" in a.rows and "bicubic" in b.rows):
+    """The measures that differ for the baseline, the same in every run: what is measured must then be another."""
+    baseline = a.baseline
+    if not (baseline in a.rows and baseline in b.rows):
         return set()
-    first, second = a.each["bicubic"], b.each["bicubic"]
+    first, second = a.each[baseline], b.each[baseline]
     spoiled: set[str] = set()
     for name in first.keys() & second.keys():
         for i, j in at:
@@ -232,11 +172,11 @@ def _control(a: Run, b: Run, at: list[tuple[int, int]], same: bool) -> set[str]:
                 if name == "psnr":
                     raise ConfigError(
                         f"{a.names[i]} is not the same picture in both files: "
-                        f"bicubic's PSNR is {x:.2f} in A and {y:.2f} in B"
+                        f"{baseline}'s PSNR is {x:.2f} in A and {y:.2f} in B"
                     )
                 spoiled.add(name)
     if same:
-        x, y = a.rows["bicubic"], b.rows["bicubic"]
+        x, y = a.rows[baseline], b.rows[baseline]
         both = {n for n, v in x.items() if isinstance(v, int | float) and isinstance(y.get(n), int | float)}
         spoiled |= {n for n in both - {"seconds"} if not _alike(x[n], y[n])}
     return spoiled
@@ -248,7 +188,8 @@ def _alike(x: float, y: float) -> bool:
 
 
 def _settings(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    return {key: (a.get(key), b.get(key)) for key in {**a, **b} if key != "notes" and a.get(key) != b.get(key)}
+    told = ("notes", "method", "baseline")  # elsewhere
+    return {key: (a.get(key), b.get(key)) for key in {**a, **b} if key not in told and a.get(key) != b.get(key)}
 
 
 def _paired(name: str, a: list[float], b: list[float], seed: int) -> Paired:

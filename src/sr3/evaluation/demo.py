@@ -10,9 +10,8 @@ from torch import Tensor
 
 from sr3.metric.psnr import psnr_y
 from sr3.metric.ssim import ssim_y
-from sr3.picture.resize import enlarge, round8
-from sr3.restore.restorer import Restorer
-from sr3.task import Given
+from sr3.picture.resize import round8
+from sr3.restore.restorer import Restorer, needs_picture
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 SIDE = 256
@@ -44,25 +43,25 @@ def photographs(names: tuple[str, ...] = PHOTOGRAPHS) -> Iterator[tuple[str, Ten
 
 
 def rows(restorer: Restorer, regression: Restorer, *, seed: int = 0) -> Iterator[Row]:
-    """Each photograph: what was given, bicubic, regression, the model, and the original."""
-    factor = restorer.model.task.factor
+    """Each photograph: what was given, the baseline, the regression, the model, and the original."""
+    task = needs_picture(restorer.model)
     for name, original in photographs():
-        given: Given = restorer.model.task.degrade(original)
-        small = torch.nn.functional.interpolate(given.image, scale_factor=factor, mode="nearest")
+        given = task.degrade(original)
+        small = torch.nn.functional.interpolate(given.image, size=task.result_size(given), mode="nearest")
         yield Row(
             name,
             [
                 (f"given, {given.image.shape[-1]}x{given.image.shape[-2]}", small),
-                ("bicubic", round8(enlarge(given.image, factor))),
-                ("regression", round8(regression.make(given, [0]))),
-                ("SR3", round8(restorer.make(given, [seed]))),
+                (task.baseline_name, round8(task.baseline(given))),
+                (regression.model.methods()[0], round8(regression.make(given, [0]))),
+                (restorer.model.methods()[0].upper(), round8(restorer.make(given, [seed]))),
                 ("original", original),
             ],
         )
 
 
-def sheet(made: list[Row], factor: int) -> Image.Image:
-    """One labelled picture of all rows, with Y-PSNR and Y-SSIM under each."""
+def sheet(made: list[Row], border: int) -> Image.Image:
+    """One labelled picture of all rows, with Y-PSNR and Y-SSIM under each; border: pixels they leave out."""
     font = ImageFont.load_default(size=14)
     gap, label = 8, 40
     columns = len(made[0].pictures)
@@ -77,7 +76,7 @@ def sheet(made: list[Row], factor: int) -> Image.Image:
             text = title
             if 0 < c < columns - 1:
                 shown = ((picture + 1) / 2).clamp(0, 1)
-                decibels = float(psnr_y(shown, original, border=factor))
-                text += f"\n{decibels:.2f} dB  SSIM {float(ssim_y(shown, original, border=factor)):.3f}"
+                decibels = float(psnr_y(shown, original, border=border))
+                text += f"\n{decibels:.2f} dB  SSIM {float(ssim_y(shown, original, border=border)):.3f}"
             draw.multiline_text((left + 2, top + SIDE + 2), text, fill="black", font=font, spacing=2)
     return page

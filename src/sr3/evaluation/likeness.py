@@ -8,8 +8,8 @@ from torch import Tensor
 
 from sr3.metric.swd import SWD, patches_for
 from sr3.model.config import ConfigError
+from sr3.picture.collection import Pictures
 from sr3.picture.resize import resize, round8
-from sr3.training.data import Pictures
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ Row = dict[str, Any]
 class Shown:
     """A picture kept for looking at.
 
-    pictures: uint8 [h, w, 3] each: "given", "bicubic", "regression", "sr3", "sr3 #2" … (other samples), the mean of
-        the samples by its method's name, "spread", "original"; those that there are.
+    pictures: uint8 [h, w, 3] each: "given", the methods' results by their names ("bicubic", "regression", "sr3" …),
+        "sr3 #2" … (other samples), "spread", "original"; those that there are.
     measures: method -> measure -> this picture's value.
     """
 
@@ -41,12 +41,13 @@ class Result:
     def as_dict(self) -> dict[str, Any]:
         """Everything but the pictures, ready for JSON: numbers that are not finite are None."""
         found = {"protocol": self.protocol, "rows": self.rows, "names": self.names, "each": self.each}
-        return {key: _plain(value) for key, value in found.items()}
+        return plain(found)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Ready for JSON: numbers that are not finite become None, tuples lists."""
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,9 +1,10 @@
 """Schedule search: which sampler, spacing and levels serve a trained model best at each number of steps.
 
-SR3's own answer to slow sampling (Saharia et al. 2021, section 2.3): the schedule of inference is a hyper-parameter,
-searched on held-out pictures by a measure of the distribution, because PSNR does not follow what people see.
+SR3's own answer to slow sampling (Saharia et al. 2021, section 2.4): the schedule of inference is a hyper-parameter,
+searched on held-out pictures by measures of what people see (`sr3.evaluation.criterion`), which PSNR does not follow.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,14 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sr3.evaluation.criterion import BY_SWD, Criterion
+from sr3.evaluation.method import rounded
+from sr3.evaluation.result import plain
 from sr3.metric import PSNR, SWD, Consistency
 from sr3.metric.swd import patches_for
 from sr3.model.config import ConfigError, Sampling
-from sr3.picture.resize import round8
+from sr3.picture.collection import Pictures
 from sr3.random import mix
-from sr3.restore.restorer import Restorer
+from sr3.restore.restorer import Restorer, finite, needs_picture
 from sr3.task import Given
-from sr3.training.data import Pictures
 
 SAMPLERS: tuple[dict[str, Any], ...] = (
     {"kind": "dpmpp", "eta": 1.0},
@@ -42,20 +45,18 @@ class Trial:
     evaluations: int
     """Of the network, for one picture."""
     score: float
-    """SWD plus consistency without projection (x1e-5); lower is better."""
+    """As the search's `Criterion` says; lower is better."""
     measures: dict[str, float]
     fits: bool
     """Whether PSNR is no further below the regression's than was asked."""
+    lost: int = 0
+    """Pictures that were not finite, even in fp32; a trial with any loses to all without."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "settings": self.settings.model_dump(mode="json", exclude_none=True),
-            "evaluations": self.evaluations,
-            "score": self.score,
-            "fits": self.fits,
-            **self.measures,
-        }
+        """For JSON; numbers that are not finite are None."""
+        found = {"evaluations": self.evaluations, "score": self.score, "fits": self.fits, **self.measures}
+        settings = self.settings.model_dump(mode="json", exclude_none=True)
+        return plain({"settings": settings, **found} | ({"lost": self.lost} if self.lost else {}))
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def tune(
     regression: Restorer | None = None,
     within: float | None = None,
     seed: int = 0,
+    criterion: Criterion = BY_SWD,
 ) -> Iterator[Searching | Tuned]:
     """Search the best way of sampling for each number of evaluations; yields each trial and last the `Tuned`.
 
@@ -91,21 +93,20 @@ def tune(
     where the walk ends, where it starts, sampler and end again) and the better kept, beginning from what was best with
     fewer steps: about twenty trials a budget instead of the grid's 225.  Every trial starts from the same noise.
 
-    score: the sliced Wasserstein distance of what a user gets (with projection) plus the consistency of the same walk
+    criterion: what a score is.  Distances are of what a user gets (with projection), consistency is of the same walk
         without it.  within: at most so many dB of PSNR below the regression's; trials below that lose to all others.
-    ConfigError for regression models, pictures of several sizes, and budgets below 1.
+    What is not finite is made again in fp32; a trial whose pictures then are not all finite says how many, and loses.
+    ConfigError for models that take no steps, pictures of several sizes, and budgets below 1.
     """
-    if restorer.model.config.kind == "regression":
-        raise ConfigError(f"{restorer.model.config.name} is a regression model: it takes no steps to tune")
+    current = restorer.model.walk.tunable()
     if not budgets or min(budgets) < 1:
         raise ConfigError("the numbers of steps to tune for must be 1 or more, as --steps 2,4,8")
     if within is not None and regression is None:
         raise ConfigError("a bound on PSNR below the regression's needs the regression; give --regression")
-    bench = _Bench(restorer, pictures, seed)
+    bench = _Bench(restorer, pictures, seed, criterion)
     floor = None if within is None or regression is None else bench.psnr(regression) - within
     trials: list[Trial] = []
     best: dict[int, Trial] = {}
-    current = restorer.model.config.sampling
     for budget in sorted(set(budgets)):
         known: dict[str, Trial] = {}
         kept = None
@@ -124,6 +125,8 @@ def tune(
                 kept = trial if kept is None or _rank(trial) < _rank(kept) else kept
         if kept is None:
             raise ConfigError(f"no way of sampling this model in {budget} steps starts from pure noise")
+        if kept.lost:
+            raise ConfigError(f"no way of sampling this model in {budget} steps gives finite pictures alone")
         best[budget] = kept
         current = kept.settings
     yield Tuned(best, choose(best), trials)
@@ -147,20 +150,20 @@ def plot(tuned: Tuned, path: Any, title: str) -> None:
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes: Any = figure.subplots()
     for fits, colour, label in ((True, "tab:gray", "tried"), (False, "tab:red", "tried, PSNR too low")):
-        some = [t for t in tuned.trials if t.fits == fits]
+        some = [t for t in tuned.trials if t.fits == fits and not t.lost]
         if some:
             axes.scatter([t.evaluations for t in some], [t.score for t in some], s=9, color=colour, label=label)
     best = [tuned.best[b] for b in sorted(tuned.best)]
     axes.plot([t.evaluations for t in best], [t.score for t in best], "o-", color="tab:blue", label="best")
-    axes.set(xscale="log", yscale="log", xlabel="network evaluations", ylabel="SWD + free consistency", title=title)
+    axes.set(xscale="log", yscale="log", xlabel="network evaluations", ylabel="score", title=title)
     axes.set_xticks([t.evaluations for t in best], [str(t.evaluations) for t in best])
     axes.minorticks_off()
     axes.legend()
     figure.savefig(path, dpi=120)
 
 
-def _rank(trial: Trial) -> tuple[bool, float]:
-    return not trial.fits, trial.score
+def _rank(trial: Trial) -> tuple[bool, bool, float]:
+    return trial.lost > 0, not trial.fits, trial.score
 
 
 def _moves(spread: float) -> list[list[dict[str, Any]]]:
@@ -190,8 +193,8 @@ def _with_budget(settings: Sampling, budget: int) -> Sampling:
 class _Bench:
     """The pictures, degraded once, and the measures."""
 
-    def __init__(self, restorer: Restorer, pictures: Pictures, seed: int, batch: int = 16):
-        task = restorer.model.task
+    def __init__(self, restorer: Restorer, pictures: Pictures, seed: int, criterion: Criterion, batch: int = 16):
+        self.task = task = needs_picture(restorer.model)
         self.restorer, self.seed = restorer, seed
         shapes = {p.shape for p in pictures.pixels}
         if len(shapes) != 1 or any(side % task.factor for side in next(iter(shapes))[:2]):
@@ -199,7 +202,20 @@ class _Bench:
         whole = torch.stack([torch.from_numpy(p.copy()) for p in pictures.pixels]).permute(0, 3, 1, 2)
         self.clean = (whole.float() / 127.5 - 1).split(batch)
         self.given = [task.degrade(c) for c in self.clean]
-        self.patches = patches_for(len(pictures))
+        self.patches, self.criterion = patches_for(len(pictures)), criterion
+        self.baseline = self._baseline() if criterion.network else {}
+
+    def _baseline(self) -> dict[str, float]:
+        metrics = [*self.criterion.metrics(), self._free()]
+        for clean, given in zip(self.clean, self.given, strict=True):
+            made = rounded(self.task.baseline(given))
+            for metric in metrics:
+                metric.update(made, (clean + 1) / 2, (given.image + 1) / 2)
+        return {name: value for metric in metrics for name, value in metric.compute().items()}
+
+    def _free(self) -> Consistency:
+        task = self.task
+        return Consistency(lambda x: (task.degrade(2 * x - 1).image + 1) / 2, "consistency_free")
 
     def _made(
         self, restorer: Restorer, settings: Sampling | None, free: bool
@@ -208,30 +224,36 @@ class _Bench:
         for clean, given in zip(self.clean, self.given, strict=True):
             seeds = [mix(self.seed, count + i, 0) for i in range(len(clean))]
             count += len(clean)
-            made = restorer.make(given, seeds, settings=settings, free=free)
-            yield (round8(made) + 1) / 2, (clean + 1) / 2, given
+            made = restorer.make(given, seeds, settings=settings, free=free, check=False)
+            yield rounded(made), (clean + 1) / 2, given
 
     def psnr(self, restorer: Restorer) -> float:
-        found = PSNR(restorer.model.task.factor)
+        found = PSNR(self.task.border)
         for made, clean, given in self._made(restorer, None, free=False):
-            found.update(made, clean, (given.image + 1) / 2)
+            found.update(finite(made), clean, (given.image + 1) / 2)
         return found.compute()["psnr"]
 
     def trial(self, settings: Sampling, budget: int, floor: float | None) -> Trial | None:
         """None where the walk cannot be walked (it would not start from pure noise, or repeats a level)."""
-        task = self.restorer.model.task
-        free = Consistency(lambda x: (task.degrade(2 * x - 1).image + 1) / 2, "consistency_free")
-        psnr, swd = PSNR(task.factor), SWD(self.patches)
+        lost, free = 0, self._free()
+        metrics = [PSNR(self.task.border), SWD(self.patches), *self.criterion.metrics()]
         try:
             for made, clean, given in self._made(self.restorer, settings, free=False):
                 small = (given.image + 1) / 2
-                psnr.update(made, clean, small)
-                swd.update(made, clean, small)
+                lost += _lost(made)
+                for metric in metrics:
+                    metric.update(made, clean, small)
             # consistency hardly depends on which pictures: one batch is enough to see a walk that loses them
             made, clean, given = next(self._made(self.restorer, settings, free=True))
         except ConfigError:
             return None
+        lost += _lost(made)
         free.update(made, clean, (given.image + 1) / 2)
-        measures = psnr.compute() | swd.compute() | free.compute()
-        score = measures["swd"] + measures["consistency_free"]
-        return Trial(settings, budget, score, measures, floor is None or measures["psnr"] >= floor)
+        measures = {name: value for metric in (*metrics, free) for name, value in metric.compute().items()}
+        score = math.inf if lost else self.criterion.score(measures, self.baseline)
+        return Trial(settings, budget, score, measures, floor is None or measures["psnr"] >= floor, lost)
+
+
+def _lost(made: Tensor) -> int:
+    """How many pictures of a batch are not finite."""
+    return int((~torch.isfinite(made).flatten(1).all(1)).sum())

@@ -55,6 +55,8 @@ class Accuracy(PerPicture):
 
     def update(self, made: Tensor, target: Tensor, given: Tensor) -> None:
         logits, original = rows(self.classifier, made), rows(self.classifier, target)
+        if logits.ndim != 2:
+            raise MissingError(f"the classifier's logits have the shape {list(logits.shape)}, not [{len(made)}, K]")
         self.means.add("agreement", within(logits, original.argmax(1), 1))
         if self.labels is not None:
             classes = torch.tensor(self.labels[self.seen : self.seen + len(made)])

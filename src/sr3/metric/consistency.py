@@ -10,7 +10,7 @@ from sr3.metric.base import PerPicture, same
 def consistency(made: Tensor, given: Tensor, degrade: Callable[[Tensor], Tensor]) -> Tensor:
     """Mean square error on [0, 1] between what was given and the result degraded again, in units of 1e-5: [B].
 
-    Saharia et al. (2021), section 4.1; they do not state their range and rounding.
+    Saharia et al. (2021), table 1; they do not state their range and rounding.
     """
     again = degrade(made)
     same(again, given)

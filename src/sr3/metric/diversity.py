@@ -1,6 +1,6 @@
 """Diversity: how much do the answers to one picture differ, and as much as they are wrong?
 
-SR3's authors name the lack of it as the method's weakness (Saharia et al. 2021, section 6); distortion does not see it.
+SR3's authors name the lack of it as the method's weakness (Saharia et al. 2021, section 5); distortion does not see it.
 """
 
 import math

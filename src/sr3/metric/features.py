@@ -5,7 +5,7 @@ import importlib.util
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from sr3.metric.stats import GROUPS, jackknife
 
 Features = Callable[[Tensor], Any]
-"""Pictures [B, 3, H, W] in [0, 1] -> numbers [B, D], as a tensor or a numpy array."""
+"""Pictures [B, 3, H, W] in [0, 1] -> numbers [B, D], as a tensor or a numpy array; [B, T, D] of T tiles of each."""
+
+Seen = TypeVar("Seen")
 
 
 class MissingError(RuntimeError):
@@ -56,7 +58,7 @@ def named(spec: str) -> Features:
 
 
 def rows(features: Features, pictures: Tensor) -> Tensor:
-    """What `features` says of a batch, float64 [B, D] on the CPU; MissingError where it is anything else."""
+    """What `features` says of a batch, float64 [B, D] or [B, T, D] on the CPU; MissingError for anything else."""
     try:
         with torch.inference_mode():
             found = torch.as_tensor(features(pictures)).detach().double().cpu()
@@ -64,7 +66,7 @@ def rows(features: Features, pictures: Tensor) -> Tensor:
         raise
     except Exception as error:
         raise MissingError(f"the features failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
-    if found.ndim != 2 or len(found) != len(pictures):
+    if found.ndim not in (2, 3) or len(found) != len(pictures):
         raise MissingError(
             f"the features of {len(pictures)} pictures have the shape {list(found.shape)}, not [{len(pictures)}, D]"
         )
@@ -73,20 +75,19 @@ def rows(features: Features, pictures: Tensor) -> Tensor:
     return found
 
 
-class Remembered:
-    """Features that remember the last few batches asked for, by identity: every method meets the same originals."""
+class Remembered(Generic[Seen]):
+    """A network that remembers the last few batches asked for, by identity: every method meets the same originals."""
 
-    def __init__(self, features: Features, size: int = 2):
+    def __init__(self, features: Callable[[Tensor], Seen], size: int = 2):
         self.features, self.size = features, size
-        self.known: list[tuple[Tensor, Tensor]] = []
+        self.known: list[tuple[Tensor, Seen]] = []
 
-    def __call__(self, pictures: Tensor) -> Tensor:
-        found = next((found for batch, found in self.known if batch is pictures), None)
-        if found is None:
-            found = rows(self.features, pictures)
-        others = [pair for pair in self.known if pair[0] is not pictures]
-        self.known = [*others, (pictures, found)][-self.size :]
-        return found
+    def __call__(self, pictures: Tensor) -> Seen:
+        known = next((pair for pair in self.known if pair[0] is pictures), None)
+        pair = known or (pictures, self.features(pictures))
+        others = [other for other in self.known if other[0] is not pictures]
+        self.known = [*others, pair][-self.size :]
+        return pair[1]
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
@@ -149,7 +150,8 @@ def _apart(k: Tensor) -> float:
 class FeatureDistance:
     """A distance between the features of all made and of all target pictures, by the names of `distances`.
 
-    distances: name -> (features made [N, D], features target [N, D]) -> number.  intervals: by the jackknife over
+    distances: name -> (features made [N, D], features target [N, D]) -> number; N counts tiles where the features are
+    of tiles.  intervals: by the jackknife over
     groups of pictures, which are taken out of both sets; the bootstrap would draw pictures twice, and a set with
     twins is another distribution to these distances.
     """
@@ -160,14 +162,18 @@ class FeatureDistance:
         self.features, self.distances = features, distances
         self.made: list[Tensor] = []
         self.target: list[Tensor] = []
+        self.tiles: list[int] = []
 
     def update(self, made: Tensor, target: Tensor, given: Tensor) -> None:
-        self.made.append(rows(self.features, made))
-        self.target.append(rows(self.features, target))
+        for kept, pictures in ((self.made, made), (self.target, target)):
+            found = rows(self.features, pictures)
+            kept.append(found.flatten(0, -2))
+        self.tiles += [len(self.made[-1]) // len(made)] * len(made)
 
     def merge(self, other: Self) -> None:
         self.made += other.made
         self.target += other.target
+        self.tiles += other.tiles
 
     def compute(self) -> dict[str, float]:
         if not self.made:
@@ -182,10 +188,10 @@ class FeatureDistance:
         if not self.made:
             return {}
         made, target = torch.cat(self.made), torch.cat(self.target)
-        groups = min(GROUPS, len(made))
+        groups = min(GROUPS, len(self.tiles))
         if groups < 4:
             return {}
-        turn = torch.arange(len(made)) % groups
+        turn = (torch.arange(len(self.tiles)) % groups).repeat_interleave(torch.tensor(self.tiles))
         found: dict[str, tuple[float, float]] = {}
         for name, distance in self.distances.items():
             without = [distance(made[turn != g], target[turn != g]) for g in range(groups)]

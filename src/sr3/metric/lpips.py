@@ -46,14 +46,13 @@ def lpips_distance(device: torch.device | str = "cpu") -> Callable[[Tensor, Tens
 
 
 class LPIPS(PerPicture):
-    """Mean over pictures of a perceptual distance: two batches on [0, 1] -> [B]."""
+    """Mean over pictures of a perceptual distance: two batches on [0, 1] -> [B].  name: of the measure."""
 
     higher_is_better = False
-    names = ("lpips",)
 
-    def __init__(self, distance: Callable[[Tensor, Tensor], Tensor]):
+    def __init__(self, distance: Callable[[Tensor, Tensor], Tensor], name: str = "lpips"):
         super().__init__()
-        self.distance = distance
+        self.distance, self.names = distance, (name,)
 
     def update(self, made: Tensor, target: Tensor, given: Tensor) -> None:
-        self.means.add("lpips", self.distance(made, target))
+        self.means.add(self.names[0], self.distance(made, target))

@@ -1,6 +1,6 @@
 """A model: a configuration and a network with weights, with everything that the configuration names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sr3.diffusion.denoiser import TELLS, Denoiser, Example, Regressor
-from sr3.diffusion.level import Level
-from sr3.diffusion.predict import EDM, PREDICTIONS
+from sr3.diffusion.denoiser import TELLS, Denoise, Denoiser, Example, Regressor
+from sr3.diffusion.predict import PREDICTIONS
 from sr3.diffusion.schedule import SCHEDULES, Schedule
 from sr3.files import write_text
 from sr3.model import checkpoint
 from sr3.model.checkpoint import CheckpointError
 from sr3.model.config import ConfigError, ModelConfig, build, nearest
+from sr3.model.walk import NO_NOISE, WALKS, Walk, spread_of
 from sr3.nn.sr3_unet import SR3UNet
 from sr3.nn.unet import UNet
 from sr3.task import TASKS, Given, Task
@@ -55,23 +55,37 @@ class Model:
     @property
     def spread(self) -> float:
         """The standard deviation of what is diffused: sigma_data where known, else 1."""
-        return self.prediction.sigma_data if isinstance(self.prediction, EDM) else 1.0
+        return spread_of(self.prediction)
+
+    @property
+    def walk(self) -> Walk:
+        """How this kind of model comes to a picture."""
+        return WALKS[self.config.kind](self.config, self.schedule, self.prediction)
+
+    @property
+    def chain(self) -> "list[Model]":
+        """This model, the one whose answer it begins from, and so on."""
+        return [self, *(self.first.chain if self.first else [])]
+
+    def methods(self, samples: int = 1) -> list[str]:
+        """What tables call one sample of this model, and with it the mean of several."""
+        return self.walk.methods(self.task.method, samples)
 
     def denoiser(self, net: nn.Module | None = None) -> Denoiser | Regressor:
         """The denoiser over this network, or over a variant of it (averaged, compiled, wrapped)."""
-        net = self.net if net is None else net  # a compiled network has no truth value
-        if self.config.kind == "regression":
-            return Regressor(net, scale=self.spread, residual=self.config.residual)
-        return Denoiser(net, self.prediction, TELLS[self.config.tell], residual=self.config.residual)
+        return self.walk.denoiser(self.net if net is None else net)  # a compiled network has no truth value
 
-    def prepare(self, given: Given) -> Example:
-        """What the network sees of what is given: the task's example, with the first model's answer as its base."""
+    def prepare(self, given: Given, run: "Run | None" = None) -> Example:
+        """What the network sees of what is given: the task's example, with the first model's answer as its base.
+
+        run: how that model's network is run; by default on the whole batch at once.
+        """
         example = self.task.prepare(given)
         if self.first is None or example.base is None:
             return example
         with torch.no_grad():
-            guess = self.first.denoiser()(example.base, Level(*torch.tensor((0.0, 1.0))), self.first.prepare(given))
-        return example._replace(base=guess)
+            answer = (run or _plainly)(self.first, self.first.prepare(given, run), self.task.result_size(given))
+            return example._replace(base=answer(torch.zeros_like(example.base), NO_NOISE.first))
 
     def tensors(self, net: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """All weights as a file holds them; net: others than the network's own, such as averaged ones."""
@@ -162,9 +176,17 @@ class Model:
         return hub.upload(repo, self.save_pretrained, card, private=private, revision=revision, token=token)
 
 
+Run = Callable[[Model, Example, tuple[int, int]], Denoise]
+"""(model, example, (height, width) of the result) -> the model's denoiser of this example."""
+
+
+def _plainly(model: Model, example: Example, size: tuple[int, int]) -> Denoise:
+    return model.denoiser().given(example)
+
+
 def _check_first(config: ModelConfig, first: ModelConfig) -> None:
     """ConfigError where a model cannot correct the answers of the one named as its first."""
-    if first.kind != "regression" or not config.residual or config.kind == "regression":
+    if WALKS[first.kind].varies or not config.residual or not WALKS[config.kind].varies:
         raise ConfigError(f"{config.name}: first names a regression model, of which a residual diffusion model is made")
     if first.task.get("kind") != config.task.get("kind") or first.task.get("factor") != config.task.get("factor"):
         raise ConfigError(f"{config.name} and {first.name}, its first, are for different tasks")

@@ -115,7 +115,7 @@ class Between(nn.Module):
 
 
 class SR3UNet(nn.Module):
-    """The SR3 network; Saharia et al. (2021), section 2.3 and appendix A, with the blocks of the score SDE's code.
+    """The SR3 network; Saharia et al. (2021), section 2.4 and appendix A, with the blocks of the score SDE's code.
 
     (x [B, in, H, W], noise [B], cond [B, cond, H, W] | None) -> [B, out, H, W].  The answer is 0 before training.
     H and W may be anything from 1: they are padded by repeating the border, and cut back.  The norms look at the

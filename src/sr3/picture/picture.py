@@ -15,6 +15,10 @@ TOP = {8: 255, 16: 65535}
 """The largest sample of each depth."""
 
 
+BLOCKS = ("icc-profile-data", "exif-data", "xmp-data", "iptc-data")
+"""The metadata that travel along, by libvips' names."""
+
+
 class PictureError(ValueError):
     """A picture that cannot be read, written or understood: one sentence that names it, the fault and the cure."""
 
@@ -96,6 +100,12 @@ def check_finite(picture: Picture, name: str) -> Picture:
 def shown(path: str | Path) -> str:
     """A file's name as it can stand in a one-line message."""
     return "".join(c if c.isprintable() else "?" for c in str(path))
+
+
+def reason(error: Exception) -> str:
+    """The last thing a library said, short, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return shown(lines[-1] if len(lines) > 1 else "its header makes no sense")[:200]
 
 
 def load_vips() -> Any:

@@ -11,7 +11,7 @@ from sr3.diffusion.sample import Step
 from sr3.model.config import ConfigError, Sampling
 from sr3.model.model import Model
 from sr3.picture.resize import round8
-from sr3.random import mix
+from sr3.random import staged
 from sr3.restore.restorer import Restorer
 from sr3.task import Generation, Given, SuperResolution
 
@@ -102,8 +102,7 @@ class Cascade:
         for number, seeds in enumerate(parts):
             given, made = first.empty(len(seeds)), torch.empty(0)
             for index, (stage, how) in enumerate(zip(self.stages, settings, strict=True)):
-                # the first model makes with a seed what it makes alone; another's noise must not begin like the first's
-                own = seeds if index == 0 else [mix(s, index) for s in seeds]
+                own = [staged(s, index) for s in seeds]  # the first model makes with a seed what it makes alone
                 done, step = number * per_part + sum(s.steps for s in settings[:index]), None
                 for step in stage.refine(given, own, settings=how):
                     done += 1

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sr3.diffusion.denoiser import Denoise
-from sr3.diffusion.sample import Step, last
+from sr3.diffusion.sample import Step
 from sr3.diffusion.wrap import known, projected
 from sr3.model.config import ConfigError
 from sr3.picture.resize import project
@@ -47,14 +47,8 @@ def stream(
     **options: Any,
 ) -> Iterator[Step]:
     """The steps of `restore`, whose arguments these are."""
-    task, given, mask = _checked(restorer, given, seeds, mask, factor)
-    if mask is not None:
-        hold = inpainting(given.to(restorer.device), mask.to(restorer.device))
-    else:
-        assert factor is not None
-        hold = enlarging(given.to(restorer.device), factor)
-    settings = restorer.settings(**options)
-    return restorer.refine(task.empty(len(seeds)), seeds, settings=settings, wrap=hold)
+    blank, hold = _held(restorer, given, seeds, mask, factor)
+    return restorer.refine(blank, seeds, settings=restorer.settings(**options), wrap=hold)
 
 
 def restore(
@@ -75,10 +69,12 @@ def restore(
     given: [1 or B, 3, h, w] in [-1, 1].
     mask: bool, [1 or B, 1, H, W], True = pixels to be made; the others stay as they are.
     factor: how many times larger the result is than what is given; the result shrinks to it again.
-    Options as for `Restorer.settings`.  ConfigError for a model that is not unconditional, for a mask and a factor at
-    once or neither, and for sizes that are not the model's.
+    Options as for `Restorer.settings`.  What is not finite is made again in fp32.  ConfigError for a model that is not
+    unconditional, for a mask and a factor at once or neither, for sizes that are not the model's, and for what is not
+    finite in fp32 either.
     """
-    made = last(stream(restorer, given, seeds, mask=mask, factor=factor, **options)).float().cpu().clamp(-1, 1)
+    blank, hold = _held(restorer, given, seeds, mask, factor)
+    made = restorer.make(blank, seeds, settings=restorer.settings(**options), wrap=hold)
     if mask is not None:
         return torch.where(mask.cpu(), made, given.cpu())
     assert factor is not None
@@ -86,10 +82,10 @@ def restore(
     return SuperResolution(factor).finish(made, Given(given.cpu().expand(len(made), -1, -1, -1)))
 
 
-def _checked(
+def _held(
     restorer: Restorer, given: Tensor, seeds: Sequence[int], mask: Tensor | None, factor: int | None
-) -> tuple[Generation, Tensor, Tensor | None]:
-    """The task, and what is given once for each seed."""
+) -> tuple[Given, Hold]:
+    """What the model itself is given, which is nothing, and what holds it to the picture."""
     task, name = restorer.model.task, restorer.model.config.name
     if not isinstance(task, Generation):
         raise ConfigError(f"{name} is no unconditional model; zero-shot restoration needs one, such as face-16")
@@ -105,4 +101,8 @@ def _checked(
     count = len(seeds)
     if any(len(part) not in (1, count) for part in (given, *([] if mask is None else [mask]))):
         raise ConfigError(f"{count} seeds need one picture and mask for all, or {count}")
-    return task, given.expand(count, -1, -1, -1), mask
+    each = given.expand(count, -1, -1, -1).to(restorer.device)
+    if mask is not None:
+        return task.empty(count), inpainting(each, mask.to(restorer.device))
+    assert factor is not None
+    return task.empty(count), enlarging(each, factor)

@@ -20,6 +20,7 @@ class Generation:
     """
 
     size: int | tuple[int, int] = 32
+    method = "generated"
 
     def __post_init__(self) -> None:
         if min(self.sides) < 1:
@@ -37,6 +38,9 @@ class Generation:
     @property
     def factor(self) -> int:
         return 1
+
+    def result_size(self, given: Given) -> tuple[int, int]:
+        return given.image.shape[-2], given.image.shape[-1]
 
     def empty(self, count: int) -> Given:
         """What `count` pictures are made from."""

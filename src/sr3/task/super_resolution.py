@@ -10,6 +10,7 @@ from sr3.diffusion.denoiser import Example
 from sr3.picture.resize import enlarge, project, round8, shrink
 from sr3.random import Stream
 from sr3.task.base import Given
+from sr3.task.damage import Damage
 
 
 def _blurred(x: Tensor, sigma: Tensor) -> Tensor:
@@ -29,18 +30,36 @@ def _blurred(x: Tensor, sigma: Tensor) -> Tensor:
 class SuperResolution:
     """Enlarge by `factor`; the degradation is antialiased bicubic (a = -0.5), rounded to 8 bits as a file is.
 
-    blur: the share of training examples whose low-resolution picture is also blurred a little (sigma 0.4 to 0.6
-        low-resolution pixels): SR3's augmentation for cascades (Saharia et al. 2021, table 5).  Never in use.
+    blur: the share of training examples whose low-resolution picture is also blurred a little, by 3 x 3 taps of sigma
+        0.4 to 0.6 low-resolution pixels: SR3's augmentation for cascades (Saharia et al. 2021, table 5), which does
+        not say how much; the figures are those of Cascaded Diffusion Models (Ho et al. 2021).  Never in use.
+    damage: what the world does to training examples, instead of the plain reduction and of `blur`.  Never in use.
     """
 
     factor: int = 4
     blur: float = 0.0
+    damage: Damage | None = None
+    method = "sr3"
+    baseline_name = "bicubic"
+    degradation = "antialiased bicubic, a = -0.5, float, then rounded to 8 bits"
 
     @property
     def channels(self) -> int:
         return 3
 
+    @property
+    def border(self) -> int:
+        return self.factor
+
+    def result_size(self, given: Given) -> tuple[int, int]:
+        return given.image.shape[-2] * self.factor, given.image.shape[-1] * self.factor
+
+    def baseline(self, given: Given) -> Tensor:
+        return enlarge(given.image, self.factor)
+
     def degrade(self, clean: Tensor, *, rng: Stream | None = None) -> Given:
+        if rng is not None and self.damage is not None:
+            return Given(self.damage(clean, self.factor, rng=rng))
         small = shrink(clean, self.factor)
         if rng is not None and self.blur > 0:
             chosen = (rng.uniform() < self.blur).to(small.device)[:, None, None, None]
@@ -48,7 +67,7 @@ class SuperResolution:
         return Given(round8(small))
 
     def prepare(self, given: Given) -> Example:
-        large = enlarge(given.image, self.factor)
+        large = self.baseline(given)
         return Example(cond=large, base=large)
 
     def project(self, made: Tensor, given: Given) -> Tensor:

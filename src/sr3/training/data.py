@@ -1,109 +1,16 @@
-"""Training pictures: any folder or zip, checked, decoded once, cropped on the training device."""
+"""Training crops: random squares of a set of pictures, cut on the training device."""
 
-import io
-import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from sr3.picture.collection import DataError, Pictures
 from sr3.picture.resize import cubic
 from sr3.random import uniforms
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm"}
-
-
-class DataError(ValueError):
-    """A folder or zip that cannot be trained on, in one sentence."""
-
-
-def _files(source: Path) -> Iterator[tuple[str, bytes]]:
-    """(name, contents) of each picture file of a folder, zip or single picture, in the order of the names."""
-    if source.is_dir():
-        for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
-            if not any(part.startswith(".") for part in path.relative_to(source).parts):
-                yield str(path.relative_to(source)), path.read_bytes()
-    elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            for name in sorted(archive.namelist()):
-                if Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith("."):
-                    yield name, archive.read(name)
-    elif source.is_file() and source.suffix.lower() in SUFFIXES:
-        yield source.name, source.read_bytes()
-    elif source.exists():
-        raise DataError(f"{source} is neither a folder, a zip nor a picture")
-    else:
-        raise DataError(f"{source} does not exist; give a folder or a zip of pictures")
-
-
-@dataclass
-class Pictures:
-    """Decoded pictures, uint8 [H, W, 3] each, with what the check of the files found."""
-
-    names: list[str] = field(default_factory=list)
-    pixels: list[np.ndarray] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
-    small: list[str] = field(default_factory=list)
-    twins: list[tuple[str, str]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    @property
-    def megapixels(self) -> float:
-        """Millions of pixels in all."""
-        return sum(p.shape[0] * p.shape[1] for p in self.pixels) / 1e6
-
-    def summary(self) -> str:
-        """What was found, for a person."""
-        lines = [f"{len(self)} pictures, {self.megapixels:.1f} megapixels"]
-        for title, names in (("broken, left out", self.broken), ("too small, left out", self.small)):
-            if names:
-                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-                lines.append(f"{len(names)} {title}: {', '.join(names[:5])}{more}")
-        if self.twins:
-            lines.append(f"{len(self.twins)} are the same picture twice, e.g. {' = '.join(self.twins[0])}")
-        return "\n".join(lines)
-
-
-def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1) -> Pictures:
-    """Decode every picture of the sources into memory.  Pictures with a side below `smallest` pixels are left out.
-
-    Broken files are named in the result, not raised; DataError where nothing usable is left.
-    """
-    if isinstance(sources, str | Path):
-        sources = [sources]
-    found = Pictures()
-    seen: dict[int, str] = {}
-    for source in map(Path, sources):
-        for name, contents in _files(source):
-            try:
-                with Image.open(io.BytesIO(contents)) as opened:
-                    picture = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
-            except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-                found.broken.append(name)
-                continue
-            if min(picture.shape[:2]) < smallest:
-                found.small.append(name)
-                continue
-            key = hash(picture.tobytes())
-            if key in seen:
-                found.twins.append((seen[key], name))
-            seen[key] = name
-            found.names.append(name)
-            found.pixels.append(picture)
-    if not len(found):
-        where = ", ".join(map(str, sources))
-        why = f"; {len(found.broken)} broken, {len(found.small)} with a side below {smallest} pixels"
-        raise DataError(f"no usable picture in {where}{why if found.broken or found.small else ''}")
-    return found
-
 
 Kernel = Literal["lanczos", "bicubic"]
 """What crops are resampled by: Lanczos' kernel of three lobes, or Keys' cubic (a = -0.5) as in `sr3.picture.resize`."""

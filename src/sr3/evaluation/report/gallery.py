@@ -109,14 +109,12 @@ def middle(pixels: np.ndarray, side: int, factor: int) -> np.ndarray:
 
 
 def in_order(names: Sequence[str]) -> list[str]:
-    """Low resolution, bicubic, regression, samples, mean, spread, original."""
+    """What was given, the methods as they come, further samples, the mean, spread, original."""
 
     def place(name: str) -> int:
-        if name in ("spread", "original"):
-            return 5 + (name == "original")
-        if name.startswith("sr3-mean"):
-            return 4
-        return {"given": 0, "bicubic": 1, "regression": 2}.get(name, 3)
+        if "-mean-" in name:
+            return 3
+        return {"given": 0, "spread": 4, "original": 5}.get(name, 2 if " #" in name else 1)
 
     return sorted(names, key=place)
 

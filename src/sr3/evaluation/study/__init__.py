@@ -1,6 +1,6 @@
 """A human's judgement: which of two pictures is the photograph?  SR3's two-alternative forced choice.
 
-Saharia et al. (2021), section 4.2.  This part knows the pictures, the order of the trials, the answers and the fool
+Saharia et al. (2021), section 4.2.1.  This part knows the pictures, the order of the trials, the answers and the fool
 rate; the page that asks lies in `sr3.web.study`.
 """
 

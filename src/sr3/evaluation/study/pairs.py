@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from sr3.model.config import ConfigError
-from sr3.picture.resize import enlarge, round8
+from sr3.picture.collection import PICTURE_SUFFIXES, Pictures
+from sr3.picture.image import PictureError, read_rgb8, read_size
+from sr3.picture.resize import round8
 from sr3.random import mix
-from sr3.restore.restorer import Restorer
-from sr3.training.data import SUFFIXES, Pictures
+from sr3.restore.restorer import Restorer, needs_picture
 
 ORIGINAL, GIVEN = "original", "given"
-UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def read_pairs(folder: Path) -> Pairs:
 def _files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not path.name.startswith("."):
             if path.stem in found:
                 raise ConfigError(f"{found[path.stem]} and {path.name} have the same name; keep one of them")
             found[path.stem] = path
@@ -88,12 +88,9 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _size(path: Path) -> tuple[int, int]:
     try:
-        with Image.open(path) as opened:
-            wide, high = opened.size
-            turned = opened.getexif().get(0x0112, 1) >= 5
-    except UNREADABLE as error:
+        return read_size(path)
+    except PictureError as error:
         raise ConfigError(f"{path} cannot be read as a picture") from error
-    return (high, wide) if turned else (wide, high)
 
 
 def pixels_of(path: Path) -> Image.Image:
@@ -102,26 +99,23 @@ def pixels_of(path: Path) -> Image.Image:
     ConfigError where it cannot be read.
     """
     try:
-        with Image.open(path) as opened:
-            return ImageOps.exif_transpose(opened).convert("RGB")
-    except UNREADABLE as error:
+        return Image.fromarray(read_rgb8(path))
+    except PictureError as error:
         raise ConfigError(f"{path} cannot be read as a picture") from error
 
 
 def make_pairs(
     restorer: Restorer, regression: Restorer | None, pictures: Pictures, folder: Path, seed: int = 0
 ) -> Iterator[str]:
-    """Write the pairs of a study: original, given, bicubic, regression and sr3; yields each picture's name when done.
+    """Write the pairs of a study: original, given, and each method's; yields each picture's name when done.
 
     Pictures are cut, degraded, restored and rounded as `sr3.evaluation.evaluate` does, and its sample 0 of the same
-    seed is the picture written here.  The folder appears when all are written, or not at all.  A regression model as
-    `restorer` makes "regression" alone.  ConfigError where the folder has something in it, and for pictures that are
-    too small.
+    seed is the picture written here.  The folder appears when all are written, or not at all.  ConfigError where the
+    folder has something in it, and for pictures that are too small.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is there already; give the name of a new folder")
-    task = restorer.model.task
-    own = "regression" if restorer.model.config.kind == "regression" else "sr3"
+    task, own = needs_picture(restorer.model), restorer.model.methods()[0]
     folder.parent.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".sr3-"))
     try:
@@ -131,7 +125,7 @@ def make_pairs(
                 raise ConfigError(f"{pictures.names[index]} is smaller than {task.factor} pixels and cannot be shrunk")
             clean = torch.from_numpy(original[:height, :width].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
             given = task.degrade(clean)
-            made = {ORIGINAL: clean, GIVEN: given.image, "bicubic": enlarge(given.image, task.factor)}
+            made = {ORIGINAL: clean, GIVEN: given.image, task.baseline_name: task.baseline(given)}
             if regression is not None:
                 made["regression"] = regression.make(given, [0])
             made[own] = restorer.make(given, [mix(seed, index, 0)])

@@ -11,7 +11,7 @@ from sr3.evaluation.study.plan import TASKS, Task
 
 @dataclass(frozen=True)
 class Rate:
-    """How often a method's pictures were taken for the photograph: `fooled` of `trials`; 0.5 is as good as it gets.
+    """How often a method's pictures were taken for the photograph: `fooled` of `trials`; at 0.5 nobody can tell.
 
     low, high: the 95 % interval.  by_rater: each rater's own rate.
     """

@@ -1,0 +1,71 @@
+"""What a schedule search calls good: by the eye's network where it is installed, else by the sliced distance."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from sr3.metric import Metric
+from sr3.metric.features import DISTANCES, FeatureDistance, MissingError
+from sr3.metric.lite import Lite, lite
+from sr3.metric.lpips import LPIPS
+from sr3.model.config import ConfigError, nearest
+
+CRITERIA = ("auto", "eye", "swd")
+"""By name; "auto" is "eye" where its network is installed."""
+
+SHARES = ("kernel", "feature", "consistency_free")
+"""What "eye" adds up, each as a share of bicubic's."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """How a way of sampling is judged.  network: of the eye; without one SWD judges.
+
+    note: a sentence where another criterion was wanted.
+    """
+
+    network: Lite | None = None
+    note: str = ""
+
+    @property
+    def said(self) -> str:
+        """What the score is, for protocols."""
+        if self.network is None:
+            return "SWD x1e3 + consistency without projection x1e-5"
+        return f"kernel + feature + consistency without projection, each as a share of bicubic's; {self.network.said}"
+
+    def metrics(self) -> list[Metric]:
+        """What `score` needs beside SWD and consistency, anew."""
+        if self.network is None:
+            return []
+        kernel = FeatureDistance(self.network, {"kernel": DISTANCES["kernel"]})
+        return [kernel, LPIPS(self.network.distance, "feature")]
+
+    def score(self, measures: Mapping[str, float], bicubic: Mapping[str, float]) -> float:
+        """Of a trial's measures; lower is better.  bicubic: its measures on the same pictures, with "consistency_free".
+
+        The kernel distance counts from 0: below, it says that the sets are not told apart.  Where bicubic has no
+        positive distance, there is nothing to take a share of, and that measure does not count.
+        """
+        if self.network is None:
+            return measures["swd"] + measures["consistency_free"]
+        return sum(max(0.0, measures[name]) / bicubic[name] for name in SHARES if bicubic[name] > 0)
+
+
+BY_SWD = Criterion()
+"""What needs no network."""
+
+
+def criterion(name: str = "auto", device: torch.device | str = "cpu") -> Criterion:
+    """By a name of `CRITERIA`.  ConfigError for another, and for "eye" where its network is not installed."""
+    if name not in CRITERIA:
+        raise ConfigError(f"there is no criterion {name!r}{nearest(name, list(CRITERIA))}")
+    if name == "swd":
+        return BY_SWD
+    try:
+        return Criterion(lite(device=device))
+    except MissingError as error:
+        if name == "eye":
+            raise ConfigError(str(error)) from error
+        return Criterion(note=f"{error}; judged by SWD, which rewards crumpled lines")

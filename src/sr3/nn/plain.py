@@ -1,0 +1,70 @@
+"""A plain stack of convolutions at the resolution of the picture given: one look at it, no noise, no norm."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Residual(nn.Module):
+    """conv, ReLU, conv, added to its input; Lim et al. (2017, EDSR), figure 2c."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        # a deep stack without norms begins near the identity
+        nn.init.normal_(self.second.weight, std=0.1 * (9 * width) ** -0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        return x + self.second(F.relu(self.first(x)))
+
+
+class PlainNet(nn.Module):
+    """The network of a regression that works at 1/patch of the resolution from beginning to end.
+
+    (x, noise, cond [B, cond, H, W]) -> [B, out, H, W], any H and W of at least 1.  x and the noise are not looked at:
+    a regression has neither, and what the network sees is the conditioning picture alone.  With patch the factor of a
+    super-resolution, all convolutions run over as many positions as the picture given has pixels, and one
+    pixel-shuffle at the end makes the large picture, as in ESPCN (Shi et al. 2016) and EDSR.
+
+    in_channels: of x, not used; cond_channels, out_channels: of the conditioning picture and of the answer.
+    patch: side of the square of pixels that becomes one position.  width: channels; blocks: residual blocks.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        cond_channels: int = 3,
+        out_channels: int = 3,
+        patch: int = 4,
+        width: int = 64,
+        blocks: int = 5,
+    ):
+        super().__init__()
+        if not cond_channels:
+            raise ValueError("a plain network sees nothing but the conditioning picture, and this task has none")
+        self.patch = self.stride = patch
+        self.cond_channels = cond_channels
+        self.enter = nn.Conv2d(cond_channels * patch**2, width, 3, padding=1)
+        self.body = nn.ModuleList(Residual(width) for _ in range(blocks))
+        self.last = nn.Conv2d(width, width, 3, padding=1)
+        self.leave = nn.Conv2d(width, out_channels * patch**2, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        if self.leave.bias is not None:
+            nn.init.zeros_(self.leave.bias)
+
+    @property
+    def reach(self) -> int:
+        """How far, in pixels, a pixel of the answer can see: the halo that makes tiles exact."""
+        return self.patch * (2 * len(self.body) + 3) + self.patch
+
+    def forward(self, x: Tensor, noise: Tensor, cond: Tensor | None = None) -> Tensor:
+        """See the class."""
+        seen = x if cond is None else cond
+        height, width = seen.shape[-2:]
+        h = F.pad(seen, (0, -width % self.patch, 0, -height % self.patch), mode="replicate")
+        begin = h = self.enter(F.pixel_unshuffle(h, self.patch))
+        for block in self.body:
+            h = block(h)
+        h = F.pixel_shuffle(self.leave(begin + self.last(h)), self.patch)
+        return h[..., :height, :width].contiguous()

@@ -1,0 +1,125 @@
+"""Collections of pictures: any folder or zip, checked and decoded once; what training and measuring begin with."""
+
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from sr3.picture.image import read_rgb8
+from sr3.picture.picture import PictureError, shown
+from sr3.picture.write import WRITABLE
+
+PICTURE_SUFFIXES = frozenset(
+    {*WRITABLE, ".jpe", ".jfif", ".heic", ".heif", ".gif", ".bmp", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"}
+)
+"""The suffixes that count as pictures in a folder or zip; a file that is named for itself may have any."""
+
+
+class DataError(ValueError):
+    """A folder or zip that cannot be used, in one sentence."""
+
+
+def find_pictures(root: str | Path) -> list[Path]:
+    """Every picture in a folder and its sub-folders, by suffix, sorted; hidden files and folders are left out."""
+    root = Path(root)
+    if not root.is_dir():
+        raise PictureError(f"{shown(root)} is not a folder; give one that holds pictures")
+
+    def refuse(error: OSError) -> None:
+        raise PictureError(f"{shown(error.filename)} cannot be listed ({error.strerror})") from error
+
+    found: list[Path] = []
+    for folder, below, files in os.walk(root, onerror=refuse):
+        below[:] = [b for b in below if not b.startswith(".")]
+        found += [
+            Path(folder, f) for f in files if not f.startswith(".") and Path(f).suffix.lower() in PICTURE_SUFFIXES
+        ]
+    return sorted(found)
+
+
+@dataclass
+class Pictures:
+    """Decoded pictures, uint8 [H, W, 3] each, with what the check of the files found."""
+
+    names: list[str] = field(default_factory=list)
+    pixels: list[np.ndarray] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    small: list[str] = field(default_factory=list)
+    twins: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def megapixels(self) -> float:
+        """Millions of pixels in all."""
+        return sum(p.shape[0] * p.shape[1] for p in self.pixels) / 1e6
+
+    def first(self, count: int | None) -> "Pictures":
+        """The first so many; None: all."""
+        return replace(self, names=self.names[:count], pixels=self.pixels[:count])
+
+    def summary(self) -> str:
+        """What was found, for a person."""
+        lines = [f"{len(self)} pictures, {self.megapixels:.1f} megapixels"]
+        for title, names in (("broken, left out", self.broken), ("too small, left out", self.small)):
+            if names:
+                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+                lines.append(f"{len(names)} {title}: {', '.join(names[:5])}{more}")
+        if self.twins:
+            lines.append(f"{len(self.twins)} are the same picture twice, e.g. {' = '.join(self.twins[0])}")
+        return "\n".join(lines)
+
+
+def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1) -> Pictures:
+    """Decode every picture of the sources into memory, by the reader of `sr3.picture.image`: upright, RGB of 8 bits.
+
+    smallest: pictures with a side below so many pixels are left out.
+    Broken files are named in the result, not raised; DataError where nothing usable is left.
+    """
+    if isinstance(sources, str | Path):
+        sources = [sources]
+    found = Pictures()
+    seen: dict[int, str] = {}
+    for source in map(Path, sources):
+        for name, contents in _files(source):
+            try:
+                picture = read_rgb8(contents, name=name)
+            except PictureError:
+                found.broken.append(name)
+                continue
+            if min(picture.shape[:2]) < smallest:
+                found.small.append(name)
+                continue
+            key = hash(picture.tobytes())
+            if key in seen:
+                found.twins.append((seen[key], name))
+            seen[key] = name
+            found.names.append(name)
+            found.pixels.append(picture)
+    if not len(found):
+        where = ", ".join(map(str, sources))
+        why = f"; {len(found.broken)} broken, {len(found.small)} with a side below {smallest} pixels"
+        raise DataError(f"no usable picture in {where}{why if found.broken or found.small else ''}")
+    return found
+
+
+def _files(source: Path) -> Iterator[tuple[str, Path | bytes]]:
+    """(name, path or contents) of each picture file of a folder, zip or single picture, in the order of the names."""
+    if source.is_dir():
+        for path in find_pictures(source):
+            yield str(path.relative_to(source)), path
+    elif zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as archive:
+            for name in sorted(archive.namelist()):
+                if Path(name).suffix.lower() in PICTURE_SUFFIXES and not Path(name).name.startswith("."):
+                    yield name, archive.read(name)
+    elif source.is_file() and source.suffix.lower() in PICTURE_SUFFIXES:
+        yield source.name, source
+    elif source.exists():
+        raise DataError(f"{source} is neither a folder, a zip nor a picture")
+    else:
+        raise DataError(f"{source} does not exist; give a folder or a zip of pictures")

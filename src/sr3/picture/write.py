@@ -1,0 +1,103 @@
+"""Picture files out: pixels, metadata, and a note of what made them."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sr3.files import replacing
+from sr3.picture import metadata
+from sr3.picture.picture import BLOCKS, Picture, PictureError, load_vips, reason, shown, to_samples
+
+WRITABLE = {
+    ".png": "pngsave",
+    ".jpg": "jpegsave",
+    ".jpeg": "jpegsave",
+    ".webp": "webpsave",
+    ".tif": "tiffsave",
+    ".tiff": "tiffsave",
+    ".avif": "heifsave",
+}
+"""The suffixes that `write` knows, with libvips' name of what writes them."""
+
+_LONGEST = {"jpegsave": 65500, "webpsave": 16383, "heifsave": 16384}
+_JPEG_BLOCK = 65_000
+"""Bytes of XMP that surely fit into one JPEG segment; libvips leaves larger packets out without a word."""
+
+
+def write(path: str | Path, picture: Picture, *, note: Mapping[str, str] | None = None, quality: int = 95) -> None:
+    """Write a picture to a file of the format its suffix names (see `WRITABLE`), whole or not at all.
+
+    Samples are clamp((x + 1) / 2) * 255 or * 65535, halves to even.  16 bits go into PNG and TIFF; the others hold 8.
+    JPEG has no alpha: the picture is laid on white.  The profile, EXIF and XMP are written into every format, IPTC
+    into JPEG and TIFF, which alone can hold it; XMP beyond 65 kB does not fit into JPEG and is left out.
+    note: what made the picture (model, seed …); `read_note` gives it back.  quality: 1 to 100, of the lossy formats.
+    Raises PictureError for other suffixes, pixels that are not finite, sizes the format cannot hold, and files that
+    cannot be written.
+    """
+    path = Path(path)
+    name, saver = shown(path), WRITABLE.get(path.suffix.lower())
+    if saver is None:
+        raise PictureError(f"cannot write {name}: its name must end in one of {', '.join(sorted(WRITABLE))}")
+    if not 1 <= quality <= 100:
+        raise PictureError(f"cannot write {name} with quality {quality}; give 1 to 100")
+    if path.is_dir():
+        raise PictureError(f"cannot write {name}: it is a folder; give a file's name")
+    width, height = picture.size
+    longest = _LONGEST.get(saver, 2**31 - 1)
+    if max(width, height) > longest:
+        raise PictureError(f"cannot write {name}: {width}x{height} exceeds the format's {longest} a side; use .png")
+    bits = picture.bits if saver in ("pngsave", "tiffsave") else 8
+    samples = to_samples(picture, bits, opaque=saver == "jpegsave", name=f"the picture for {name}")
+    vips = load_vips()
+    blocks = _blocks(picture, note, saver)
+    image = _dressed(vips, samples, picture.dpi or (72, 72), blocks, saver)
+    options: dict[str, Any] = {
+        "pngsave": {},
+        "jpegsave": {"Q": quality, "optimize_coding": True},
+        "webpsave": {"Q": quality},
+        "tiffsave": {"compression": "deflate", "predictor": "horizontal", "bigtiff": samples.nbytes > 3 * 2**30},
+        "heifsave": {"Q": quality, "compression": "av1"},
+    }[saver]
+    try:
+        with replacing(Path(os.path.realpath(path))) as temporary:
+            getattr(image, saver)(str(temporary), **options)
+            if saver == "pngsave":
+                metadata.amend_png(temporary, blocks.get("xmp-data"))
+            elif saver == "tiffsave":
+                metadata.amend_tiff(temporary, blocks.get("exif-data"), blocks.get("iptc-data"))
+    except vips.Error as error:
+        raise PictureError(f"cannot write {name} ({reason(error)}); check the disk and the format") from error
+    except OSError as error:
+        raise PictureError(f"cannot write {name} ({error.strerror or error}); check the folder and the disk") from error
+
+
+def _blocks(picture: Picture, note: Mapping[str, str] | None, saver: str) -> dict[str, bytes]:
+    """The metadata to write."""
+    blocks = dict(picture.keep)
+    if not metadata.fits_icc(blocks.get("icc-profile-data", b""), len(picture.pixels)):
+        blocks.pop("icc-profile-data", None)
+    xmp = metadata.clean_xmp(blocks.pop("xmp-data", b""), picture.size)
+    if note is not None:
+        packet = metadata.add_note(xmp, note)
+        fits = saver != "jpegsave" or len(packet) <= _JPEG_BLOCK
+        xmp = packet if fits else metadata.add_note(None, note)
+    return blocks | ({"xmp-data": xmp} if xmp else {})
+
+
+def _dressed(vips: Any, samples: Any, dpi: tuple[float, float], blocks: Mapping[str, bytes], saver: str) -> Any:
+    """The libvips image of samples [H, W, C], with the metadata that libvips writes well."""
+    height, width, bands = samples.shape
+    deep = samples.dtype == np.uint16
+    space = ("grey16" if deep else "b-w") if bands < 3 else ("rgb16" if deep else "srgb")
+    image = vips.Image.new_from_memory(samples, width, height, bands, "ushort" if deep else "uchar")
+    image = image.copy(interpretation=space, xres=dpi[0] / 25.4, yres=dpi[1] / 25.4)
+    for block, data in blocks.items():
+        if block == "iptc-data":
+            if saver == "jpegsave":
+                image.set_type(vips.GValue.blob_type, block, metadata.wrapped_iptc(data))
+        elif block in BLOCKS and (block, saver) != ("xmp-data", "pngsave"):
+            image.set_type(vips.GValue.blob_type, block, data)
+    return image

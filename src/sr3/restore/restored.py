@@ -1,0 +1,44 @@
+"""What comes out of a restoration: variants, and for several of them their mean and their spread."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sr3.picture.picture import Picture
+from sr3.picture.resize import resize
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What comes out: the variants, and for several of them their mean and their spread."""
+
+    variants: list[Picture]
+    mean: Picture | None = None
+    spread: Picture | None = None
+    """Standard deviation over the variants at each pixel, grey, white where they differ most."""
+
+
+def restored(source: Picture, variants: list[Tensor]) -> Restored:
+    """The variants [1, 3, H, W] as pictures with the alpha, depth and metadata of their source; grey if that is."""
+    high, wide = variants[0].shape[-2:]
+    alpha = None if source.alpha is None else resize(source.alpha[None], (high, wide))[0].clamp(0, 1)
+
+    def dress(pixels: Tensor) -> Picture:
+        pixels = pixels[0].clamp(-1, 1)
+        if source.pixels.shape[0] == 1:
+            pixels = pixels.mean(0, keepdim=True)
+        return replace(source, pixels=pixels, alpha=alpha)
+
+    if len(variants) == 1:
+        return Restored([dress(variants[0])])
+    stack = torch.stack(variants)
+    return Restored([dress(v) for v in variants], mean=dress(stack.mean(0)), spread=Picture(spread(stack)[0] * 2 - 1))
+
+
+def spread(samples: Tensor, extent: float = 2.0) -> Tensor:
+    """The standard deviation over samples [K, B, 3, H, W] as a grey map [B, 1, H, W] in [0, 1].
+
+    A tenth of the range, whose extent is 2 for [-1, 1], and more is white: fixed, so that maps can be compared.
+    """
+    return (samples.std(0).mean(1, keepdim=True) / (0.1 * extent)).clamp(0, 1)

@@ -1,0 +1,73 @@
+"""How a network is run: on one device, in one precision, and in tiles where a picture is larger than one."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sr3.diffusion.denoiser import Denoise, Example
+from sr3.diffusion.level import Level
+from sr3.diffusion.wrap import tiled
+from sr3.model.config import ConfigError
+from sr3.model.model import Model
+from sr3.picture.windows import Window
+
+TILE = 1024
+"""Side, in pixels of the result, of the largest piece that a network is given at once by default."""
+
+BLEND = 32
+"""By how many pixels the tiles of a network overlap that sees the whole picture."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs networks as `Model.prepare` and walks want them run.  tile: side of the largest piece, in result pixels."""
+
+    device: torch.device
+    dtype: torch.dtype
+    tile: int = TILE
+
+    def __call__(self, model: Model, example: Example, size: tuple[int, int]) -> Denoise:
+        """The denoiser of a batch whose result is of `size` = (height, width)."""
+        denoiser = model.denoiser()
+
+        def run(part: Example) -> Denoise:
+            def denoise(x: Tensor, level: Level) -> Tensor:
+                with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+                    return denoiser(x, level, part).float()
+
+            return denoise
+
+        if max(size) <= self.tile:
+            return run(example)
+
+        def cut(window: Window) -> Denoise:
+            crop = lambda t: None if t is None else t[(..., *window.outer)]  # noqa: E731
+            return run(Example(*(crop(part) for part in example)))
+
+        reach, stride = _reach(model), int(getattr(model.net, "stride", 1))
+        if reach is None:
+            return tiled(cut, size=size, tile=self.tile, halo=BLEND, stride=stride, blend=BLEND)
+        return tiled(cut, size=size, tile=self.tile, halo=reach, stride=stride)
+
+
+def check_tile(model: Model, tile: int) -> None:
+    """ConfigError for a tile that the model's networks cannot be run in.
+
+    A network without a bound on what a pixel sees is run in tiles that overlap and are blended.  With tiles hardly
+    larger than the overlap each would add a few pixels and the walk would not end; with smaller ones none at all.
+    """
+    if tile < 1:
+        raise ConfigError(f"a tile of {tile} pixels is too small; give at least 1")
+    for one in model.chain:
+        if _reach(one) is None and tile < 2 * BLEND:
+            raise ConfigError(
+                f"a tile of {tile} pixels is too small for {one.config.name}: its network sees the whole picture, so "
+                f"that tiles overlap by {BLEND} pixels; give at least {2 * BLEND}"
+            )
+
+
+def _reach(model: Model) -> int | None:
+    """How far a pixel of the network's answer sees, in pixels; None: without a bound."""
+    reach = getattr(model.net, "reach", None)
+    return None if reach is None else int(reach)

@@ -1,0 +1,155 @@
+"""Both U-Nets against their definitions, written out once more over the same weights, every one of them at work."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sr3.nn.sr3_unet import SR3UNet
+from sr3.nn.unet import UNet
+
+
+def shaken(net: nn.Module) -> nn.Module:
+    """Double, and no weight at its first value: what is zero or one there would hide what it multiplies."""
+    rng = torch.Generator().manual_seed(0)
+    net = net.double().eval().requires_grad_(False)
+    for p in net.parameters():
+        p.copy_(0.3 * torch.randn(p.shape, generator=rng, dtype=torch.double))
+    return net
+
+
+def batch(side: int) -> tuple[Tensor, Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(1)
+    x, cond = (torch.randn(2, 3, side, side, generator=rng, dtype=torch.double) for _ in range(2))
+    return x, torch.tensor([30.0, 2.5], dtype=torch.double), cond
+
+
+class Weights:
+    """The layers of a network by name, without its code."""
+
+    def __init__(self, net: nn.Module):
+        self.all = dict(net.named_parameters())
+
+    def __contains__(self, name: str) -> bool:
+        return f"{name}.weight" in self.all
+
+    def conv(self, name: str, x: Tensor, stride: int = 1, padding: int | None = None) -> Tensor:
+        weight = self.all[f"{name}.weight"]
+        padding = weight.shape[-1] // 2 if padding is None else padding
+        return F.conv2d(x, weight, self.all[f"{name}.bias"], stride, padding)
+
+    def linear(self, name: str, x: Tensor) -> Tensor:
+        return x @ self.all[f"{name}.weight"].T + self.all[f"{name}.bias"]
+
+    def group_norm(self, name: str, x: Tensor) -> Tensor:
+        """Groups of four channels, as there are few."""
+        groups = x.reshape(len(x), x.shape[1] // 4, -1)
+        mean, var = groups.mean(2, keepdim=True), groups.var(2, unbiased=False, keepdim=True)
+        normal = ((groups - mean) / (var + 1e-6).sqrt()).view_as(x)
+        return normal * self.all[f"{name}.weight"].view(-1, 1, 1) + self.all[f"{name}.bias"].view(-1, 1, 1)
+
+    def embedding(self, noise: Tensor, features: int) -> Tensor:
+        half = features // 2
+        angle = noise[:, None] * torch.tensor([math.exp(-math.log(1e4) * k / half) for k in range(half)])
+        return self.linear("embed.second", silu(self.linear("embed.first", torch.cat([angle.sin(), angle.cos()], 1))))
+
+    def attention(self, name: str, leave: str, normal: Tensor, heads: int) -> Tensor:
+        b, c, h, w = normal.shape
+        q, k, v = self.conv(f"{name}.qkv", normal).view(b, 3, heads, c // heads, h * w).unbind(1)
+        share = (q.transpose(-1, -2) @ k / (c // heads) ** 0.5).softmax(-1)
+        return self.conv(f"{name}.{leave}", (v @ share.transpose(-1, -2)).reshape(b, c, h, w))
+
+
+def silu(x: Tensor) -> Tensor:
+    return x / (1 + (-x).exp())
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    return (x - x.mean(1, keepdim=True)) / (x.var(1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+
+
+def test_the_efficient_unet():
+    """Two levels, two blocks at the coarse one with attention between them."""
+    net = shaken(UNet(patch=2, widths=(8, 12), blocks=(1, 2), embedding=16, attention=2))
+    w, (x, noise, cond) = Weights(net), batch(8)
+    embedding = silu(w.embedding(noise, 16))
+
+    def block(name: str, h: Tensor) -> Tensor:
+        scale, shift = w.linear(f"{name}.modulate", embedding)[:, :, None, None].chunk(2, 1)
+        inner = silu(w.conv(f"{name}.first", (1 + scale) * pixel_norm(h) + shift))
+        return h + w.conv(f"{name}.second", inner)
+
+    h = kept = block("down.0.0", w.conv("enter", F.pixel_unshuffle(torch.cat([cond, x], 1), 2)))
+    h = block("down.1.0", w.conv("shrink.0", F.pixel_unshuffle(h, 2)))
+    h = h + w.attention("attend", "leave", pixel_norm(h), heads=2)
+    h = block("down.1.1", h)
+    h = block("up.0.0", w.conv("merge.0", torch.cat([F.pixel_shuffle(w.conv("grow.0", h), 2), kept], 1)))
+    wanted = F.pixel_shuffle(w.conv("leave", silu(h)), 2)
+    torch.testing.assert_close(net(x, noise, cond), wanted, rtol=1e-5, atol=1e-6)
+    assert not torch.equal(net(cond, noise, x), net(x, noise, cond))
+
+
+@pytest.mark.parametrize("ddpm", [False, True])
+def test_the_papers_unet(ddpm):
+    """Three levels, attention at the middle one; SR3's sums are over root two and its blocks resample inside."""
+    shape = {"channels": 8, "multipliers": (1, 2, 2), "blocks": 1, "resolution": 8, "attention_at": (4,)}
+    net = shaken(SR3UNet(**shape, ddpm=ddpm, dropout=0.2))
+    w, (x, noise, cond) = Weights(net), batch(8)
+    embedding, root = w.embedding(noise, 8), 1 if ddpm else 2**0.5
+
+    def resampled(h: Tensor, how: str) -> Tensor:
+        if how == "down":
+            return (h[..., ::2, ::2] + h[..., 1::2, ::2] + h[..., ::2, 1::2] + h[..., 1::2, 1::2]) / 4
+        return h.repeat_interleave(2, -1).repeat_interleave(2, -2) if how == "up" else h
+
+    def block(name: str, h: Tensor, how: str = "") -> Tensor:
+        if ddpm and how:
+            if how == "down":
+                return w.conv(f"{name}.conv", F.pad(h, (0, 1, 0, 1)), stride=2, padding=0)
+            return w.conv(f"{name}.conv", resampled(h, "up"))
+        inner = w.conv(f"{name}.first", resampled(silu(w.group_norm(f"{name}.norm_first", h)), how))
+        inner = inner + w.linear(f"{name}.told", silu(embedding))[:, :, None, None]
+        inner = w.conv(f"{name}.second", silu(w.group_norm(f"{name}.norm_second", inner)))
+        skip = resampled(h, how)
+        h = ((w.conv(f"{name}.skip", skip) if f"{name}.skip" in w else skip) + inner) / root
+        if f"{name}.attention.qkv" not in w:
+            return h
+        normal = w.group_norm(f"{name}.attention.norm", h)
+        return (h + w.attention(f"{name}.attention", "out", normal, heads=1)) / root
+
+    h = w.conv("enter", torch.cat([cond, x], 1))
+    kept = [h]
+    for k, how in enumerate(["", "down", "", "down", ""]):
+        h = block(f"down.{k}", h, how)
+        kept.append(h)
+    h = block("middle.1", block("middle.0", h))
+    for k, how in enumerate(["", "", "up", "", "", "up", "", ""]):
+        h = block(f"up.{k}", h if how else torch.cat([h, kept.pop()], 1), how)
+    wanted = w.conv("leave", silu(w.group_norm("norm", h)))
+    torch.testing.assert_close(net(x, noise, cond), wanted, rtol=1e-5, atol=1e-6)
+    assert "down.2.attention.qkv" in w
+    assert "down.0.attention.qkv" not in w
+    assert "down.4.attention.qkv" not in w
+
+
+def test_dropout_is_for_training_alone():
+    x, noise, cond = batch(8)
+    net = shaken(UNet(widths=(8,), blocks=(1,), embedding=8, dropout=0.5))
+    assert torch.equal(net(x, noise, cond), net(x, noise, cond))
+    torch.manual_seed(0)
+    net.train()
+    assert not torch.equal(net(x, noise, cond), net(x, noise, cond))
+
+
+def test_the_papers_dropout_takes_its_share_of_what_the_second_convolution_sees():
+    """0.2 for 16 to 128 (appendix A); the others have none."""
+    net = SR3UNet(channels=8, multipliers=(1, 2), blocks=1, resolution=8, dropout=0.2).train()
+    seen = []
+    block = net.middle[0]
+    block.second.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    torch.manual_seed(0)
+    x, noise, cond = (t.float() for t in batch(32))
+    net(x, noise, cond)
+    assert (seen[0] == 0).float().mean().item() == pytest.approx(0.2, abs=0.02)
