@@ -154,6 +154,31 @@ def test_the_page_needs_nothing_else_and_names_are_words(result):
     assert "{{" not in text.replace("{{table}}", "")
 
 
+def test_hostile_words_stay_words(result):
+    """Wherever a name can come from, it is shown as it is and opens no tag and no attribute."""
+    bad = "'\"><script>alert(1)</script><img src=x onerror=y>{{7*7}}{% x %}"
+    rows = [{**row, "method": row["method"] + bad} for row in result.rows]
+    each = {method + bad: values for method, values in EACH.items()}
+    shown = [
+        Shown(
+            one.name + bad,
+            {key + bad if key in METHODS else key: pixels for key, pixels in one.pictures.items()},
+            {method + bad: values for method, values in one.measures.items()},
+        )
+        for one in result.shown
+    ]
+    protocol = {**result.protocol, "data": bad, bad: bad, "sampler": {"kind": bad, bad: 1.0}, "notes": [bad]}
+    clean, found = Reader(page(result, "x")), Reader(page(Result(protocol, rows, NAMES, each, shown), bad))
+    assert [tag for tag, _ in found.tags if tag in ("script", "img")] == [
+        tag for tag, _ in clean.tags if tag in ("script", "img")
+    ]
+    names = {name for _, attributes in clean.tags for name in attributes}
+    assert {name for _, attributes in found.tags for name in attributes} == names
+    # the command, the data, a key and its value, the note
+    assert found.words.count(bad) == 5
+    assert {f"bicubic{bad}", f"{NAMES[1]}{bad}", f"photo-4x on {bad}", f"{bad}, {bad} 1.0"} <= set(found.words)
+
+
 def test_pictures_are_exact_and_in_order(result):
     images = [image for image in Reader(page(result)).all("img") if image["alt"]]
     order = ["given", "bicubic", "regression", "sr3", "sr3 #2", "sr3 #3", "sr3-mean-3", "spread", "original"]

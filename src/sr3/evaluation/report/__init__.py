@@ -1,18 +1,19 @@
 """A self-contained page of an evaluation: protocol, table, plots and gallery; it needs no other file and no network."""
 
 import base64
-import html
 import json
 import math
-import re
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sr3.evaluation.report.gallery import gallery
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from sr3.evaluation.report.gallery import cards, orders
 from sr3.evaluation.report.plot import planes, plots
 from sr3.evaluation.result import Result, Row
 from sr3.files import write_text
-from sr3.metric.table import Measure, measure, ordered, worth
+from sr3.metric.table import measure, ordered, worth
 
 BETTER = {
     "higher": ("↑", "higher is better"),
@@ -33,31 +34,30 @@ def write_report(path: Path, result: Result, *, command: str | None = None) -> N
 
 
 def page(result: Result, command: str | None = None) -> str:
-    """The page as text."""
+    """The page as text.  Whatever is filled in is escaped by the template."""
     said = result.protocol
-    template = Path(__file__).with_name("page.html").read_text("utf-8")
     figures = json.dumps(result.as_dict(), allow_nan=False).encode()
-    level_plots = plots(result.rows, levels=True)
-    parts = {
-        "title": html.escape(f"{said.get('model') or 'sr3'} on {said.get('data') or 'pictures'}"),
-        "summary": html.escape(_summary(said)),
-        "command": f"<pre class='command'><code>{html.escape(command)}</code></pre>" if command else "",
-        "protocol": "".join(
-            f"<tr><th scope='row'>{html.escape(key)}</th><td>{html.escape(_text(value))}</td></tr>"
-            for key, value in said.items()
-            if key != "notes"
-        ),
-        "notes": "".join(f"<p class='note'>{html.escape(note)}</p>" for note in said.get("notes") or []),
-        "table": _table(result.rows),
-        "plots": planes(result.rows) + plots(result.rows),
-        "levels": f"<details><summary>SWD by level</summary><div class='plots'>{level_plots}</div></details>"
-        if level_plots
-        else "",
-        "gallery": gallery(result),
-        "figures": base64.b64encode(figures).decode(),
-    }
-    # in one pass: what is filled in may itself hold such braces
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
+    return _template().render(
+        title=f"{said.get('model') or 'sr3'} on {said.get('data') or 'pictures'}",
+        summary=_summary(said),
+        command=command,
+        protocol={key: _text(value) for key, value in said.items() if key != "notes"},
+        notes=said.get("notes") or [],
+        table=_table(result.rows),
+        plots=planes(result.rows) + plots(result.rows),
+        levels=plots(result.rows, levels=True),
+        orders=orders(result.shown),
+        cards=cards(result),
+        figures=base64.b64encode(figures).decode(),
+    )
+
+
+@cache
+def _template() -> Template:
+    loader = PackageLoader("sr3.evaluation.report", "")
+    return Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template("page.html")
 
 
 def _summary(said: dict[str, Any]) -> str:
@@ -84,26 +84,40 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _table(rows: list[Row]) -> str:
+class Head(NamedTuple):
+    """What stands over a column."""
+
+    title: str
+    sign: str
+    words: str
+    unit: str
+
+
+class Cell(NamedTuple):
+    """A value, exactly and as it is shown, and the ends of its interval."""
+
+    value: str
+    shown: str
+    ends: str
+    best: bool
+
+
+class Table(NamedTuple):
+    """Methods by measures; None where a method has no value."""
+
+    heads: list[Head]
+    lines: dict[str, list[Cell | None]]
+
+
+def _table(rows: list[Row]) -> Table:
     """Methods by measures, each value with its interval under it, the best of each column marked."""
     known = {name for row in rows for name, value in row.items() if isinstance(value, float) and math.isfinite(value)}
     names = ordered(known)
     best = {name: _best(name, rows) for name in names}
-    head = "".join(f"<th scope='col'>{_head(measure(name))}</th>" for name in names)
-    lines = [
-        f"<tr><th scope='row'>{html.escape(row['method'])}</th>"
-        + "".join(_cell(name, row, row["method"] == best[name]) for name in names)
-        + "</tr>"
-        for row in rows
-    ]
-    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-
-
-def _head(one: Measure) -> str:
-    sign, words = BETTER[one.better]
-    arrow = f" <abbr title='{words}'>{sign}</abbr>" if sign else ""
-    unit = f"<small>{html.escape(one.unit)}</small>" if one.unit else ""
-    return f"{html.escape(one.title)}{arrow}{unit}"
+    heads = [Head(one.title, *BETTER[one.better], one.unit) for one in map(measure, names)]
+    return Table(
+        heads, {row["method"]: [_cell(name, row, row["method"] == best[name]) for name in names] for row in rows}
+    )
 
 
 def _best(name: str, rows: list[Row]) -> str | None:
@@ -116,11 +130,11 @@ def _best(name: str, rows: list[Row]) -> str | None:
     return max(found)[1] if len(found) > 1 else None
 
 
-def _cell(name: str, row: Row, best: bool) -> str:
+def _cell(name: str, row: Row, best: bool) -> Cell | None:
     value, form = row.get(name), measure(name).form
     if value is None or not math.isfinite(value):
-        return "<td class='none'>–</td>"
+        return None
     ends = row.get("interval", {}).get(name)
-    low_high = f"<small>{format(ends[0], form)} – {format(ends[1], form)}</small>" if ends else ""
-    shown = f"<data value='{value!r}'>{format(value, form)}</data>"
-    return f"<td>{f'<b>{shown}</b>' if best else shown}{low_high}</td>"
+    return Cell(
+        repr(value), format(value, form), f"{format(ends[0], form)} – {format(ends[1], form)}" if ends else "", best
+    )

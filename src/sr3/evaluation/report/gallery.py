@@ -1,10 +1,10 @@
-"""The report's gallery: every picture by every method, with its values, in an order that the reader chooses."""
+"""What the report's gallery shows: every picture by every method, with its values, in an order the reader chooses."""
 
 import base64
-import html
 import io
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -24,14 +24,69 @@ ABOUT = {"given": "low resolution", "spread": "spread of the samples"}
 """Captions of what is no method's result."""
 
 
-def gallery(result: Result) -> str:
-    """A card for each picture kept, and what they can be sorted by; empty where none was kept."""
-    if not result.shown:
-        return "<p>No pictures were kept.</p>"
+class Order(NamedTuple):
+    """What cards can be sorted by."""
+
+    name: str
+    title: str
+    better: str
+
+
+class Value(NamedTuple):
+    """A value as JavaScript reads it, what it is of, and how it is shown."""
+
+    value: str
+    of: str
+    shown: str
+
+
+class Line(NamedTuple):
+    """A measure of one picture by all methods; None where a method has no value."""
+
+    title: str
+    unit: str
+    cells: list[Value | None]
+
+
+class Figure(NamedTuple):
+    """One picture as it is shown, and the lines under it."""
+
+    label: str
+    kind: str
+    uri: str
+    lines: list[str]
+
+
+class Card(NamedTuple):
+    """One picture by every method.  width, height: of what is shown, in pixels; drawn: its width on the page."""
+
+    name: str
+    size: str
+    width: int
+    height: int
+    drawn: int
+    figures: list[Figure]
+    methods: list[str]
+    lines: list[Line]
+
+
+def cards(result: Result) -> list[Card]:
+    """A card for each picture kept."""
     side = side_for(result.shown)
     factor = int(result.protocol.get("factor") or 1)
-    cards = "".join(_card(i, one, side, factor) for i, one in enumerate(result.shown))
-    return f"{_controls(result.shown)}<div id='cards'>{cards}</div>"
+    return [_card(one, side, factor) for one in result.shown]
+
+
+def orders(shown: Sequence[Shown]) -> dict[str, list[Order]]:
+    """Every measure of every method."""
+    methods: dict[str, set[str]] = {}
+    for one in shown:
+        for method, values in one.measures.items():
+            methods.setdefault(method, set()).update(values)
+    return {
+        method: [Order(name, measure(name).title, measure(name).better) for name in ordered(names)]
+        for method, names in methods.items()
+    }
 
 
 def side_for(shown: Sequence[Shown]) -> int:
@@ -64,30 +119,7 @@ def in_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=place)
 
 
-def _controls(shown: Sequence[Shown]) -> str:
-    """A menu of every measure of every method, and which end comes first."""
-    methods: dict[str, set[str]] = {}
-    for one in shown:
-        for method, values in one.measures.items():
-            methods.setdefault(method, set()).update(values)
-    groups = ""
-    for method, names in methods.items():
-        options = "".join(
-            f"<option value='{html.escape(f'{method} {name}')}' data-better='{measure(name).better}'>"
-            f"{html.escape(f'{method}: {measure(name).title}')}</option>"
-            for name in ordered(names)
-        )
-        groups += f"<optgroup label='{html.escape(method)}'>{options}</optgroup>"
-    return (
-        "<form id='sort'><label>Sort by <select id='by'><option value=''>the order of the files</option>"
-        f"{groups}</select></label>"
-        "<select id='first' aria-label='which end' disabled><option value='best'>best first</option>"
-        "<option value='worst'>worst first</option></select></form>"
-        "<p id='sorted' role='status'></p>"
-    )
-
-
-def _card(index: int, one: Shown, side: int, factor: int) -> str:
+def _card(one: Shown, side: int, factor: int) -> Card:
     original = one.pictures["original"]
     height, width = middle(original, side, factor).shape[:2]
     whole = f"{original.shape[1]}×{original.shape[0]}"
@@ -95,22 +127,15 @@ def _card(index: int, one: Shown, side: int, factor: int) -> str:
     # small pictures are drawn larger, by a whole number, large ones smaller
     longer = max(width, height)
     drawn = width * max(1, 128 // longer) if longer <= 256 else round(256 * width / longer)
-    name = html.escape(one.name)
-    figures = "".join(_figure(key, one, side, factor, width, height) for key in in_order(list(one.pictures)))
-    return (
-        f"<article data-index='{index}' aria-labelledby='name-{index}'>"
-        f"<header><h3 id='name-{index}'>{name}</h3><span>{whole}{part}</span><output></output></header>"
-        f"<div class='row' style='--width:{drawn}px' tabindex='0' role='group' aria-label='{name}: pictures'>"
-        f"{figures}</div>{_values(one)}</article>"
-    )
+    figures = [_figure(key, one, side, factor) for key in in_order(list(one.pictures))]
+    methods = [method for method, values in one.measures.items() if values]
+    return Card(one.name, whole + part, width, height, drawn, figures, methods, _lines(one, methods))
 
 
-def _figure(key: str, one: Shown, side: int, factor: int, width: int, height: int) -> str:
-    given = key == "given"
+def _figure(key: str, one: Shown, side: int, factor: int) -> Figure:
     pixels = one.pictures[key]
-    label = ABOUT.get(key, key)
     lines: list[str] = []
-    if given:
+    if key == "given":
         lines.append(f"{pixels.shape[1]}×{pixels.shape[0]}")
         pixels = middle(pixels, max(side // factor, 1), 1)
     else:
@@ -119,41 +144,27 @@ def _figure(key: str, one: Shown, side: int, factor: int, width: int, height: in
     for name, title in BRIEF.items():
         if math.isfinite(value := values.get(name, math.nan)):
             lines.append(f"{title} {format(value, measure(name).form)}")
-    brief = "".join(f"<span>{line}</span>" for line in lines)
-    said, kind = html.escape(f"{one.name}: {label}"), "given" if given else "made"
-    return (
-        f"<figure><button type='button' title='look closely'>"
-        f"<img src='{_uri(pixels)}' alt='{said}' data-label='{html.escape(label)}' class='{kind}' "
-        f"width='{width}' height='{height}' loading='lazy' decoding='async'></button>"
-        f"<figcaption><b>{html.escape(label)}</b>{brief}</figcaption></figure>"
-    )
+    return Figure(ABOUT.get(key, key), "given" if key == "given" else "made", _uri(pixels), lines)
 
 
-def _values(one: Shown) -> str:
+def _lines(one: Shown, methods: list[str]) -> list[Line]:
     """All values of one picture: measures by methods."""
-    methods = [method for method, values in one.measures.items() if values]
-    names = ordered({name for values in one.measures.values() for name in values})
-    if not names:
-        return ""
-    head = "".join(f"<th scope='col'>{html.escape(method)}</th>" for method in methods)
-    lines = ""
-    for name in names:
-        unit = f" <small>{html.escape(measure(name).unit)}</small>" if measure(name).unit else ""
-        cells = "".join(_value(method, name, one.measures[method].get(name)) for method in methods)
-        lines += f"<tr><th scope='row'>{html.escape(measure(name).title)}{unit}</th>{cells}</tr>"
-    return (
-        "<details><summary>All values</summary><div class='box' tabindex='0'>"
-        f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{lines}</tbody></table></div></details>"
-    )
+    return [
+        Line(
+            measure(name).title,
+            measure(name).unit,
+            [_value(method, name, one.measures[method].get(name)) for method in methods],
+        )
+        for name in ordered({name for values in one.measures.values() for name in values})
+    ]
 
 
-def _value(method: str, name: str, value: float | None) -> str:
+def _value(method: str, name: str, value: float | None) -> Value | None:
     if value is None or math.isnan(value):
-        return "<td class='none'>–</td>"
+        return None
     # the words that JavaScript reads too
     said = repr(value).replace("inf", "Infinity")
-    shown = "∞" if value == math.inf else format(value, measure(name).form)
-    return f"<td><data value='{said}' data-of='{html.escape(f'{method} {name}')}'>{shown}</data></td>"
+    return Value(said, f"{method} {name}", "∞" if value == math.inf else format(value, measure(name).form))
 
 
 def _uri(pixels: np.ndarray) -> str:
