@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import torch
+from torch import nn
 
 from sr3.diffusion.schedule import SCHEDULES, LinearBeta
 from sr3.diffusion.tables import OBJECTIVES
@@ -68,3 +69,11 @@ def check_batch(recipe: Recipe, world: int) -> None:
             f"training.batch={t.batch} cannot be shared by {world} processes in {t.accumulate} parts; "
             "make it a multiple of both"
         )
+
+
+def begin_from(net: nn.Module, other: nn.Module) -> None:
+    """Copy the weights of another network of the same shape; ConfigError where the shapes differ."""
+    mine, theirs = net.state_dict(), other.state_dict()
+    if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in theirs.items()}:
+        raise ConfigError("training.begin names a model whose network has another shape than this recipe's")
+    net.load_state_dict(theirs)

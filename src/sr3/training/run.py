@@ -14,8 +14,8 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from sr3.diffusion.objective import Loss
 from sr3.diffusion.score_matching import check_double_backward, needs_double_backward
 from sr3.model import checkpoint
 from sr3.model.checkpoint import CheckpointError
@@ -23,14 +23,13 @@ from sr3.model.config import ConfigError, Recipe
 from sr3.model.device import pick_precision
 from sr3.model.model import Model
 from sr3.random import Stream, mix
-from sr3.task import Given
 from sr3.training import state
 from sr3.training.batches import Batch, Batches
 from sr3.training.data import Crops
 from sr3.training.flat import Flat
 from sr3.training.machine import Waiting, wait
 from sr3.training.notes import Notes, Report
-from sr3.training.plan import check_batch, check_crop, dropout_seed, objective_of, rate_at, share_at
+from sr3.training.plan import begin_from, check_batch, check_crop, dropout_seed, objective_of, rate_at, share_at
 
 PATIENCE = 50
 """Batches in a row that are not finite after which training gives up."""
@@ -66,6 +65,7 @@ class Run:
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
         t = recipe.training
         self.dtype = pick_precision(t.precision, self.device)
+        self.precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
         self.objective = objective_of(recipe, self.device)
         if t.compile and needs_double_backward(self.objective):
             raise ConfigError(
@@ -147,7 +147,8 @@ class Run:
         """Seen by this model, those before this run included."""
         return self.before + self.seen
 
-    def _loss(self, batch: Batch) -> Any:
+    def loss(self, batch: Batch) -> Loss:
+        """The objective's losses of one part of a batch, under the run's precision."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             example = self.model.prepare(batch.given)._replace(target=batch.clean)
             return self.objective(self.denoiser, example, rng=batch.rng)
@@ -161,7 +162,7 @@ class Run:
         self.flat.gradient.zero_()
         total = torch.zeros((), device=self.device)
         for part in self.waiting(lambda: self.batches(self.seen)):
-            loss = self._loss(part)
+            loss = self.loss(part)
             mean = loss.each.mean() / parts
             mean.backward()
             total += mean.detach()
@@ -174,7 +175,7 @@ class Run:
         good = (torch.isfinite(total) & torch.isfinite(norm)).float()
         self.whole = False
         self._update(good)
-        self.average.lerp_(weights.detach(), good * share_at(self.pictures, self.recipe))
+        self.update_average(good)
         self.notes.add(total, norm, good)
         self.seen += t.batch
         self.whole = True
@@ -188,6 +189,10 @@ class Run:
         elif not good.item():
             return
         self.optimiser.step()
+
+    def update_average(self, good: Tensor) -> None:
+        """Move the averaged weights towards the current ones where `good` is 1."""
+        self.average.lerp_(self.flat.weights.detach(), good * share_at(self.pictures, self.recipe))
 
     def report(self) -> Report:
         """What was noted since the last time; waits for the device.  TrainingError where nothing can be learnt."""
@@ -232,6 +237,12 @@ class Run:
         tensors = self.model.tensors(self.flat.named(self.average))
         checkpoint.save(self.folder / name, self.model.config, tensors, about)
 
+    def write_part(self) -> None:
+        """Write the averaged weights as part-0001.safetensors, …, and save."""
+        self.parts += 1
+        self.write_model(f"part-{self.parts:04d}.safetensors")
+        self.save()
+
     def _model_is_of_state(self) -> bool:
         """Whether model.safetensors holds this state's average: a run may have ended between the two files."""
         try:
@@ -258,17 +269,6 @@ class Run:
         self.save_seconds = time.monotonic() - began
         self.start_clock()
 
-    def flops(self) -> float:
-        """FLOPs of one picture, forward and backward, a multiplication and an addition each; not compiled."""
-        batch = self.batches(self.seen)[0]
-        few = min(2, len(batch.clean))
-        given = Given(batch.given.image[:few], None if batch.given.mask is None else batch.given.mask[:few])
-        denoiser, self.denoiser = self.denoiser, self.model.denoiser()
-        with FlopCounterMode(display=False) as counter:
-            self._loss(Batch(batch.clean[:few], given, Stream(0, range(few), self.device))).each.mean().backward()
-        self.denoiser = denoiser
-        return counter.get_total_flops() / few
-
     def _compile(self) -> str | None:
         """Compile the network and try it; where that fails, a sentence, and the network as it was."""
         first = self.model.first
@@ -276,12 +276,12 @@ class Run:
         if first is not None:
             first.net.compile(dynamic=False)
         try:
-            self._loss(self.batches(self.seen)[0]).each.mean().backward()
+            self.loss(self.batches(self.seen)[0]).each.mean().backward()
             wait(self.device)
         except Exception as error:  # whatever the compiler stumbles over
             self.denoiser = self.model.denoiser()
             if first is not None:
-                first.net._compiled_call_impl = None
+                first.net._compiled_call_impl = None  # pyright: ignore[reportPrivateUsage] (nothing public undoes it)
             return f"torch.compile failed ({type(error).__name__}: {str(error).strip()[:200]}); going on without"
         return None
 
@@ -294,11 +294,3 @@ class Run:
             check_double_backward(self.objective, self.denoiser, example, rng)
         except ValueError as error:
             raise ConfigError(str(error)) from error
-
-
-def begin_from(net: nn.Module, other: nn.Module) -> None:
-    """Copy the weights of another network of the same shape; ConfigError where the shapes differ."""
-    mine, theirs = net.state_dict(), other.state_dict()
-    if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in theirs.items()}:
-        raise ConfigError("training.begin names a model whose network has another shape than this recipe's")
-    net.load_state_dict(theirs)

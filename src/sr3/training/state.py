@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ VECTORS = ("net", "average", "exp_avg", "exp_avg_sq")
 """What the names of the tensors begin with: the weights, their average, and Adam's moments."""
 
 FREE = ("pictures", "accumulate", "save_every", "report_every", "sample_every", "compile", "begin")
-"""Settings of training that may differ when a run goes on: they change how long it is, and what it is told and costs."""
+"""Settings of training that may differ when a run goes on: they change its length, reports and costs."""
 
 
 class State(NamedTuple):
@@ -43,10 +44,8 @@ def identity(recipe: Recipe, crops: Crops) -> dict[str, Any]:
 
 def differing(old: Mapping[str, Any], recipe: Recipe) -> list[str]:
     """The settings in which a recipe that was written down differs from this one, `FREE` ones left out."""
-    try:
+    with suppress(ValidationError):
         old = Recipe.model_validate(old).model_dump(mode="json")  # settings that came since have their defaults
-    except ValidationError:
-        pass
     before, now = _plain(old), _plain(recipe.model_dump(mode="json"))
     free = {f"training.{key}" for key in FREE}
     return sorted(key for key in before.keys() | now.keys() if key not in free and before.get(key) != now.get(key))
@@ -69,7 +68,9 @@ def check(state: State, recipe: Recipe, crops: Crops, folder: Path) -> None:
             raise ConfigError(f"{folder} holds a run of another recipe or of other pictures; give {cure}")
         return
     if facts["version"] != VERSION:
-        raise CheckpointError(f"{folder / NAME} is of version {facts['version']}; this sr3 reads {VERSION}: upgrade sr3")
+        raise CheckpointError(
+            f"{folder / NAME} is of version {facts['version']}; this sr3 reads {VERSION}: upgrade sr3"
+        )
     if changed := differing(facts["recipe"], recipe):
         before, after = _plain(facts["recipe"]), _plain(now["recipe"])
         told = ", ".join(f"{key} was {before.get(key)!r} and is {after.get(key)!r}" for key in changed[:5])

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from sr3.interrupt import held
-from sr3.model.config import Recipe
+from sr3.model.config import ConfigError, Recipe
 from sr3.training.data import Crops
 from sr3.training.machine import Ahead
 from sr3.training.notes import Report
@@ -24,7 +24,16 @@ def make_accelerator(
     trackers: of Accelerate's, by their names ("tensorboard", "wandb" …); folder: where those that write files do.
     Precision stays ours, as one process may train more than one recipe and Accelerate's cannot be changed.
     """
-    return Accelerator(cpu=device == "cpu", log_with=list(trackers) or None, project_dir=folder)
+    try:
+        made = Accelerator(cpu=device == "cpu", log_with=list(trackers) or None, project_dir=folder)
+    except ValueError as error:
+        if not trackers:
+            raise
+        raise ConfigError(f"the trackers {', '.join(trackers)} cannot be used: {error}") from error
+    there = {str(getattr(tracker, "value", tracker)) for tracker in made.log_with}
+    if missing := [tracker for tracker in trackers if tracker not in there and tracker != "all"]:
+        raise ConfigError(f"the tracker {missing[0]} needs its package, which is not installed")
+    return made
 
 
 def train(
@@ -47,14 +56,22 @@ def train(
         yield run, report
 
 
-def learn(run: Run, *, stop: Callable[[], bool] | None = None) -> Generator[Report, None, None]:
+def learn(
+    run: Run,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    tell: Callable[[], bool] = lambda: False,
+    after: Callable[[], None] = lambda: None,
+) -> Generator[Report, None, None]:
     """The steps of a run that has been made ready; see `train`.
 
-    stop: asked after each step (in several processes: after each report, of the first) whether to end, which gives a
-        last report and saves.
+    stop: asked after each step (in several processes: after each report, of the first) whether to end; then there is
+        a last report, and all is saved.
+    tell: asked after each step, in one process, whether a report is wanted now, before the next would come.
+    after: called after each step, as a profiler wants it.
     """
-    t, ahead = run.recipe.training, Ahead(run.device)
-    told, stopping = run.seen, False
+    t, ahead, told = run.recipe.training, Ahead(run.device), run.seen
+    alone, stopping = run.world == 1, False
     run.start_clock()
     try:
         while run.seen < t.pictures and not stopping:
@@ -62,15 +79,15 @@ def learn(run: Run, *, stop: Callable[[], bool] | None = None) -> Generator[Repo
             with held():
                 run.step()
                 ahead()
-                stopping = stop is not None and run.world == 1 and stop()
+                after()
+                stopping = alone and stop()
                 due = stopping or run.seen - run.saved >= t.save_every or run.seen >= t.pictures
-                if due or run.seen - told >= t.report_every or run.notes.full:
+                if due or run.seen - told >= t.report_every or run.notes.full or (alone and tell()):
                     report, told = run.report(), run.seen
-                    if stop is not None and run.world > 1:
+                    if not alone:
                         answer = [stop()]
                         broadcast_object_list(answer)
-                        stopping = answer[0]
-                        due = due or stopping
+                        stopping, due = answer[0], due or answer[0]
                 if due:
                     run.save()
             if report is not None:
