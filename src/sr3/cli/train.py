@@ -1,5 +1,6 @@
 """`sr3 train`: a recipe and a folder in, a model out."""
 
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +10,16 @@ import typer
 from sr3.cli.common import bars
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from sr3.model.config import Recipe
-    from sr3.training.data import Crops
+    from sr3.picture.collection import Pictures
+    from sr3.training.board import Board, Clock
+    from sr3.training.notes import Report
+    from sr3.training.run import Run
+
+WARM_UP_STEPS = 100
+"""After --begin the rate rises over at least so many steps: Adam knows nothing of the weights yet."""
 
 
 def command(
@@ -20,24 +29,43 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: training.batch=8.")
     ] = None,
+    begin: Annotated[str | None, typer.Option(help="A model's name or file whose weights to begin from.")] = None,
+    val: Annotated[
+        list[Path] | None, typer.Option("--val", help="Pictures to measure on, not in --data; may be given again.")
+    ] = None,
+    val_pictures: Annotated[int, typer.Option(help="Measure on so many of them, the first.", min=1)] = 64,
+    minutes: Annotated[
+        float | None, typer.Option(help="End in so long, with all that is written; the same command goes on.")
+    ] = None,
+    part_minutes: Annotated[
+        float | None,
+        typer.Option(help="Write and measure the averaged weights every so long; 10 with --val, else never.", min=0),
+    ] = None,
+    tracker: Annotated[
+        list[str] | None, typer.Option(help="Where curves are drawn, by Accelerate: tensorboard, wandb, mlflow …")
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Write what 20 steps are spent on: profile.txt, trace.json.gz.")
+    ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Build everything, estimate memory and time, stop.")
+        bool, typer.Option("--dry-run", help="Try a few steps, say what memory and time it takes, stop.")
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu to keep off the accelerator.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Stop and save after so long; the same command goes on.")
-    ] = None,
 ) -> None:
     """Train a model on your own pictures.  Stop at any moment; the same command goes on where it stopped."""
-    from sr3.model import recipe as recipes
+    import time
+
+    import psutil
+
     from sr3.model.config import ConfigError
     from sr3.picture.collection import load
-    from sr3.training.data import Crops
-    from sr3.training.train import check_crop, make_accelerator
+    from sr3.training.plan import check_crop
+    from sr3.training.train import make_accelerator
 
+    began = time.monotonic() - (time.time() - psutil.Process().create_time())
     if minutes is not None and not minutes > 0:
         raise ConfigError(f"--minutes must be more than 0, not {minutes:g}")
-    chosen = recipes.load(recipe, settings or [])
+    chosen = _recipe(recipe, settings or [], begin)
     t = chosen.training
     check_crop(chosen)
     if out.exists() and not out.is_dir():
@@ -47,55 +75,136 @@ def command(
     if dry_run:
         from sr3.training.estimate import estimate
 
-        typer.echo(estimate(chosen).text())
+        typer.echo(estimate(chosen, device, data=round(1e6 * pictures.megapixels)).text())
         return
-    accelerator = make_accelerator(device)
-    crops = Crops(
-        pictures, t.crop, seed=t.seed, turn=t.turn, zoom=t.zoom, resample=t.resample, device=accelerator.device
-    )
-    _loop(chosen, crops, out, device, minutes, [str(p.name) for p in data], len(pictures))
-
-
-def _loop(
-    recipe: "Recipe", crops: "Crops", out: Path, device: str | None, minutes: float | None, data: list[str], count: int
-) -> None:
-    import time
-
-    from sr3.training.board import Board
-    from sr3.training.train import make_accelerator, train
-
-    began = time.monotonic()
-    accelerator = make_accelerator(device)
-    about = {"data": data, "data_pictures": count}
     out.mkdir(parents=True, exist_ok=True)
-    board = Board(out, crops, recipe) if accelerator.is_main_process else None
-    running = train(recipe, crops, out, accelerator=accelerator, about=about)
-    skipped = 0
+    accelerator = make_accelerator(device, trackers=tracker or ["tensorboard"], folder=out)
+    run = _run(chosen, pictures, out, accelerator, [p.name for p in data])
+    if not accelerator.is_main_process:
+        from sr3.training.train import learn
+
+        for _ in learn(run):
+            pass
+        accelerator.end_training()
+        return
+    try:
+        from sr3.training.board import Board, Clock
+
+        board = Board(run, _held_out(run, val, val_pictures))
+        every = part_minutes if part_minutes is not None or not val else 10.0
+        _train(run, board, Clock(board, began=began, minutes=minutes, every=every), profile)
+    finally:
+        accelerator.end_training()
+
+
+def _recipe(name: str, settings: list[str], begin: str | None) -> "Recipe":
+    """The recipe with what the command line changes in it."""
+    from sr3.model import recipe as recipes
+
+    if begin is None:
+        return recipes.load(name, settings)
+    settings = [*settings, f"training.begin={json.dumps(begin)}"]
+    chosen = recipes.load(name, settings)
+    short = WARM_UP_STEPS * chosen.training.batch
+    if chosen.training.warmup < short and not any(s.strip().startswith("training.warmup") for s in settings):
+        chosen = recipes.load(name, [*settings, f"training.warmup={short}"])
+    return chosen
+
+
+def _run(recipe: "Recipe", pictures: "Pictures", out: Path, accelerator: "Accelerator", data: list[str]) -> "Run":
+    from sr3.training.data import Crops
+    from sr3.training.machine import machine
+    from sr3.training.run import Run
+
+    t, device = recipe.training, accelerator.device
+    crops = Crops(pictures, t.crop, seed=t.seed, turn=t.turn, zoom=t.zoom, resample=t.resample, device=device)
+    about = {"data": data, "data_pictures": len(pictures), "machine": machine(device)}
+    return Run(recipe, crops, out, accelerator, about)
+
+
+def _held_out(run: "Run", val: list[Path] | None, most: int) -> "Pictures | None":
+    from sr3.model.config import ConfigError
+    from sr3.picture.collection import Pictures, load
+
+    if not val:
+        return None
+    if not run.model.task.channels:
+        raise ConfigError("what is made of nothing cannot be compared with an original; leave --val out")
+    found = load(val, smallest=run.model.task.factor * 8)
+    return Pictures(found.names[:most], found.pixels[:most])
+
+
+def _train(run: "Run", board: "Board", clock: "Clock", profile: bool) -> None:
+    """The run to its end or to that of the minutes, on the terminal."""
+    from sr3.training.machine import Profile, machine
+    from sr3.training.train import learn
+
+    length = run.recipe.training.pictures
+    if run.seen:
+        typer.echo(f"going on after {run.seen:,} pictures", err=True)
+    how = run.problem or ("compiled" if run.recipe.training.compile else "not compiled")
+    typer.echo(
+        f"{machine(run.device)}: {board.peak / 1e12:.3g} TFLOP/s in a matrix product of {run.precision}; "
+        f"{board.flops / 1e9:.3g} GFLOP a picture, forward and backward; {how}",
+        err=True,
+    )
+    profiled = Profile(run.device, run.folder) if profile else None
     try:
         with bars() as shown:
-            bar = shown.add_task("pictures seen", total=recipe.training.pictures)
-            for run, report in running:
-                shown.update(bar, completed=report.seen)
-                line = (
-                    f"{report.seen} seen  loss {report.loss:.5f}  rate {report.rate:.2e}  "
-                    f"{report.speed:.1f}/s  waiting {report.waiting:.1%}  gradient {report.gradient:.2f}"
-                )
-                if accelerator.is_main_process:
-                    shown.console.print(line, highlight=False)
-                if report.skipped > skipped:
-                    shown.console.print(f"{report.skipped} batches skipped: their loss was not finite")
-                    skipped = report.skipped
-                if board is not None:
-                    board.add(run, report)
-                if minutes is not None and time.monotonic() - began > 60 * minutes:
-                    break
+            say = lambda line: shown.console.print(line, highlight=False)  # noqa: E731
+            if board.val is not None and not board.points:
+                say(_measured(board))
+            if clock.deadline < math.inf and not run.saves:
+                run.save()  # also tells how long that takes
+            bar = shown.add_task("pictures seen", total=length, completed=run.seen)
+            running = learn(run, stop=clock.over, tell=clock.part_due, after=profiled or (lambda: None))
+            try:
+                for report in running:
+                    shown.update(bar, completed=report.seen)
+                    say(_line(report, board, clock))
+                    clock.add(report)
+                    board.add(report)
+                    if clock.part_due() and report.seen < length:
+                        run.write_part()
+                        if board.val is not None:
+                            say(_measured(board))
+                        clock.start_part()
+            finally:
+                running.close()
+            if board.val is not None and not board.measured:
+                say(_measured(board))
+                run.write_model()
+    except KeyboardInterrupt:
+        typer.echo(f"{run.folder}: {run.saved:,} of {length:,} pictures seen; the same command goes on", err=True)
+        raise
     finally:
-        try:
-            running.close()
-        finally:
-            if board is not None:
-                board.close()
-    if accelerator.is_main_process:
-        made = out / "model.safetensors"
-        use = "generate" if recipe.model.task.get("kind") == "generation" else "upscale photo.jpg"
+        if profiled is not None:
+            profiled.close()
+            typer.echo(profiled.text, err=True)
+    for sentence in board.plot():
+        typer.echo(sentence)
+    made = run.folder / "model.safetensors"
+    if run.seen < length:
+        typer.echo(f"{made} is of {run.seen:,} of {length:,} pictures; the same command goes on")
+    else:
+        use = "generate" if run.recipe.model.task.get("kind") == "generation" else "upscale photo.jpg"
         typer.echo(f"{made} is ready: sr3 {use} --model {made}")
+
+
+def _line(report: "Report", board: "Board", clock: "Clock") -> str:
+    """One report for the terminal."""
+    left, fits = board.run.recipe.training.pictures - report.seen, clock.fits(report)
+    return (
+        f"{report.seen} seen  loss {report.loss:.5f}  gradient {report.gradient:.2f}  rate {report.rate:.2e}  "
+        f"{report.speed:.1f}/s, {board.share(report):.1%} of the peak  waiting {report.waiting:.1%}"
+        + (f"  skipped {report.skipped}: their loss was not finite" if report.skipped else "")
+        + (f"  (of {left:,} to come, about {fits:,.0f} fit into the minutes)" if fits < left else "")
+    )
+
+
+def _measured(board: "Board") -> str:
+    """Measure, and say what was found."""
+    point = board.measure()
+    named = ("error", "psnr", "swd", "consistency_free", "consistency")
+    told = "  ".join(f"{name} {point['measures'][name]:.3f}" for name in named if name in point["measures"])
+    return f"{point['seen']} seen  {told}  ({point['seconds']:.1f} s)"

@@ -1,77 +1,212 @@
-"""What a run shows while it trains: TensorBoard curves, and strips of samples from averaged and raw weights."""
+"""What a run shows while it trains: reports and measures as CSV and on trackers, strips of samples, a plot."""
 
-from pathlib import Path
+import csv
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
+from torch.utils.flop_counter import FlopCounterMode
 
+from sr3.files import write_text
 from sr3.interrupt import held
-from sr3.model.config import Recipe
-from sr3.model.model import Model
+from sr3.picture.collection import DataError, Pictures
+from sr3.random import Stream
 from sr3.restore.restorer import Restorer
+from sr3.task import Given
+from sr3.training import curve, plot
+from sr3.training.batches import Batch
 from sr3.training.data import Crops
-from sr3.training.train import Report, Run
+from sr3.training.machine import AHEAD, peak
+from sr3.training.notes import Report
+from sr3.training.run import Run
 
 SHOWN = 4
 """Pictures in a strip."""
+LOG = "log.csv"
+COLUMNS = ["seen", "loss", "gradient", "rate", "speed", "waiting", "skipped", "minutes", "flops", "share_of_peak"]
 
 
 class Board:
-    """Writes `folder`/board for TensorBoard and `folder`/samples/*.png."""
+    """Writes into the run's folder log.csv, curve.csv, curve.svg and samples/*.png, and to Accelerate's trackers.
 
-    def __init__(self, folder: Path, crops: Crops, recipe: Recipe):
-        self.folder, self.recipe = folder, recipe
-        self.writer = SummaryWriter(str(folder / "board"))
-        side = crops.side
-        # the last crops there can be: a run that is shorter than that never trains on just these
-        self.clean = crops(range(2**62, 2**62 + SHOWN)).cpu()[..., :side, :side]
-        self.next_strip = 0
+    val: held-out pictures that the curve is measured on and the strips are of; without them there is no curve, and
+        strips are of crops that are never trained on.
+    """
 
-    def add(self, run: Run, report: Report) -> None:
-        """One report's curves, and a strip where one is due."""
-        write, seen = self.writer.add_scalar, report.seen
+    def __init__(self, run: Run, val: Pictures | None = None):
+        self.run, self.folder, self.val = run, run.folder, val
+        with held():
+            run.accelerator.init_trackers("board")
+        self.flops = flops(run)
+        """Of one picture, forward and backward."""
+        self.peak = peak(run.device, run.dtype)
+        """FLOPs a second in one large matrix product."""
+        self.measure_seconds = 0.0
+        self.clean = _shown(run, val)
+        every = run.recipe.training.sample_every
+        self.next_strip = -(-run.seen // every) * every
+        known = curve.read(self.folder / curve.NAME) or curve.read(self.folder / "curve.json")
+        self.points = [point for point in known if run.seen and point["seen"] <= run.seen]
+        self._begin_log()
+        self._tell_model()
+
+    def _begin_log(self) -> None:
+        """Drop what a run that was killed had reported after its last save."""
+        path = self.folder / LOG
+        rows: list[dict[str, Any]] = []
+        if path.exists():
+            with path.open(encoding="utf-8", newline="") as log:
+                rows = [row for row in csv.DictReader(log) if int(row["seen"]) <= self.run.seen]
+        lines = [",".join(row.get(name) or "" for name in COLUMNS) for row in rows]
+        write_text(path, "\n".join([",".join(COLUMNS), *lines]) + "\n")
+
+    def share(self, report: Report) -> float:
+        """What part of the device's peak training reaches."""
+        return report.speed * self.flops / self.peak
+
+    def add(self, report: Report) -> None:
+        """One report, and a strip where one is due."""
+        row = asdict(report) | {"flops": report.speed * self.flops, "share_of_peak": self.share(report)}
+        with (self.folder / LOG).open("a", encoding="utf-8") as log:
+            log.write(",".join(str(row[name]) for name in COLUMNS) + "\n")
+        values: dict[str, float] = {
+            "loss": report.loss,
+            "rate": report.rate,
+            "gradient": report.gradient,
+            "pictures a second": report.speed,
+            "waiting for data": report.waiting,
+            "share of the peak": self.share(report),
+            "skipped": report.skipped,
+        }
+        values |= {f"loss at log-SNR/{place:+d}": value for place, value in report.by_level.items()}
+        self._log(values)
+        if report.seen >= self.next_strip:
+            every = self.run.recipe.training.sample_every
+            self.next_strip = (report.seen // every + 1) * every
+            self.strip()
+
+    def _log(self, values: dict[str, float]) -> None:
         # interrupted inside its queue, TensorBoard's thread would never be told to end, and closing wait for ever
         with held():
-            write("loss", report.loss, seen)
-            write("rate", report.rate, seen)
-            write("gradient", report.gradient, seen)
-            write("pictures a second", report.speed, seen)
-            write("waiting for data", report.waiting, seen)
-            write("skipped", report.skipped, seen)
-            for place, value in report.by_level.items():
-                write(f"loss at log-SNR/{place:+d}", value, seen)
-        if seen >= self.next_strip:
-            self.next_strip = (seen // self.recipe.training.sample_every + 1) * self.recipe.training.sample_every
-            self.strip(run)
+            self.run.accelerator.log(values, step=self.run.seen)
 
-    def strip(self, run: Run) -> None:
+    def _restorer(self, weights: Tensor | None = None) -> Restorer:
+        return Restorer(self.run.showing(weights), device=str(self.run.device), precision=self.run.precision)
+
+    def strip(self) -> None:
         """Rows: given, averaged weights, raw weights, original."""
-        rows: list[Tensor] = []
-        made: dict[str, Tensor] = {}
-        for name, weights in (("average", run.average), ("raw", run.model.net.state_dict())):
-            with torch.random.fork_rng():
-                model = Model(run.model.config)
-            model.first = run.model.first
-            model.net.load_state_dict(weights)
-            restorer = Restorer(model, device=str(run.accelerator.device))
-            given = model.task.degrade(self.clean)
-            made[name] = restorer.make(given, list(range(len(self.clean))), free=True)
-            if not rows:
-                cond = model.task.prepare(given).cond
-                rows.append(self.clean if cond is None else cond.clamp(-1, 1).cpu())
-        rows += [made["average"], made["raw"], self.clean]
+        given = self.run.model.task.degrade(self.clean)
+        cond = self.run.model.task.prepare(given).cond
+        rows: list[Tensor] = [self.clean if cond is None else cond.clamp(-1, 1).cpu()]
+        for weights in (self.run.average, self.run.flat.weights):
+            rows.append(self._restorer(weights).make(given, list(range(len(self.clean))), free=True))
+        rows.append(self.clean)
         picture = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
-        pixels = ((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-        path = self.folder / "samples" / f"{run.seen:09d}.png"
+        pixels = ((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
+        path = self.folder / "samples" / f"{self.run.seen:09d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.ascontiguousarray(pixels)).save(path)
+        Image.fromarray(pixels).save(path)
         with held():
-            self.writer.add_image("given, average, raw, original", pixels, run.seen, dataformats="HWC")
+            for tracker in self.run.accelerator.trackers:
+                if hasattr(tracker, "log_images"):
+                    form = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+                    images = {"given, average, raw, original": np.ascontiguousarray(pixels[None])}
+                    tracker.log_images(images, step=self.run.seen, **form)
 
-    def close(self) -> None:
-        """Flush everything."""
-        with held():
-            self.writer.close()
+    def measure(self) -> dict[str, Any]:
+        """Add a point to the curve: the averaged weights on the held-out pictures."""
+        assert self.val is not None
+        began = time.monotonic()
+        measures = curve.measure(self._restorer(), self.val)
+        self.measure_seconds = time.monotonic() - began
+        point = {
+            "pictures": self.run.pictures,
+            "seen": self.run.seen,
+            "minutes": round(self.run.seconds / 60, 3),
+            "seconds": round(self.measure_seconds, 2),
+            "measures": measures,
+        }
+        self.points.append(point)
+        curve.write(self.folder / curve.NAME, self.points)
+        self._tell_model()
+        self._log({f"held-out/{name}": value for name, value in measures.items()})
+        return point
+
+    def _tell_model(self) -> None:
+        if self.points:
+            self.run.about["curve"] = list(self.points)
+
+    @property
+    def measured(self) -> bool:
+        """Whether the weights as they are have been measured."""
+        return bool(self.points) and self.points[-1]["seen"] == self.run.seen
+
+    def plot(self) -> list[str]:
+        """Draw curve.svg, and say what more pictures would bring; nothing while there are too few points."""
+        if len({point["pictures"] for point in self.points if point["pictures"]}) < plot.FEWEST:
+            return []
+        return plot.plot(self.folder / curve.NAME, self.folder / "curve.svg")
+
+
+class Clock:
+    """When a call ends, with everything that is written at its end, and when a part is due."""
+
+    def __init__(self, board: Board, *, began: float, minutes: float | None = None, every: float | None = None):
+        self.board, self.step_seconds = board, 0.0
+        self.deadline = began + 60 * minutes if minutes else float("inf")
+        self.every = 60 * every if every is not None else float("inf")
+        self.start_part()
+
+    def start_part(self) -> None:
+        """The time to the next part begins."""
+        self.part_began = time.monotonic()
+
+    @property
+    def reserve(self) -> float:
+        """Seconds that the end will take: finishing the last steps, saving twice, measuring."""
+        measuring = 1.3 * self.board.measure_seconds if self.board.val is not None else 0.0
+        return (AHEAD + 1) * self.step_seconds + 2 * self.board.run.save_seconds + measuring + 0.2
+
+    def over(self) -> bool:
+        """Whether the minutes are spent."""
+        return time.monotonic() + self.reserve >= self.deadline
+
+    def part_due(self) -> bool:
+        """Whether it is time for the next part."""
+        return time.monotonic() - self.part_began >= self.every
+
+    def add(self, report: Report) -> None:
+        """Learn from a report how long a step takes."""
+        self.step_seconds = self.board.run.recipe.training.batch / max(report.speed, 1e-9)
+
+    def fits(self, report: Report) -> float:
+        """Pictures that fit into the minutes that are left."""
+        return report.speed * max(0.0, self.deadline - time.monotonic() - self.reserve)
+
+
+def flops(run: Run) -> float:
+    """FLOPs of one picture, forward and backward, a multiplication and an addition each; not compiled."""
+    batch = run.batches(run.seen)[0]
+    few = min(2, len(batch.clean))
+    given = Given(batch.given.image[:few], None if batch.given.mask is None else batch.given.mask[:few])
+    some = Batch(batch.clean[:few], given, Stream(0, range(few), run.device))
+    compiled, run.denoiser = run.denoiser, run.model.denoiser()
+    with FlopCounterMode(display=False) as counter:
+        run.loss(some).each.mean().backward()
+    run.denoiser = compiled
+    return counter.get_total_flops() / few
+
+
+def _shown(run: Run, val: Pictures | None) -> Tensor:
+    """The pictures of a strip: [B, 3, side, side]."""
+    crops, t = run.crops, run.recipe.training
+    if val is not None:
+        with suppress(DataError):  # smaller than the crops
+            crops = Crops(val, t.crop, seed=t.seed, turn=False, zoom=t.zoom, resample=t.resample)
+    # the last crops there can be: a run that is shorter than that never trains on just these
+    return crops(range(2**62, 2**62 + SHOWN)).cpu()

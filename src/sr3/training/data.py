@@ -1,11 +1,10 @@
 """Training crops: random squares of a set of pictures, cut on the training device."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sr3.picture.collection import DataError, Pictures
@@ -30,12 +29,23 @@ def reduction(size: int, side: int, kernel: Kernel = "lanczos") -> Tensor:
     return (weights / weights.sum(1, keepdim=True)).float()
 
 
+class Places(NamedTuple):
+    """Where the crops of one batch lie, found on the host and sent to the device in one copy."""
+
+    numbers: Tensor
+    """int64 [B, 5]: first pixel, step along rows, step along columns, last index, which matrix."""
+    largest: int
+    plain: bool
+    """Cut at the size that is wanted: nothing to resample."""
+
+
 class Crops:
     """Random square crops of a set of pictures, flipped, turned and resampled, made on the training device.
 
     Crop n is a function of (seed, n) alone: n counts the pictures seen, so a resumed run goes on where it stopped and
     any number of processes share one order.  A picture is drawn in proportion to its area, since a larger one holds
-    more different crops.  All pictures lie in one uint8 tensor, so that on a GPU nothing waits for the host.
+    more different crops.  All pictures lie in one uint8 tensor, and so do the matrices of all sizes that can be cut, so
+    that on a GPU nothing waits for the host.
 
     side: of the crops.
     turn: also upside down and by quarter turns, as photographs of textures allow; faces only left and right.
@@ -60,12 +70,13 @@ class Crops:
     ):
         if not 0 < zoom[0] <= zoom[1]:
             raise DataError(f"the zoom {zoom[0]:g} to {zoom[1]:g} is no range; give two positive numbers, low and high")
-        self.zoom = tuple(max(1, round(z * self.ZOOM_STEPS)) for z in zoom)
-        smallest = self._cut(np.array(min(self.zoom[0], self.ZOOM_STEPS)), side)
+        low, high = (max(1, round(z * self.ZOOM_STEPS)) for z in zoom)
+        self.zoom = (low, high)
+        self.side, self.seed, self.turn, self.device = side, seed, turn, torch.device(device)
+        smallest = self._cut(np.array(min(low, self.ZOOM_STEPS)))
         if short := [n for n, p in zip(pictures.names, pictures.pixels, strict=True) if min(p.shape[:2]) < smallest]:
             raise DataError(f"{short[0]} has a side below {smallest} pixels, the size of the crops")
-        self.side, self.seed, self.turn, self.device = side, seed, turn, torch.device(device)
-        self.resample: Kernel = resample
+        self.names = list(pictures.names)
         shapes = np.array([p.shape[:2] for p in pictures.pixels], dtype=np.int64)
         areas = shapes.prod(axis=1)
         self.heights, self.widths = shapes[:, 0], shapes[:, 1]
@@ -73,45 +84,57 @@ class Crops:
         self.shares = np.cumsum(areas) / areas.sum()
         flat = np.concatenate([p.reshape(-1, 3) for p in pictures.pixels])
         self.flat = torch.from_numpy(flat).to(self.device)
-        self.matrices: dict[int, Tensor] = {}
+        wanted, whole = self._cut(np.arange(low, high + 1)), np.unique(shapes.min(axis=1))
+        self.sizes = np.unique(np.minimum(wanted[:, None], whole[None]))
+        table = torch.zeros(len(self.sizes), side, int(self.sizes.max()))
+        for row, size in enumerate(self.sizes.tolist()):
+            table[row, :, :size] = reduction(size, side, resample)
+        self.table = table.to(self.device)
 
-    def _cut(self, steps: np.ndarray, side: int) -> np.ndarray:
-        return np.maximum(1, steps * side // self.ZOOM_STEPS)
+    def _cut(self, steps: np.ndarray) -> np.ndarray:
+        return np.maximum(1, steps * self.side // self.ZOOM_STEPS)
+
+    def draw(self, indices: Sequence[int]) -> np.ndarray:
+        """Where crops number `indices` lie: int64 [B, 5], the rows of `Places`."""
+        low, high = self.zoom
+        draws = uniforms(self.seed, indices, 7)
+        chosen = np.searchsorted(self.shares, draws[:, 0], side="right").clip(max=len(self.shares) - 1)
+        height, width = self.heights[chosen], self.widths[chosen]
+        wanted = self._cut(low + (draws[:, 6] * (high - low + 1)).astype(np.int64))
+        cut = np.minimum(wanted, np.minimum(height, width))
+        top, left = ((draws[:, k] * (room - cut + 1)).astype(np.int64) for k, room in ((1, height), (2, width)))
+        # a pixel of the crop is at first + row * down + column * right: flips and turns are only signs
+        first, down, right = self.starts[chosen] + top * width + left, width, np.ones_like(width)
+        mirror = draws[:, 3] < 0.5
+        first, right = first + mirror * (cut - 1), np.where(mirror, -1, right)
+        mirror = (draws[:, 4] < 0.5) & self.turn
+        first, down = first + mirror * (cut - 1) * width, np.where(mirror, -down, down)
+        turn = (draws[:, 5] < 0.5) & self.turn
+        rows, columns = np.where(turn, right, down), np.where(turn, down, right)
+        return np.stack([first, rows, columns, cut - 1, np.searchsorted(self.sizes, cut)], axis=1)
+
+    def places(self, drawn: np.ndarray, batch: int) -> list[Places]:
+        """What `draw` found, sent to the device, in batches of so many crops."""
+        cut = drawn[:, 3].reshape(-1, batch) + 1
+        there = torch.from_numpy(drawn)
+        if self.device.type == "cuda":
+            there = there.pin_memory()
+        there = there.to(self.device, non_blocking=True)
+        plain = (cut == self.side).all(1).tolist()
+        return [Places(*part) for part in zip(there.split(batch), cut.max(1).tolist(), plain, strict=True)]
+
+    def cut(self, places: Places) -> Tensor:
+        """The crops themselves: float32 [B, 3, side, side] in [-1, 1]."""
+        first, rows, columns, end, which = (n[:, None, None] for n in places.numbers.unbind(1))
+        # all are gathered as large as the largest; what lies beyond a smaller one repeats its edge and is never used
+        steps = torch.arange(places.largest, device=self.device)
+        down, right = torch.minimum(steps[None, :, None], end), torch.minimum(steps[None, None, :], end)
+        square = self.flat[first + rows * down + columns * right].permute(0, 3, 1, 2).float() / 127.5 - 1
+        if places.plain:
+            return square.contiguous()
+        matrix = self.table[which[:, 0, 0], :, : places.largest][:, None]
+        return (matrix @ square @ matrix.transpose(-1, -2)).clamp(-1, 1).contiguous()
 
     def __call__(self, indices: Sequence[int]) -> Tensor:
         """Crops number `indices`: float32 [B, 3, side, side] in [-1, 1]."""
-        draws = uniforms(self.seed, indices, 7)
-        chosen = np.searchsorted(self.shares, draws[:, 0], side="right").clip(max=len(self.shares) - 1)
-        low, high = self.zoom
-        wanted = self._cut(low + (draws[:, 6] * (high - low + 1)).astype(np.int64), self.side)
-        whole = np.minimum(self.heights[chosen], self.widths[chosen])
-        cut = np.minimum(wanted, whole)
-        top = (draws[:, 1] * (self.heights[chosen] - cut + 1)).astype(np.int64)
-        left = (draws[:, 2] * (self.widths[chosen] - cut + 1)).astype(np.int64)
-        width = self.widths[chosen]
-        # a pixel of the crop is at start + row * along_rows + column * along_columns: flips and turns are only signs
-        down, right = width.copy(), np.ones_like(width)
-        first = self.starts[chosen] + top * width + left
-        flip = draws[:, 3] < 0.5
-        first, right = np.where(flip, first + (cut - 1) * right, first), np.where(flip, -right, right)
-        if self.turn:
-            flip = draws[:, 4] < 0.5
-            first, down = np.where(flip, first + (cut - 1) * down, first), np.where(flip, -down, down)
-        turn = (draws[:, 5] < 0.5) & self.turn
-        rows, columns = np.where(turn, right, down), np.where(turn, down, right)
-        first, rows, columns = (torch.from_numpy(a).to(self.device) for a in (first, rows, columns))
-        # all are gathered as large as the largest; what lies beyond a smaller one repeats its edge and is never used
-        steps = torch.arange(int(cut.max()), device=self.device)
-        inside = torch.minimum(steps[None], torch.from_numpy(cut - 1).to(self.device)[:, None])
-        at = first[:, None, None] + rows[:, None, None] * inside[:, :, None] + columns[:, None, None] * inside[:, None]
-        square = self.flat[at].permute(0, 3, 1, 2).float() / 127.5 - 1
-        if (cut == self.side).all():
-            return square.contiguous()
-        matrix = torch.stack([self._matrix(int(c), len(steps)) for c in cut])[:, None]
-        return (matrix @ square @ matrix.transpose(-1, -2)).clamp(-1, 1).contiguous()
-
-    def _matrix(self, cut: int, columns: int) -> Tensor:
-        """`reduction` of the first `cut` of so many columns, on the device."""
-        if cut not in self.matrices:
-            self.matrices[cut] = reduction(cut, self.side, self.resample).to(self.device)
-        return F.pad(self.matrices[cut], (0, columns - cut))
+        return self.cut(self.places(self.draw(indices), len(indices))[0])

@@ -1,19 +1,20 @@
-"""Will it fit, and how long: what a training run needs, from its recipe alone."""
+"""Will it fit, and how long: a few real steps of a recipe, and what they say of the whole run."""
 
-import time
+import json
+import subprocess
+import sys
 from dataclasses import dataclass
+from typing import Any
 
+import psutil
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from sr3.diffusion.schedule import SCHEDULES
-from sr3.diffusion.tables import OBJECTIVES
-from sr3.model.config import Recipe, build
+from sr3.model.config import ConfigError, Recipe
 from sr3.model.model import Model
-from sr3.training.train import _schedule_for  # pyright: ignore[reportPrivateUsage]
+from sr3.training.plan import objective_of
 
-REACHED = 0.4
-"""The share of a machine's matrix-product speed that training is taken to reach; convolutions rarely reach more."""
+BASE = 400_000_000
+"""Bytes that Python and PyTorch take before anything is trained, about; only to tell what need not be tried."""
 
 
 @dataclass(frozen=True)
@@ -21,32 +22,39 @@ class Estimate:
     """What a run is expected to need."""
 
     parameters: int
-    flop_per_picture: float
-    """Forward and backward, one picture."""
-    state_bytes: int
-    """Weights, gradients, Adam's two moments and the average."""
-    activation_bytes: int
-    """What the backward pass of one part of a batch keeps."""
     device: str
-    device_bytes: int | None
-    flops: float
-    """Measured matrix-product speed of this machine, per second."""
-    seconds: float
+    precision: str
+    memory: int
+    """Bytes of the device: weights, gradients, moments, average, what the backward pass keeps, pictures, PyTorch."""
+    device_memory: int
+    """Bytes that the device has."""
+    seconds: float | None
+    """Of the whole run; None where not even one picture fits."""
+    flop_per_picture: float
+    """Forward and backward, of all passes that the objective makes; 0 where nothing could be tried."""
+    tried: int
+    """Pictures of the largest batch that was tried; what is beyond it is on the line through the last two."""
 
     def text(self) -> str:
         """For a person."""
-        need = self.state_bytes + self.activation_bytes
-        fits = "" if self.device_bytes is None else f" of {self.device_bytes / 2**30:.1f} GiB"
-        warning = ""
-        if self.device_bytes is not None and need > self.device_bytes:
-            warning = "\nIt will not fit: raise training.accumulate, lower training.batch, or take a smaller network."
-        return (
-            f"{self.parameters / 1e6:.2f} million parameters, {self.flop_per_picture / 1e9:.1f} GFLOP a picture\n"
-            f"memory on {self.device}: about {need / 2**30:.2f} GiB{fits} "
-            f"({self.state_bytes / 2**30:.2f} state, {self.activation_bytes / 2**30:.2f} activations)\n"
-            f"time: about {_duration(self.seconds)}, at {REACHED:.0%} of the {self.flops / 1e12:.2f} TFLOP/s measured"
-            + warning
-        )
+        head = f"{self.parameters / 1e6:.2f} million parameters"
+        if self.flop_per_picture:
+            head += f", {self.flop_per_picture / 1e9:.3g} GFLOP a picture"
+        lines = [
+            head,
+            f"memory on {self.device}: about {self.memory / 2**30:.2f} GiB of {self.device_memory / 2**30:.1f} GiB",
+        ]
+        if self.seconds is None:
+            lines.append("time: unknown, as not even one picture fits; take a smaller network or smaller crops")
+        else:
+            lines.append(
+                f"time: about {_duration(self.seconds)} in {self.precision}, from steps of up to {self.tried} pictures"
+            )
+            if self.memory > self.device_memory:
+                lines.append(
+                    "It will not fit: raise training.accumulate, lower training.batch, or take a smaller network."
+                )
+        return "\n".join(lines)
 
 
 def _duration(seconds: float) -> str:
@@ -57,16 +65,51 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-def estimate(recipe: Recipe) -> Estimate:
-    """Run one forward and backward pass on the meta device, which computes shapes and allocates nothing."""
+def estimate(recipe: Recipe, device: str | None = None, *, data: int = 0, seconds: float = 12.0) -> Estimate:
+    """Try the recipe for about so many seconds in a process of its own, so that its memory is all that is measured.
+
+    device: "cpu" to keep off the accelerator.  data: pixels of the pictures that it will be trained on.
+    ConfigError where the recipe cannot be trained.
+    """
+    parameters, kept = _counted(recipe)
+    gpu = device != "cpu" and torch.cuda.is_available()
+    there = torch.cuda.get_device_properties(0).total_memory if gpu else psutil.virtual_memory().total
+    free = torch.cuda.mem_get_info(0)[0] if gpu else psutil.virtual_memory().available
+    # three bytes a pixel, and on the CPU the decoded pictures beside them
+    pictures, least = data * (3 if gpu else 6), BASE + 20 * parameters + kept
+    found = _tried(recipe, device, int(0.9 * free) - pictures, seconds) if least + pictures < 0.9 * free else []
+    if not found:
+        return Estimate(parameters, "cuda" if gpu else "cpu", "", least + pictures, there, None, 0.0, 0)
+    t, last = recipe.training, found[-1]
+    part = t.batch // t.accumulate
+    step, memory = last["seconds"], last["bytes"]
+    if (more := part - last["pictures"]) > 0:
+        few = found[-2] if len(found) > 1 else {"pictures": 0, "seconds": 0.0, "bytes": memory - kept}
+        apart = last["pictures"] - few["pictures"]
+        step += more * (step - few["seconds"]) / apart
+        memory += int(more * (memory - few["bytes"]) / apart)
+    saving = last.get("save_seconds", 0.0) * t.pictures / t.save_every
+    return Estimate(
+        parameters=parameters,
+        device=last.get("device", "cuda" if gpu else "cpu"),
+        precision=last.get("precision", t.precision),
+        memory=memory + pictures,
+        device_memory=there,
+        seconds=step * t.accumulate * t.pictures / t.batch + saving,
+        flop_per_picture=last.get("flops", 0.0),
+        tried=last["pictures"],
+    )
+
+
+def _counted(recipe: Recipe) -> tuple[int, int]:
+    """(parameters, bytes that one picture's backward pass keeps) of the network alone, without allocating anything."""
     t = recipe.training
+    objective_of(recipe)
     with torch.device("meta"):
         model = Model(recipe.model)
-        build("objective", OBJECTIVES, t.objective, **_schedule_for(recipe))
-        build("schedule", SCHEDULES, recipe.model.schedule)
         x = torch.zeros(1, 3, t.crop, t.crop)
         cond = torch.zeros(1, model.task.channels, t.crop, t.crop) if model.task.channels else None
-    model.net.train()
+    model.net.train().requires_grad_(True)
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -74,52 +117,19 @@ def estimate(recipe: Recipe) -> Estimate:
             kept[id(tensor)] = tensor.numel()
         return tensor
 
-    counter = FlopCounterMode(display=False)
-    with counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda kept_tensor: kept_tensor):
-        out = model.net(x, torch.zeros(1, device="meta"), cond)
-        out.sum().backward()
-    parameters = sum(p.numel() for p in model.net.parameters())
-    width = 4 if t.precision == "fp32" else 2
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    flops = _speed(device, t.precision)
-    each = float(counter.get_total_flops())
-    return Estimate(
-        parameters=parameters,
-        flop_per_picture=each,
-        state_bytes=parameters * 4 * 5,
-        activation_bytes=sum(kept.values()) * width * max(1, t.batch // t.accumulate),
-        device=device,
-        device_bytes=_memory(device),
-        flops=flops,
-        seconds=each * t.pictures / (flops * REACHED),
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.net(x, torch.zeros(1, device="meta"), cond)
+    return sum(p.numel() for p in model.net.parameters()), 4 * sum(kept.values())
+
+
+def _tried(recipe: Recipe, device: str | None, limit: int, seconds: float) -> list[dict[str, Any]]:
+    """What `sr3.training.trial` told; nothing where the system ended it at once for its memory."""
+    asked = {"recipe": recipe.model_dump(mode="json"), "device": device, "limit": limit, "seconds": seconds}
+    done = subprocess.run(
+        [sys.executable, "-m", "sr3.training.trial"], input=json.dumps(asked), capture_output=True, text=True
     )
-
-
-def _memory(device: str) -> int | None:
-    if device == "cuda":
-        return torch.cuda.get_device_properties(0).total_memory
-    try:
-        import os
-
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-def _speed(device: str, precision: str) -> float:
-    """FLOP/s of a square matrix product, over about a third of a second."""
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    side = 8192 if device == "cuda" else 1024
-    a = torch.randn(side, side, device=device, dtype=dtype)
-
-    def run(times: int) -> float:
-        began = time.perf_counter()
-        for _ in range(times):
-            torch.mm(a, a)
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - began
-
-    run(2)
-    times = max(1, min(200, int(0.3 / max(run(2) / 2, 1e-5))))
-    return times * 2 * side**3 / run(times)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    said = (done.stderr.strip().splitlines() or [""])[-1]
+    if done.returncode > 0 and not found and "memory" not in said.lower():
+        raise ConfigError(f"training was tried and failed: {said.partition(': ')[2] or said}")
+    return found

@@ -1,0 +1,130 @@
+"""How good a model has become with the pictures it has seen: measures on held-out pictures, kept in one file."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from sr3.diffusion.denoiser import Denoiser
+from sr3.diffusion.level import diffuse
+from sr3.files import write_text
+from sr3.metric.consistency import Consistency
+from sr3.metric.psnr import PSNR
+from sr3.metric.swd import SWD, patches_for
+from sr3.picture.collection import Pictures
+from sr3.picture.resize import round8
+from sr3.random import generator, mix
+from sr3.restore.restorer import Restorer
+
+NAME = "curve.csv"
+ABOUT = ("pictures", "seen", "minutes", "seconds")
+"""Columns that are no measures: pictures seen by the model and by the run, minutes trained, seconds measured."""
+RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Noise levels at which the error of x0 is measured: sigma / alpha in units of the spread of what is diffused."""
+
+
+def error(restorer: Restorer, pictures: Pictures) -> float:
+    """How far the network's estimate of x0 is off: the mean over noise levels of 10 log10 of its mean square, in dB.
+
+    Of pictures in [0, 1], with the same noise for every model.  Lower is better.  No sampler has a part in it, and it
+    falls steadily where a distance is pulled both ways.  The levels follow the model's spread: only models of the same
+    sigma_data can be compared.
+    """
+    model, device = restorer.model, restorer.device
+    total, count = [0.0] * len(RATIOS), 0
+    for first, clean in _batches(pictures, model.task.factor):
+        eps = torch.stack([torch.randn(c.shape, generator=generator(mix(5, first + k))) for k, c in enumerate(clean)])
+        truth, eps = clean.to(device), eps.to(device)
+        given = model.task.degrade(truth)  # in float32, as in training
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, dtype=restorer.dtype, enabled=restorer.dtype != torch.float32),
+        ):
+            example = model.prepare(given)
+            for k, ratio in enumerate(RATIOS):
+                logsnr = torch.tensor(-2 * math.log(ratio * model.spread), dtype=torch.float64)
+                level = model.schedule(model.schedule.when(logsnr).expand(len(truth)).to(device))
+                denoise = cast(Denoiser, model.denoiser())
+                x0 = denoise(diffuse(truth, eps, level), level, example).float().clamp(-1, 1)
+                total[k] += float((x0 - truth).square().mean((1, 2, 3)).sum() / 4)
+        count += len(truth)
+    return sum(10 * math.log10(t / count) for t in total) / len(total)
+
+
+def measure(restorer: Restorer, pictures: Pictures) -> dict[str, float]:
+    """PSNR, sliced Wasserstein distance and consistency, as `sr3 evaluate` measures them, in the model's own steps;
+    of diffusion models also the error of x0."""
+    task, config = restorer.model.task, restorer.model.config
+
+    def again(x: torch.Tensor) -> torch.Tensor:
+        return (task.degrade(2 * x - 1).image + 1) / 2
+
+    metrics = [PSNR(task.factor), SWD(patches_for(len(pictures))), Consistency(again)]
+    free = Consistency(again, "consistency_free")
+    for first, clean in _batches(pictures, task.factor):
+        given = task.degrade(clean)
+        original, small = (clean + 1) / 2, (given.image + 1) / 2
+        seeds = [mix(0, first + k, 0) for k in range(len(clean))] if config.kind == "diffusion" else [0] * len(clean)
+        shown = [(round8(restorer.make(given, seeds, free=each)) + 1) / 2 for each in (False, True)]
+        for metric in metrics:
+            metric.update(shown[0], original, small)
+        free.update(shown[1], original, small)
+    found: dict[str, float] = {}
+    for metric in (*metrics, free):
+        found |= metric.compute()
+    return found | ({"error": error(restorer, pictures)} if config.kind == "diffusion" else {})
+
+
+def _batches(pictures: Pictures, factor: int) -> Iterator[tuple[int, torch.Tensor]]:
+    """(number of the first, pictures in [-1, 1]): neighbours of one size, cut to multiples of the factor."""
+    sizes = [(p.shape[0] // factor * factor, p.shape[1] // factor * factor) for p in pictures.pixels]
+    first = 0
+    while first < len(sizes):
+        height, width = sizes[first]
+        most = first + (64 if max(height, width) <= 256 else 4)
+        last = first
+        while last < min(most, len(sizes)) and sizes[last] == (height, width):
+            last += 1
+        stack = np.stack([p[:height, :width] for p in pictures.pixels[first:last]])
+        yield first, torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 127.5 - 1
+        first = last
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The points of a curve's file, each with its `measures`; none where there is no file.
+
+    Of the CSV that `write` makes, or of the JSON that there once was.  ValueError where it is neither.
+    """
+    if not path.exists():
+        return []
+    try:
+        if path.suffix == ".json":
+            return json.loads(path.read_text("utf-8"))
+        rows = csv.DictReader(io.StringIO(path.read_text("utf-8")))
+        numbers = [{name: float(value) for name, value in row.items() if value} for row in rows]
+        whole = [{name: int(row[name]) for name in ABOUT[:2]} for row in numbers]
+        return [
+            {**row, **counts, "measures": {name: row.pop(name) for name in list(row) if name not in ABOUT}}
+            for row, counts in zip(numbers, whole, strict=True)
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is not the curve of a run, which is a table with a column for each measure"
+        ) from error
+
+
+def write(path: Path, points: list[dict[str, Any]]) -> None:
+    """The points as CSV, whole or not at all."""
+    names = list(dict.fromkeys(name for point in points for name in point["measures"]))
+    text = io.StringIO()
+    table = csv.DictWriter(text, [*ABOUT, *names], lineterminator="\n")
+    table.writeheader()
+    for point in points:
+        table.writerow({name: point[name] for name in ABOUT} | point["measures"])
+    write_text(path, text.getvalue())

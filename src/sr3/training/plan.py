@@ -1,0 +1,79 @@
+"""What a recipe says about each moment of a run: the rate, the average, the objective; and what it must agree with."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from sr3.diffusion.schedule import SCHEDULES, LinearBeta
+from sr3.diffusion.tables import OBJECTIVES
+from sr3.model.config import ConfigError, Recipe, build
+from sr3.random import mix
+from sr3.task import TASKS, Generation
+
+
+def rate_at(seen: int, recipe: Recipe) -> float:
+    """The learning rate after `seen` pictures: linear warm-up, then constant or half a cosine down to 1 %."""
+    t = recipe.training
+    rise = min(1.0, (seen + t.batch) / t.warmup) if t.warmup else 1.0
+    if t.decay == "constant":
+        return t.rate * rise
+    share = min(1.0, seen / t.pictures)
+    return t.rate * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def share_at(seen: int, recipe: Recipe) -> float:
+    """How far the average moves towards the weights after the step that began at `seen`.
+
+    Its half-life grows with the run up to `training.average`: early on a long average would still hold the random
+    first weights (as Karras et al. 2022 ramp theirs up).
+    """
+    half_life = min(recipe.training.average, max(seen, 1) / 8)
+    return 1 - 0.5 ** (recipe.training.batch / half_life) if half_life > 0 else 1.0
+
+
+def dropout_seed(seed: int, seen: int, rank: int) -> int:
+    """The seed of a step's dropout: processes must not drop the same units of different pictures."""
+    return mix(seed, seen, 0xD80, rank) if rank else mix(seed, seen, 0xD80)
+
+
+def objective_of(recipe: Recipe, device: torch.device | str = "cpu") -> Any:
+    """The recipe's objective over its schedule."""
+    if recipe.training.objective.get("kind") == "regression":
+        return build("objective", OBJECTIVES, recipe.training.objective)
+    schedule = build("schedule", SCHEDULES, recipe.model.schedule)
+    if isinstance(schedule, LinearBeta):  # its table would be copied from the host at every step
+        schedule.__dict__["knots"] = tuple(k.to(device) for k in schedule.knots)
+    return build("objective", OBJECTIVES, recipe.training.objective, schedule=schedule)
+
+
+def check_crop(recipe: Recipe) -> None:
+    """ConfigError where the crops do not suit the task."""
+    crop, task = recipe.training.crop, build("task", TASKS, recipe.model.task)
+    if isinstance(task, Generation) and task.sides != (crop, crop):
+        high, wide = task.sides
+        raise ConfigError(
+            f"training.crop={crop} must be the size of the pictures that are made, model.task.size, which is "
+            + (str(high) if high == wide else f"{high} by {wide}; only squares can be trained on")
+        )
+    if crop % task.factor:
+        raise ConfigError(f"training.crop={crop} must be a multiple of the task's factor {task.factor}")
+
+
+def check_batch(recipe: Recipe, world: int) -> None:
+    """ConfigError where the batch cannot be shared out."""
+    t = recipe.training
+    if t.batch % (world * t.accumulate):
+        raise ConfigError(
+            f"training.batch={t.batch} cannot be shared by {world} processes in {t.accumulate} parts; "
+            "make it a multiple of both"
+        )
+
+
+def begin_from(net: nn.Module, other: nn.Module) -> None:
+    """Copy the weights of another network of the same shape; ConfigError where the shapes differ."""
+    mine, theirs = net.state_dict(), other.state_dict()
+    if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in theirs.items()}:
+        raise ConfigError("training.begin names a model whose network has another shape than this recipe's")
+    net.load_state_dict(theirs)
