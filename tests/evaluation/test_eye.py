@@ -16,8 +16,8 @@ from sr3.evaluation.result import Result
 from sr3.evaluation.tune import _Bench
 from sr3.metric.lite import Lite
 from sr3.model.config import ConfigError
+from sr3.picture.collection import Pictures
 from sr3.restore.restorer import Restorer
-from sr3.training.data import Pictures
 
 
 @pytest.fixture
