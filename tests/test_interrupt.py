@@ -24,6 +24,14 @@ SMALL = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def pressed_is_raised():
+    """Ctrl-C as a terminal gives it, also where these tests run in the background, whose shell has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press():
     signal.raise_signal(signal.SIGINT)
 
@@ -122,7 +130,7 @@ def test_a_step_is_finished_first(training, monkeypatch, tmp_path, inside):
     """Pressed anywhere inside a step, the run goes on as if it had not been."""
     whole, _ = training("whole", 24)
     owner, name = {
-        "crops": (Crops, "__call__"),
+        "crops": (Crops, "cut"),
         "optimiser": (torch.optim.AdamW, "step"),
         "average": (library.Run, "update_average"),
     }[inside]
@@ -154,10 +162,10 @@ def test_what_is_half_done_is_not_written(training, monkeypatch, tmp_path):
 
     plain, calls = library.Run.update_average, []
 
-    def pressed(run):
+    def pressed(run, good):
         calls.append(1)
         if len(calls) < 3:
-            return plain(run)
+            return plain(run, good)
         press()
         press()
 
@@ -169,15 +177,15 @@ def test_what_is_half_done_is_not_written(training, monkeypatch, tmp_path):
 
 def test_pictures_that_go_are_no_reason_to_lose_steps(training, monkeypatch, tmp_path):
     """An error before anything has changed, as a full memory is, saves what was learnt."""
-    plain, calls = Crops.__call__, []
+    plain, calls = Crops.cut, []
 
-    def fails(self, indices):
+    def fails(self, places):
         calls.append(1)
         if len(calls) == 4:
             raise MemoryError
-        return plain(self, indices)
+        return plain(self, places)
 
-    monkeypatch.setattr(Crops, "__call__", fails)
+    monkeypatch.setattr(Crops, "cut", fails)
     with pytest.raises(MemoryError):
         training("run", 24)
     assert read_tensors(tmp_path / "run" / "state.safetensors")[1]["seen"] == "12"

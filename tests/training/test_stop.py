@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import torch
@@ -36,29 +37,51 @@ def environment(**more):
     return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
 
 
+def heeding():
+    """Before a child begins: Ctrl-C ends it, also where the tests' shell, in the background, has it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextmanager
+def started(arguments, **more):
+    """A child that does not outlive its test, whatever becomes of that."""
+    begin = None if os.name == "nt" else heeding
+    process = subprocess.Popen(
+        arguments, env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=begin
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_process_goes_on_as_if_it_had_not_been(folder, tmp_path, how):
     endless = command(folder, tmp_path / "parts", 1_000_000)
-    process = subprocess.Popen(endless, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     state = tmp_path / "parts" / "state.safetensors"
-    waited = time.monotonic()
-    while not state.exists():
-        assert time.monotonic() - waited < 240
-        assert process.poll() is None, process.stderr.read().decode()
-        time.sleep(0.02)
-    process.send_signal(how)
-    _, err = process.communicate(timeout=240)
+    with started(endless) as process:
+        waited = time.monotonic()
+        while not state.exists():
+            assert time.monotonic() - waited < 240
+            assert process.poll() is None, process.stderr.read().decode()
+            time.sleep(0.02)
+        process.send_signal(how)
+        _, err = process.communicate(timeout=240)
     assert b"Traceback" not in err
     if how != signal.SIGKILL:
         assert process.returncode == 130
         assert b"stopped" in err
+        assert b"of 1,000,000 pictures seen; the same command goes on" in err
     seen = int(read_tensors(state)[1]["seen"])
     assert seen >= 40
     assert not list((tmp_path / "parts").glob("*.tmp"))
     length = seen + 40
     for out in ("parts", "whole"):
-        subprocess.run(command(folder, tmp_path / out, length), env=environment(), check=True, capture_output=True)
+        done = subprocess.run(command(folder, tmp_path / out, length), env=environment(), capture_output=True)
+        assert done.returncode == 0, done.stderr.decode()
+        assert (f"going on after {seen:,} pictures" in done.stderr.decode()) == (out == "parts")
     whole, parts = (read_tensors(tmp_path / out / "state.safetensors")[0] for out in ("whole", "parts"))
     assert whole.keys() == parts.keys()
     for key in whole:
@@ -91,20 +114,20 @@ def test_two_processes_are_one(folder, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    running = [
-        subprocess.Popen(
-            command(folder, tmp_path / "two", 40),
-            env=environment(
-                RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2",
-                MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), ACCELERATE_USE_CPU="true",
-            ),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    for process in running:
-        _, err = process.communicate(timeout=240)
-        assert process.returncode == 0, err.decode()
+    alone = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(
+                started(
+                    command(folder, tmp_path / "two", 40),
+                    RANK=str(rank), LOCAL_RANK=str(rank), ACCELERATE_USE_CPU="true", **alone,
+                )
+            )
+            for rank in range(2)
+        ]  # fmt: skip
+        for process in running:
+            _, err = process.communicate(timeout=240)
+            assert process.returncode == 0, err.decode()
     one, two = (read_tensors(tmp_path / out / "state.safetensors")[0] for out in ("one", "two"))
     for key in one:
         torch.testing.assert_close(one[key], two[key], rtol=1e-3, atol=2e-4)

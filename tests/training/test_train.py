@@ -1,6 +1,7 @@
 """A stopped run goes on bit for bit; the average is the average; what is not finite is skipped and said."""
 
 import itertools
+from math import isfinite, isnan, nan
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.collection import load
 from sr3.training.data import Crops
-from sr3.training.train import PATIENCE, TrainingError, rate_at, train
+from sr3.training.plan import rate_at
+from sr3.training.run import PATIENCE, TrainingError
+from sr3.training.train import train
 
 SMALL = [
     "training.batch=4",
@@ -83,31 +86,41 @@ def test_the_models_file_holds_the_average(crops, tmp_path):
     saved = Model.from_pretrained(tmp_path / "model.safetensors")
     assert saved.about["pictures_seen"] == 48
     for key, value in saved.net.state_dict().items():
-        torch.testing.assert_close(value, run.average[key].half().float(), rtol=0, atol=0)
-    raw = run.model.net.state_dict()
-    assert any(not torch.equal(raw[key], run.average[key]) for key in raw)
+        torch.testing.assert_close(value, run.flat.named(run.average)[key].half().float(), rtol=0, atol=0)
+    assert not torch.equal(run.flat.weights, run.average)
 
 
 def test_without_average_the_file_holds_the_weights(crops, tmp_path):
     *_, (run, _) = train(recipe("training.average=0"), crops, tmp_path)
-    for key, value in run.model.net.state_dict().items():
-        assert torch.equal(value, run.average[key])
+    assert torch.equal(run.flat.weights, run.average)
 
 
-def test_a_batch_that_is_not_finite_is_skipped_and_counted(crops, tmp_path):
-    def spoiled(indices):
-        clean = crops(indices)
-        return clean * float("nan") if list(indices)[0] == 8 else clean
+def spoil(monkeypatch, bad):
+    """Let the batches that are made after so many others be no numbers."""
+    plain, calls = Crops.cut, itertools.count()
+    monkeypatch.setattr(Crops, "cut", lambda self, places: plain(self, places) * (nan if bad(next(calls)) else 1))
 
-    reports = [report for _, report in train(recipe(), spoiled, tmp_path)]  # type: ignore[arg-type]
-    assert reports[-1].skipped == 1
+
+def test_a_batch_that_is_not_finite_is_skipped_and_counted(crops, tmp_path, monkeypatch):
+    spoil(monkeypatch, lambda call: call == 2)
+    running = train(recipe("training.average=40"), crops, tmp_path)
+    kept = []
+    for run, report in itertools.islice(running, 3):
+        kept.append([v.clone() for v in (run.flat.weights.detach(), run.average, *run.moments.values())])
+    assert all(map(torch.equal, kept[1], kept[2]))
+    assert isnan(report.loss)
+    *_, (run, report) = running
+    assert not torch.equal(run.flat.weights, kept[2][0])
+    assert report.skipped == 1
+    assert isfinite(report.loss)
     assert all(torch.isfinite(t).all() for t in states(tmp_path).values())
 
 
-def test_training_gives_up_on_endless_nonsense_and_saves_none(crops, tmp_path):
+def test_training_gives_up_on_endless_nonsense_and_saves_none(crops, tmp_path, monkeypatch):
+    spoil(monkeypatch, lambda call: True)
     endless = recipe(f"training.pictures={8 * PATIENCE}", "training.save_every=100000")
     with pytest.raises(TrainingError, match="not finite"):
-        for _ in train(endless, lambda i: crops(i) * float("nan"), tmp_path):  # type: ignore[arg-type]
+        for _ in train(endless, crops, tmp_path):
             pass
     assert not (tmp_path / "model.safetensors").exists()
 
@@ -116,8 +129,28 @@ def test_another_recipe_is_refused_in_the_same_folder(crops, tmp_path):
     next(iter(train(recipe(), crops, tmp_path)))
     for _ in itertools.islice(train(recipe(), crops, tmp_path), 1):
         pass
-    with pytest.raises(ConfigError, match="another recipe"):
-        next(train(recipe("training.rate=0.5"), crops, tmp_path))
+    with pytest.raises(ConfigError, match=r"another recipe: training\.clip was 1\.0 and is 2\.0, training\.rate was"):
+        next(train(recipe("training.rate=0.5", "training.clip=2"), crops, tmp_path))
+    with pytest.raises(ConfigError, match=r"another recipe: model\.network\.blocks"):
+        next(train(recipe("model.network.blocks=[1,2]"), crops, tmp_path))
+
+
+def test_other_pictures_are_refused_in_the_same_folder(folder, crops, tmp_path):
+    next(train(recipe(), crops, tmp_path / "run"))
+    pictures = load(folder)
+    pictures.names[0] = "other.png"
+    with pytest.raises(ConfigError, match="other pictures"):
+        next(train(recipe(), Crops(pictures, 32), tmp_path / "run"))
+    (folder / "a.png").unlink()
+    with pytest.raises(ConfigError, match="other pictures"):
+        next(train(recipe(), Crops(load(folder), 32), tmp_path / "run"))
+
+
+def test_length_reports_and_parts_may_change_when_going_on(crops, tmp_path):
+    next(train(recipe(), crops, tmp_path))
+    free = [f"training.{s}" for s in ("pictures=52", "save_every=3", "report_every=8", "accumulate=2")]
+    *_, (run, _) = train(recipe(*free), crops, tmp_path)
+    assert run.seen == 52
 
 
 def test_weights_of_another_shape_cannot_be_begun_from(crops, tmp_path, tiny):
