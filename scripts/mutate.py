@@ -3,9 +3,9 @@
     python scripts/mutate.py --folder diffusion --count 50 --seed 1 --json mutants.json
     python scripts/mutate.py --folder task --list
 
-The project is copied, and the copy is changed and tested; yours is not touched, and may be.  Each mutant has a process and a time
-limit of its own, and the folder's tests stop at the first that fails.  Survivors are printed as differences: write a
-test, or, where no test could tell, name the change and the reason in `mutate_equivalent.toml`.
+The project is copied, and the copy is changed and tested; yours may go on changing.  Each mutant has a process and a
+time limit of its own, and the folder's tests stop at the first that fails.  Survivors are printed as differences:
+write a test, or, where no test could tell, name the change and the reason in `mutate_equivalent.toml`.
 The exit code is 1 where the tests fail without any change.
 """
 
@@ -46,6 +46,8 @@ ALSO = {
 FIRST = {
     "diffusion/exact.py": ["tests/diffusion/test_exact.py"],
     "diffusion/likelihood.py": ["tests/diffusion/test_langevin.py"],
+    "nn/energy.py": ["tests/diffusion/test_second_derivatives.py"],
+    "nn/embed.py": ["tests/nn/test_sr3_unet.py"],
     "metric/swd.py": ["tests/metric/test_metric.py"],
 }
 """Which tests of a file come first, where their names do not tell."""
