@@ -85,10 +85,10 @@ def test_a_sample_has_each_place_once_and_is_a_function_of_the_seed():
     assert mutate.sample(every, None, 0) == every
 
 
-def test_the_tests_of_a_file_come_first():
-    assert mutate.tests_of("diffusion/path.py")[0] == "tests/diffusion/test_path.py"
-    assert "tests/diffusion/test_wrap.py" in mutate.tests_of("diffusion/path.py")
-    assert mutate.tests_of("random.py") == ["tests/test_random.py"]
+def test_the_suite_of_a_file_come_first():
+    assert mutate.suite_of("diffusion/path.py")[0] == "tests/diffusion/test_path.py"
+    assert "tests/diffusion/test_wrap.py" in mutate.suite_of("diffusion/path.py")
+    assert mutate.suite_of("random.py") == ["tests/test_random.py"]
 
 
 def test_changes_that_no_test_can_tell_are_changes_that_there_are():
