@@ -39,6 +39,8 @@ METHODS = {"abs", "ceil", "clamp", "clip", "detach", "exp", "flip", "floor", "lo
 """`x.clamp(…)` becomes `x`."""
 FUNCTIONS = {"clipped", "dropout", "norm", "projected", "round8", "silu", "sorted"}
 """`silu(x)` becomes `x`."""
+GUARDS = {"strict", "device", "encoding", "stacklevel"}
+"""Keywords that are kept: only a fault elsewhere, or another machine, would show that they are gone."""
 OF_MODULES = {"F", "math", "np", "nn", "torch"}
 UNTOUCHED = (ast.Raise, ast.Import, ast.ImportFrom, ast.JoinedStr, ast.pattern)
 NOT_RUN = {"annotation", "returns", "decorator_list", "type_params"}
@@ -89,7 +91,7 @@ def _walk(node: ast.AST, function: ast.FunctionDef | None) -> Iterator[Change]:
     if isinstance(node, ast.stmt):
         yield from _statement(node, function)
     for name, value in ast.iter_fields(node):
-        if name in NOT_RUN:
+        if name in NOT_RUN or (isinstance(node, ast.keyword) and node.arg in GUARDS):
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
@@ -133,7 +135,7 @@ def _call(node: ast.Call) -> Iterator[Change]:
         yield node, "call", "torch.enable_grad()"
     if len(positional) == len(node.args) > 1 and ast.dump(node.args[0]) != ast.dump(node.args[1]):
         yield node, "arguments", _text(node, args=[node.args[1], node.args[0], *node.args[2:]], bare=True)
-    for k in range(len(node.keywords)):
+    for k in (k for k, keyword in enumerate(node.keywords) if keyword.arg not in GUARDS):
         yield node, "keyword", _text(node, keywords=[*node.keywords[:k], *node.keywords[k + 1 :]], bare=True)
 
 
