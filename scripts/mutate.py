@@ -3,9 +3,9 @@
     python scripts/mutate.py --folder diffusion --count 50 --seed 1 --json mutants.json
     python scripts/mutate.py --folder task --list
 
-The project is copied, and the copy is changed and tested; yours is not touched, and may be.  Each mutant has a process
-and a time limit of its own, and the folder's tests stop at the first that fails.  Survivors are printed as
-differences: write a test, or, where no test could tell, name the change and the reason in `mutate_equivalent.toml`.
+The project is copied, and the copy is changed and tested; yours may go on changing.  Each mutant has a process and a
+time limit of its own, and the folder's tests stop at the first that fails.  Survivors are printed as differences:
+write a test, or, where no test could tell, name the change and the reason in `mutate_equivalent.toml`.
 The exit code is 1 where the tests fail without any change.
 """
 
@@ -24,7 +24,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from mutate_operators import Mutant, mutants
 
@@ -47,7 +46,20 @@ ALSO = {
 FIRST = {
     "diffusion/exact.py": ["tests/diffusion/test_exact.py"],
     "diffusion/likelihood.py": ["tests/diffusion/test_langevin.py"],
-    "metric/swd.py": ["tests/metric/test_metric.py"],
+    "diffusion/objective.py": ["tests/diffusion/test_objective_parts.py"],
+    "diffusion/sample.py": ["tests/diffusion/test_walks.py", "tests/diffusion/test_ancestral.py"],
+    "diffusion/score_matching.py": ["tests/diffusion/test_second_derivatives.py"],
+    "metric/base.py": ["tests/metric/test_parts.py", "tests/metric/test_metric.py"],
+    "metric/consistency.py": ["tests/metric/test_parts.py", "tests/metric/test_metric.py"],
+    "metric/psnr.py": ["tests/metric/test_metric.py"],
+    "metric/ssim.py": ["tests/metric/test_metric.py"],
+    "metric/swd.py": ["tests/metric/test_parts.py", "tests/metric/test_metric.py"],
+    "metric/table.py": ["tests/metric/test_parts.py"],
+    "metric/tint.py": ["tests/metric/test_metric.py"],
+    "nn/embed.py": ["tests/nn/test_sr3_unet.py", "tests/nn/test_definitions.py"],
+    "nn/energy.py": ["tests/diffusion/test_second_derivatives.py"],
+    "nn/sr3_unet.py": ["tests/nn/test_definitions.py"],
+    "nn/unet.py": ["tests/nn/test_definitions.py"],
 }
 """Which tests of a file come first, where their names do not tell."""
 
@@ -63,14 +75,14 @@ class Outcome:
     seconds: float = 0.0
 
 
-def tests_of(file: str) -> list[str]:
-    """The test files for a file of the package, the most likely to fail first."""
+def suite_of(file: str, near: bool = False) -> list[str]:
+    """The test files for a file of the package, the most likely to fail first; near: those alone, if there are any."""
     folder, stem = file.split("/")[0].removesuffix(".py"), Path(file).stem
     places = [ROOT / place for place in ALSO.get(folder, [f"tests/{folder}"])]
     every = [f for p in places for f in ([p] if p.is_file() else sorted(p.glob("test_*.py")))]
     every = [str(f.relative_to(ROOT)) for f in every]
     first = FIRST.get(file, []) + [f for f in every if Path(f).stem.startswith(f"test_{stem}")]
-    return [f for f in dict.fromkeys(first + every) if (ROOT / f).exists()]
+    return [f for f in dict.fromkeys(first if near and first else first + every) if (ROOT / f).exists()]
 
 
 def found_in(folder: str) -> list[Outcome]:
@@ -138,7 +150,7 @@ class Bench:
         self.project, self.output = folder / "project", folder / "output.txt"
         shutil.copytree(ROOT, self.project, ignore=shutil.ignore_patterns(".*", "__pycache__", "runs"))
         kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self.context: Any = multiprocessing.get_context(kind)
+        self.context = multiprocessing.get_context(kind)
         if kind == "forkserver":
             self.context.set_forkserver_preload(PRELOAD)
 
@@ -153,13 +165,13 @@ class Bench:
             return None
         return process.exitcode
 
-    def judge(self, outcome: Outcome, limit: float) -> None:
+    def judge(self, outcome: Outcome, tests: list[str], limit: float) -> None:
         """Tests a mutant."""
         path, began = self.project / "src" / "sr3" / outcome.mutant.file, time.perf_counter()
         kept = path.read_bytes()
         path.write_bytes(outcome.mutant.applied(kept))
         try:
-            code = self.run(tests_of(outcome.mutant.file), limit)
+            code = self.run(tests, limit)
         finally:
             path.write_bytes(kept)
         outcome.result = "timeout" if code is None else "survived" if code == 0 else "killed"
@@ -185,7 +197,7 @@ def table(outcomes: Iterable[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def judge_all(outcomes: list[Outcome], timeout: float | None, out: Path | None) -> int:
+def judge_all(outcomes: list[Outcome], timeout: float | None, near: bool, out: Path | None) -> int:
     """Tests them all, says what survives as it goes, and writes what is known after each."""
     known = equivalents()
     with tempfile.TemporaryDirectory() as folder:
@@ -195,7 +207,7 @@ def judge_all(outcomes: list[Outcome], timeout: float | None, out: Path | None) 
             if (outcome.mutant.file, outcome.before.strip(), outcome.after.strip()) in known:
                 outcome.result = "equivalent"
                 continue
-            suite = tests_of(outcome.mutant.file)
+            suite = suite_of(outcome.mutant.file, near)
             key = tuple(sorted(suite))
             if key not in limits:
                 began = time.perf_counter()
@@ -203,7 +215,7 @@ def judge_all(outcomes: list[Outcome], timeout: float | None, out: Path | None) 
                     print(bench.output.read_text("utf-8"), f"the tests fail without a mutant: {' '.join(suite)}")
                     return 1
                 limits[key] = timeout or 30 + 3 * (time.perf_counter() - began)
-            bench.judge(outcome, limits[key])
+            bench.judge(outcome, suite, limits[key])
             if outcome.result == "survived":
                 print(f"{number}/{len(outcomes)} survived: {shown(outcome)}\n", flush=True)
             if out is not None:
@@ -220,6 +232,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="so many of each folder, drawn at random; all unless given")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--timeout", type=float, help="seconds for a mutant; three times the tests' own unless given")
+    parser.add_argument("--near", action="store_true", help="only the tests of the same file: quicker, kills fewer")
     parser.add_argument("--json", type=Path, help="where to write the outcomes")
     parser.add_argument("--list", action="store_true", help="show the mutants and test nothing")
     options = parser.parse_args()
@@ -228,7 +241,7 @@ def main() -> int:
     if options.list:
         print("\n".join(map(shown, outcomes)))
         return 0
-    return judge_all(outcomes, options.timeout, options.json)
+    return judge_all(outcomes, options.timeout, options.near, options.json)
 
 
 if __name__ == "__main__":

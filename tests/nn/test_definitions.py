@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sr3.nn.sr3_unet import SR3UNet
+from sr3.nn.energy import EnergyScore
+from sr3.nn.sr3_unet import PUBLISHED, SR3UNet
 from sr3.nn.unet import UNet
 
 
@@ -70,25 +71,30 @@ def pixel_norm(x: Tensor) -> Tensor:
     return (x - x.mean(1, keepdim=True)) / (x.var(1, unbiased=False, keepdim=True) + 1e-5).sqrt()
 
 
-def test_the_efficient_unet():
-    """Two levels, two blocks at the coarse one with attention between them."""
+@pytest.mark.parametrize("side", [8, 7, 5])
+def test_the_efficient_unet(side):
+    """Two levels, two blocks at the coarse one with attention between them; sides are padded to multiples of 4."""
     net = shaken(UNet(patch=2, widths=(8, 12), blocks=(1, 2), embedding=16, attention=2))
-    w, (x, noise, cond) = Weights(net), batch(8)
+    w, (x, noise, cond) = Weights(net), batch(side)
     embedding = silu(w.embedding(noise, 16))
+    padded = F.pad(torch.cat([cond, x], 1), (0, 8 - side, 0, 8 - side), mode="replicate")
 
     def block(name: str, h: Tensor) -> Tensor:
         scale, shift = w.linear(f"{name}.modulate", embedding)[:, :, None, None].chunk(2, 1)
         inner = silu(w.conv(f"{name}.first", (1 + scale) * pixel_norm(h) + shift))
         return h + w.conv(f"{name}.second", inner)
 
-    h = kept = block("down.0.0", w.conv("enter", F.pixel_unshuffle(torch.cat([cond, x], 1), 2)))
+    h = kept = block("down.0.0", w.conv("enter", F.pixel_unshuffle(padded, 2)))
     h = block("down.1.0", w.conv("shrink.0", F.pixel_unshuffle(h, 2)))
     h = h + w.attention("attend", "leave", pixel_norm(h), heads=2)
     h = block("down.1.1", h)
     h = block("up.0.0", w.conv("merge.0", torch.cat([F.pixel_shuffle(w.conv("grow.0", h), 2), kept], 1)))
-    wanted = F.pixel_shuffle(w.conv("leave", silu(h)), 2)
+    wanted = F.pixel_shuffle(w.conv("leave", silu(h)), 2)[..., :side, :side]
     torch.testing.assert_close(net(x, noise, cond), wanted, rtol=1e-5, atol=1e-6)
     assert not torch.equal(net(cond, noise, x), net(x, noise, cond))
+    assert (net.stride, net.reach) == (4, None)
+    # 2 px for each of enter and leave, 2 convolutions of 2 px twice, 4 of 4 px, and a place of the grid
+    assert UNet(patch=2, widths=(8, 12), blocks=(1, 2), embedding=16).reach == 2 * 2 + 2 * 2 * 2 + 4 * 4 + 4
 
 
 @pytest.mark.parametrize("ddpm", [False, True])
@@ -132,6 +138,31 @@ def test_the_papers_unet(ddpm):
     assert "down.2.attention.qkv" in w
     assert "down.0.attention.qkv" not in w
     assert "down.4.attention.qkv" not in w
+
+
+def weights(net: nn.Module) -> dict[str, torch.Size]:
+    return {name: p.shape for name, p in net.named_parameters()}
+
+
+def test_what_the_networks_are_unless_they_are_told():
+    """SR3's for 16 to 128, but for its dropout; and an efficient one of two levels."""
+    with torch.device("meta"):
+        paper = SR3UNet()
+        assert weights(paper) == weights(SR3UNet(**PUBLISHED["16-128"]))
+        efficient = {"patch": 4, "widths": (64, 96), "blocks": (3, 3), "embedding": 128}
+        ours = UNet()
+        assert weights(ours) == weights(UNet(**efficient, in_channels=3, cond_channels=3, out_channels=3, attention=0))
+        assert weights(SR3UNet(16, (1, 1), 1)) == weights(SR3UNet(16, (1, 1), 1, 128, (16,), dropout=0.0, ddpm=False))
+    assert {m.p for net in (paper, ours) for m in net.modules() if isinstance(m, nn.Dropout)} == {0.0}
+    assert not paper.checkpointing
+    assert not ours.checkpointing
+
+
+def test_an_energy_is_a_number_for_each_example():
+    energy = EnergyScore(lambda x, told, cond: x**2 / 2)
+    x = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(energy.energy(x, torch.zeros(3)), torch.stack([(v**2).sum() / 2 for v in x]))
+    torch.testing.assert_close(energy(x, torch.zeros(3)), -x)
 
 
 def test_dropout_is_for_training_alone():

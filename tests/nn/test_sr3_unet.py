@@ -170,8 +170,14 @@ def test_sinusoid_is_what_it_says() -> None:
         torch.testing.assert_close(out[:, k].double(), angle.sin(), rtol=0, atol=1e-3)
         torch.testing.assert_close(out[:, 3 + k].double(), angle.cos(), rtol=0, atol=1e-3)
     assert sinusoid(told.half(), 6).dtype == torch.float32
-    with pytest.raises(ValueError, match="even"):
-        sinusoid(told, 5)
+    torch.testing.assert_close(
+        sinusoid(told[1:2], 2),
+        torch.tensor([[2.5, 2.5]]).sin() * torch.tensor([1.0, 0])
+        + torch.tensor([[2.5, 2.5]]).cos() * torch.tensor([0, 1.0]),
+    )
+    for odd in (5, 1, 0, -2):
+        with pytest.raises(ValueError, match="even"):
+            sinusoid(told, odd)
 
 
 def test_embedding_follows_the_type_of_its_weights() -> None:

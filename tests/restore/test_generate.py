@@ -24,7 +24,8 @@ from sr3.restore.generate import Cascade, Made, Walking, grid
 from sr3.restore.restorer import Restorer
 from sr3.task import Given
 from sr3.training.data import Crops, reduction
-from sr3.training.train import check_crop, make_accelerator, train
+from sr3.training.plan import check_crop
+from sr3.training.train import make_accelerator, train
 
 MAKER = {
     "name": "maker",

@@ -1,0 +1,112 @@
+"""The script that changes the code: what it changes, what it leaves, and that it tells the noticed from the rest."""
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+mutate, operators = import_module("mutate"), import_module("mutate_operators")
+
+SOURCE = '''"""3 + 3 is text."""
+
+
+@cached(size=16)
+def smooth(x: Tensor, width: int = 2) -> list[int | None]:
+    """1 - 1."""
+    if not width > 0:
+        raise ValueError(f"{width + 1} is below {0}")
+    with torch.no_grad():
+        x = F.silu(-x.clamp(min=1) @ y)
+    check(x)
+    return torch.where(x, y, out=z)
+'''
+
+
+def changes():
+    """(operator, the changed line)."""
+    found = []
+    for mutant in operators.mutants("a.py", SOURCE.encode()):
+        changed = mutant.applied(SOURCE.encode()).decode().splitlines()
+        lines = [b for a, b in zip(SOURCE.splitlines(), changed, strict=True) if a != b]
+        assert len(lines) == 1
+        assert mutant.line == changed.index(lines[0]) + 1
+        found.append((mutant.operator, lines[0].strip()))
+    return found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("comparison", "if not (width >= 0):"),
+        ("sign", "if (width > 0):"),
+        ("condition", "if (not (not width > 0)):"),
+        ("constant", "if not width > 1:"),
+        ("call", "with torch.enable_grad():"),
+        ("call", "x = (-x.clamp(min=1) @ y)"),
+        ("call", "x = F.silu(-x @ y)"),
+        ("sign", "x = F.silu((x.clamp(min=1)) @ y)"),
+        ("keyword", "x = F.silu(-x.clamp() @ y)"),
+        ("statement", "pass"),
+        ("arguments", "return torch.where(y, x, out=z)"),
+        ("keyword", "return torch.where(x, y)"),
+        ("return", "return x"),
+        ("constant", "def smooth(x: Tensor, width: int = 4) -> list[int | None]:"),
+    ],
+)
+def test_what_is_changed(change):
+    assert change in changes()
+
+
+def test_text_types_decorators_and_messages_are_left_alone():
+    lines = SOURCE.splitlines()
+    kept = [line.strip() for line in lines if "text" in line or "cached" in line or "raise" in line or "1 - 1" in line]
+    assert len(kept) == 4
+    for _, line in changes():
+        assert line not in kept
+        assert "&" not in line
+    assert not [line for _, line in changes() if "raise" in line]
+
+
+def test_every_mutant_of_the_package_is_python():
+    for path in (mutate.PACKAGE / "diffusion").glob("*.py"):
+        source = path.read_bytes()
+        for mutant in operators.mutants(path.name, source)[::7]:
+            compile(mutant.applied(source), path.name, "exec")
+
+
+def test_a_sample_has_each_place_once_and_is_a_function_of_the_seed():
+    every = mutate.found_in("task")
+    some = mutate.sample(every, 20, 1)
+    assert some == mutate.sample(every, 20, 1) != mutate.sample(every, 20, 2)
+    assert len({(o.mutant.file, o.mutant.start, o.mutant.end) for o in some}) == 20
+    assert mutate.sample(every, None, 0) == every
+
+
+def test_the_suite_of_a_file_come_first():
+    assert mutate.suite_of("diffusion/path.py")[0] == "tests/diffusion/test_path.py"
+    assert "tests/diffusion/test_wrap.py" in mutate.suite_of("diffusion/path.py")
+    assert mutate.suite_of("random.py") == ["tests/test_random.py"]
+
+
+def test_changes_that_no_test_can_tell_are_changes_that_there_are():
+    """The list goes stale when the code moves."""
+    known = mutate.equivalents()
+    files = {file for file, _, _ in known}
+    there = {(o.mutant.file, o.before.strip(), o.after.strip()) for f in files for o in mutate.found_in(f[:-3])}
+    assert known <= there
+
+
+def test_survivors_are_told_from_the_killed(tmp_path, monkeypatch, capsys):
+    """Of random.py's last line: twice as much is noticed, and a division by another power of two is."""
+    out = tmp_path / "outcomes.json"
+    every = [o for o in mutate.found_in("random") if "2**53" in o.before and o.mutant.operator == "arithmetic"]
+    quiet = mutate.Outcome(operators.Mutant("random.py", 1, "none", 0, 0, "# nothing\n"), "", "# nothing")
+    monkeypatch.setattr(mutate, "PRELOAD", [])  # for two it does not pay
+    monkeypatch.setattr(mutate, "found_in", lambda folder: [every[0], quiet])
+    monkeypatch.setattr(sys, "argv", ["mutate.py", "--folder", "random", "--json", str(out)])
+    assert mutate.main() == 0
+    assert [o["result"] for o in json.loads(out.read_text("utf-8"))] == ["killed", "survived"]
+    assert "| random.py | 2 | 1 | 1 | 0 | 50% |" in capsys.readouterr().out
