@@ -1,30 +1,14 @@
 """The folders stand on one another in one direction, and inside a folder no file needs itself."""
 
 import ast
+import re
 import sys
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
+import house
 import pytest
-
-import sr3
-
-ROOT = Path(sr3.__file__).parent
-
-FLOORS = [
-    {"random", "files", "interrupt", "nn"},
-    {"picture"},
-    {"diffusion"},
-    {"task", "metric", "testing"},
-    {"model"},
-    {"restore"},
-    {"training"},
-    {"evaluation"},
-    {"web"},
-    {"cli"},
-    {"__main__"},
-]
-HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}
+from house import FILES, FLOORS, HEIGHT, House, imports_of, module, modules_used, room
+from house import PACKAGE as ROOT
 
 STRANGERS = {
     "diffusion.sample": {"diffusion.schedule", "diffusion.predict", "nn"},
@@ -41,41 +25,6 @@ STRANGERS = {
 """Beside the floors: what a part has no business with, though it lies below."""
 
 
-def module(file: Path) -> str:
-    """A file's name with dots, below sr3: "diffusion.level"; a folder's own file is the folder."""
-    parts = file.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-FILES = sorted(f for f in ROOT.rglob("*.py") if f != ROOT / "__init__.py")
-MODULES = {module(f) for f in FILES}
-
-
-def imports_of(file: Path) -> set[str]:
-    """All that a file imports, with dots, wherever in the file it does."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file.name} imports relatively; write sr3.… so that one search finds it"
-            assert node.module is not None
-            whole = {f"{node.module}.{name.name}" for name in node.names}
-            found |= {name if name.removeprefix("sr3.") in MODULES else node.module for name in whole}
-    return found
-
-
-def modules_used(file: Path) -> set[str]:
-    """The package's modules that a file imports."""
-    names = {name.removeprefix("sr3.") for name in imports_of(file) if name.startswith("sr3.")}
-    return (names & MODULES) - {module(file)}
-
-
-def folder(name: str) -> str:
-    """The folder, or the file of the lowest floor, that a module belongs to."""
-    return name.split(".")[0]
-
-
 def within(name: str, parts: set[str]) -> bool:
     return any(name == part or name.startswith(f"{part}.") for part in parts)
 
@@ -83,10 +32,10 @@ def within(name: str, parts: set[str]) -> bool:
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
 def test_imports_go_downhill(file):
     name = module(file)
-    assert folder(name) in HEIGHT, f"{folder(name)} has no floor yet: give it one in FLOORS"
+    assert room(name) in HEIGHT, f"{room(name)} has no floor yet: give it one in FLOORS"
     strangers = {s for part, these in STRANGERS.items() if within(name, {part}) for s in these}
     for used in modules_used(file):
-        assert folder(used) == folder(name) or HEIGHT[folder(used)] < HEIGHT[folder(name)], f"{name}: {used} is above"
+        assert room(used) == room(name) or HEIGHT[room(used)] < HEIGHT[room(name)], f"{name}: {used} is above"
         assert not within(used, strangers), f"{name} has no business with {used}"
 
 
@@ -104,14 +53,14 @@ def test_the_floors_are_looked_at():
     assert len({name for floor in FLOORS for name in floor}) == sum(map(len, FLOORS))
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if folder(module(f)) == "nn"], ids=lambda f: f.name)
+@pytest.mark.parametrize("file", [f for f in FILES if room(module(f)) == "nn"], ids=lambda f: f.name)
 def test_networks_import_torch_alone(file):
     for name in imports_of(file):
         first = name.split(".")[0]
         assert first == "torch" or first in sys.stdlib_module_names or name.startswith("sr3.nn"), name
 
 
-QUIET = [f for f in FILES if folder(module(f)) not in ("cli", "web", "__main__")]
+QUIET = [f for f in FILES if room(module(f)) not in ("cli", "web", "__main__")]
 
 
 @pytest.mark.parametrize("file", QUIET, ids=lambda f: str(f.relative_to(ROOT)))
@@ -119,3 +68,45 @@ def test_the_library_prints_nothing_and_never_exits(file):
     tree = ast.parse(file.read_text(encoding="utf-8"))
     called = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert not {"print", "exit", "sys.exit", "os._exit", "quit"} & set(called)
+
+
+def test_the_house_is_drawn_as_it_stands():
+    assert house.PICTURE.read_text("utf-8") == house.svg(house.house()), "run python scripts/house.py"
+
+
+def test_the_drawing_has_every_room_and_arrow():
+    found = house.house()
+    assert sum(found.rooms.values()) == len(FILES)
+    drawn = house.svg(found)
+    titles = re.findall(r"<title>(.+?)</title>", drawn)
+    assert [t for t in titles if " needs " not in t] == [
+        f"{name}: {n} file{'s' * (n > 1)}" for name, n in found.rooms.items()
+    ]
+    assert {
+        tuple(re.fullmatch(r"(\w+) needs (\w+): (\d+) imports?", t).groups()) for t in titles if " needs " in t
+    } == {(user, used, str(count)) for (user, used), count in found.arrows.items()}
+    # by another way of counting: the lines of one folder's files that name another
+    lines = "\n".join(file.read_text("utf-8") for file in (ROOT / "web").glob("*.py"))
+    assert found.arrows["web", "evaluation"] == len(set(re.findall(r"from (sr3\.evaluation[.\w]*) import", lines)))
+    assert "prefers-color-scheme: dark" in drawn
+
+
+def test_an_arrow_that_runs_upward_is_refused(monkeypatch, capsys):
+    bad = House({"cli": 1, "metric": 1, "task": 1}, {("cli", "task"): 2, ("task", "cli"): 1, ("task", "metric"): 3})
+    assert bad.upward == [("task", "cli"), ("task", "metric")]
+    assert house.svg(bad).count('class="line upward"') == 2
+    monkeypatch.setattr(house, "house", lambda: bad)
+    assert house.main(["--check"]) == 1
+    told = capsys.readouterr()
+    assert "task must not need cli" in told.err
+    assert "3 rooms (at most 24), 3 arrows (at most 100)" in told.out
+    many = House({}, {("cli", str(n)): 1 for n in range(101)})
+    monkeypatch.setattr(house, "HEIGHT", {"cli": 1, **{str(n): 0 for n in range(101)}})
+    monkeypatch.setattr(house, "house", lambda: many)
+    assert house.main(["--check"]) == 1
+
+
+def test_the_house_as_it_stands_is_sound(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(house, "PICTURE", tmp_path / "house.svg")
+    assert house.main([]) == 0
+    assert house.PICTURE.read_text("utf-8") == house.svg(house.house())

@@ -43,3 +43,22 @@ def test_the_readme_has_the_two_commands_that_ci_runs():
         assert block
         assert block[1].startswith(begins)
         assert "\n" not in block[1]
+
+
+def test_the_design_names_every_folder_and_only_files_that_are_there():
+    source = ROOT / "src" / "sr3"
+    design = (ROOT / "docs" / "design.md").read_text("utf-8")
+    whole, inside = (re.findall(r"^\| .+ \| (`[^|]+`) \|$", part, re.MULTILINE) for part in design.split("Inside `", 1))
+    named = [name for cell in whole for name in re.findall(r"`(.+?)`", cell)]
+    assert {f"{p.name}/" for p in source.iterdir() if p.is_dir() and p.name != "__pycache__"} <= set(named)
+    assert all((source / name).exists() for name in named)
+    assert all((source / "diffusion" / name).exists() for cell in inside for name in re.findall(r"`(.+?\.py)`", cell))
+    assert inside
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_paths_in_the_words_exist(document):
+    for path in re.findall(
+        r"`((?:src|scripts|tests|experiments|examples|docs)/[\w./-]+)`", document.read_text("utf-8")
+    ):
+        assert (ROOT / path).exists(), path
