@@ -3,7 +3,9 @@
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,9 @@ PICTURE_SUFFIXES = frozenset(
     {*WRITABLE, ".jpe", ".jfif", ".heic", ".heif", ".gif", ".bmp", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
 """The suffixes that count as pictures in a folder or zip; a file that is named for itself may have any."""
+
+AHEAD = 64
+"""So many files are read and decoded at once, in as many threads as there are processors."""
 
 
 class DataError(ValueError):
@@ -84,11 +89,9 @@ def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1) -> Pi
         sources = [sources]
     found = Pictures()
     seen: dict[int, str] = {}
-    for source in map(Path, sources):
-        for name, contents in _files(source):
-            try:
-                picture = read_rgb8(contents, name=name)
-            except PictureError:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, picture in _decoded(pool, sources):
+            if picture is None:
                 found.broken.append(name)
                 continue
             if min(picture.shape[:2]) < smallest:
@@ -105,6 +108,20 @@ def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1) -> Pi
         why = f"; {len(found.broken)} broken, {len(found.small)} with a side below {smallest} pixels"
         raise DataError(f"no usable picture in {where}{why if found.broken or found.small else ''}")
     return found
+
+
+def _decoded(pool: ThreadPoolExecutor, sources: Sequence[Path | str]) -> "Iterator[tuple[str, np.ndarray | None]]":
+    """(name, uint8 [H, W, 3] or None where it is broken) of every picture, in order; libvips runs outside Python."""
+
+    def decode(file: tuple[str, Path | bytes]) -> np.ndarray | None:
+        try:
+            return read_rgb8(file[1], name=file[0])
+        except PictureError:
+            return None
+
+    files = (file for source in sources for file in _files(Path(source)))
+    while some := list(islice(files, AHEAD)):
+        yield from zip((name for name, _ in some), pool.map(decode, some), strict=True)
 
 
 def _files(source: Path) -> Iterator[tuple[str, Path | bytes]]:

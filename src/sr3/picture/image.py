@@ -96,8 +96,7 @@ def read_size(source: str | Path | bytes, *, name: str = "") -> tuple[int, int]:
         with image:
             turned, size = image.getexif().get(0x0112, 1) >= 5, image.size
     else:
-        turned = bool(image.get_typeof("orientation")) and image.get("orientation") >= 5
-        size = (image.width, image.height)
+        turned, size = _orientation(image) >= 5, (image.width, image.height)
     return (size[1], size[0]) if turned else size
 
 
@@ -133,7 +132,8 @@ def _samples(image: Any, name: str) -> tuple["np.ndarray[Any, Any]", Any]:
     vips = load_vips()
     try:
         plain = _plain(image, name)
-        upright = plain.copy_memory().autorot()
+        # turning needs all pixels at hand; without it they can be handed over as they are decoded
+        upright = plain.copy_memory().autorot() if _orientation(image) > 1 else plain
         samples = np.frombuffer(upright.write_to_memory(), np.uint16 if upright.format == "ushort" else np.uint8)
     except vips.Error as error:
         raise PictureError(f"{name} is damaged or incomplete ({reason(error)}); give a whole copy of it") from error
@@ -141,6 +141,11 @@ def _samples(image: Any, name: str) -> tuple["np.ndarray[Any, Any]", Any]:
         size = f"{image.width}x{image.height}"
         raise PictureError(f"{name} ({size} pixels) does not fit into memory; give a smaller picture") from error
     return samples.reshape(upright.height, upright.width, upright.bands), upright
+
+
+def _orientation(image: Any) -> int:
+    """As EXIF has it: 1 upright, from 5 on with width and height exchanged."""
+    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
 def _plain(image: Any, name: str) -> Any:
