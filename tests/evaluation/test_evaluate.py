@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import noise_picture
+from conftest import Spoilt, noise_picture
 
 from sr3.cli import main
 from sr3.cli.evaluate import table
@@ -16,6 +16,7 @@ from sr3.evaluation.result import Result
 from sr3.metric.psnr import psnr
 from sr3.metric.swd import SWD
 from sr3.model.config import ConfigError
+from sr3.model.model import Model
 from sr3.picture.collection import Pictures
 from sr3.picture.resize import round8
 from sr3.random import mix
@@ -164,6 +165,55 @@ def test_swd_takes_as_many_patches_as_it_says(restorer, pictures):
         )
         metric.update((made + 1) / 2, (clean + 1) / 2, clean)
     assert found.rows[1]["swd"] == pytest.approx(metric.compute()["swd"], rel=1e-3)
+
+
+def test_pictures_without_a_finite_result_are_counted_and_said(restorer, pictures, tmp_path):
+    means = [p.mean() / 127.5 - 1 for p in pictures.pixels]
+    lost = int(np.argmax(means))
+    between = (sorted(means)[-1] + sorted(means)[-2]) / 2
+    whole = run(restorer, pictures, samples=2, regression=restorer)
+    restorer.model.net = Spoilt(restorer.model.net, above=between)
+    found = run(restorer, pictures, samples=2, regression=restorer, keep=6)
+    assert found.protocol["notes"] == [
+        f"{name}: 1 of 6 pictures have no finite result, even in fp32, and are left out of it"
+        for name in ("regression", "sr3", "sr3-mean-2")
+    ]
+    assert found.each["bicubic"] == whole.each["bicubic"]
+    for method in ("sr3", "sr3-mean-2"):
+        for measure, values in found.each[method].items():
+            assert math.isnan(values[lost])
+            others = [v for i, v in enumerate(whole.each[method][measure]) if i != lost]
+            assert [v for i, v in enumerate(values) if i != lost] == pytest.approx(others, nan_ok=True)
+    row = found.rows[2]
+    assert math.isfinite(row["psnr"] + row["swd"] + row["tint"] + row["spread"])
+    assert row["interval"]["tint"][0] <= row["tint"] <= row["interval"]["tint"][1]
+    json.dumps(found.as_dict(), allow_nan=False)
+    assert "note: sr3: 1 of 6 pictures" in table(found)
+    with pytest.raises(ConfigError, match="regression made pictures that are not finite"):
+        run(restorer, pictures, regression=restorer, classifier=lambda x: x.mean((2, 3)), labels=[0] * 6)
+
+
+def test_what_is_not_finite_is_measured_as_made_again_in_fp32(tiny, pictures):
+    want = run(Restorer(tiny, device="cpu", precision="fp32"), pictures, samples=2)
+    tiny.net = Spoilt(tiny.net)
+    with pytest.warns(RuntimeWarning, match="again in fp32"):
+        found = run(Restorer(tiny, device="cpu", precision="bf16"), pictures, samples=2)
+    assert found.protocol["notes"] == []
+    for row, other in zip(found.rows, want.rows, strict=True):
+        assert row["psnr"] == pytest.approx(other["psnr"])
+
+
+def test_a_protocol_names_baseline_and_method(restorer, pictures, tiny):
+    found = run(restorer, pictures, samples=1)
+    assert (found.protocol["baseline"], found.protocol["method"]) == ("bicubic", "sr3")
+    regression = Restorer(Model(tiny.config.model_copy(update={"kind": "regression"}), tiny.net), precision="fp32")
+    alone = run(regression, pictures, samples=8)
+    assert [row["method"] for row in alone.rows] == ["bicubic", "regression"]
+    assert alone.protocol["method"] == "regression"
+    both = run(regression, pictures, samples=8, regression=regression)
+    assert [row["method"] for row in both.rows] == ["bicubic", "regression", "model"]
+    assert both.protocol["method"] == "model"
+    assert both.each["model"] == both.each["regression"]
 
 
 @pytest.fixture

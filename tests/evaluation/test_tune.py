@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import noise_picture
+from conftest import Spoilt, noise_picture
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -86,6 +86,40 @@ def test_within_excludes_what_loses_too_much_psnr(tiny, pictures, monkeypatch):
     *_, found = tune(restorer, pictures, budgets=[4], regression=restorer, within=1.0)
     assert isinstance(found, Tuned)
     assert found.best[4].settings.sampler["kind"] == "dpmpp"
+
+
+def test_what_loses_pictures_loses_to_all_that_does_not():
+    lost = Trial(Sampling(), 4, float("inf"), {"psnr": 40.0}, True, lost=1)
+    assert min([lost, trial(4, 90.0, fits=False)], key=tuning._rank).lost == 0
+    assert lost.as_dict()["lost"] == 1
+    assert lost.as_dict()["score"] is None
+    json.dumps(lost.as_dict(), allow_nan=False)
+    assert "lost" not in trial(4, 9.0).as_dict()
+
+
+def test_pictures_that_are_not_finite_are_counted(tiny, pictures):
+    means = sorted(p.mean() / 127.5 - 1 for p in pictures.pixels)
+    tiny.net = Spoilt(tiny.net, above=(means[-1] + means[-2]) / 2)
+    restorer = Restorer(tiny, device="cpu", precision="fp32")
+    steps = tune(restorer, pictures, budgets=[1])
+    first = next(steps)
+    assert isinstance(first, Searching)
+    assert first.trial.lost == 2  # with projection, and without
+    with pytest.raises(ConfigError, match="in 1 steps gives finite pictures alone"):
+        list(steps)
+    with pytest.raises(ConfigError, match="not finite even in fp32"):
+        next(tune(restorer, pictures, budgets=[1], regression=restorer, within=1.0))
+
+
+def test_trials_are_walked_again_in_fp32(tiny, pictures):
+    want = next(tune(Restorer(tiny, device="cpu", precision="fp32"), pictures, budgets=[1]))
+    tiny.net = Spoilt(tiny.net)
+    with pytest.warns(RuntimeWarning, match="again in fp32"):
+        found = next(tune(Restorer(tiny, device="cpu", precision="bf16"), pictures, budgets=[1]))
+    assert isinstance(found, Searching)
+    assert isinstance(want, Searching)
+    assert found.trial.score == pytest.approx(want.trial.score)
+    assert found.trial.lost == 0
 
 
 def test_heun_gets_half_the_steps_for_the_same_evaluations():

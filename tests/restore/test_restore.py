@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, noise_picture, tiny_config
+from conftest import TINY, Spoilt, noise_picture, tiny_config
 
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.picture import PictureError
 from sr3.picture.resize import round8, shrink
+from sr3.random import mix
 from sr3.restore.restorer import Progress, Restored, Restorer, target_size
 from sr3.task import Given
 
@@ -109,6 +110,80 @@ def test_the_papers_network_is_tiled_by_blending():
     made = Restorer(model, device="cpu", tile=64)(noise_picture(30, 20))
     assert made.size == (120, 80)
     assert TINY["kind"] == "unet"
+
+
+WHOLE = {
+    "attention": {**TINY, "attention": 2},
+    "the paper's": {"kind": "sr3-unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "resolution": 32},
+}
+
+
+@pytest.mark.parametrize("network", WHOLE)
+@pytest.mark.parametrize("tile", [1, 32, 33, 63])
+def test_tiles_that_would_not_end_are_refused(network, tile):
+    """They overlap by 32 pixels where a network sees the whole picture: 33 would add a pixel each, and 32 none."""
+    with pytest.raises(ConfigError, match="sees the whole picture.* at least 64"):
+        Restorer(Model(tiny_config(network=WHOLE[network])), device="cpu", tile=tile)
+
+
+def test_tiles_of_the_first_model_are_looked_at_too():
+    first = tiny_config(name="first", kind="regression", network=WHOLE["attention"])
+    with pytest.raises(ConfigError, match="40 pixels is too small for first"):
+        Restorer(Model(tiny_config(first=first.model_dump())), device="cpu", tile=40)
+
+
+def test_what_is_not_finite_is_computed_again_in_fp32(tiny):
+    given = Given(torch.rand(2, 3, 5, 4) * 2 - 1)
+    want = Restorer(tiny, device="cpu", precision="fp32").make(given, [1, 2])
+    tiny.net = Spoilt(tiny.net)
+    with pytest.warns(RuntimeWarning, match="again in fp32"):
+        made = Restorer(tiny, device="cpu", precision="bf16").make(given, [1, 2])
+    torch.testing.assert_close(made, want, atol=1e-5, rtol=0)
+
+
+def test_what_is_finite_is_not_computed_again(tiny):
+    """One picture of the batch is lost, in fp32 already: it is refused, or handed over, and the other is as it was."""
+    given = Given(torch.stack([torch.full((3, 4, 4), -0.5), torch.full((3, 4, 4), 0.5)]))
+    restorer = Restorer(tiny, device="cpu", precision="fp32")
+    want = restorer.make(given, [1, 2])
+    tiny.net = Spoilt(tiny.net, above=0)
+    with pytest.raises(ConfigError, match="not finite even in fp32"):
+        restorer.make(given, [1, 2])
+    made = restorer.make(given, [1, 2], check=False)
+    assert torch.equal(made[0], want[0])
+    assert made[1].isnan().all()
+
+
+def test_each_pass_has_its_own_noise(restorer):
+    picture = noise_picture(4, 3)
+    small = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    first = restorer.make(Given(small), [5])
+    second = restorer.make(Given(first), [mix(5, 1)])
+    made = restorer.restore(picture, scale=16, seed=5).variants[0]
+    torch.testing.assert_close(made.pixels[None], second)
+    assert (restorer.make(Given(first), [5]) - second).abs().max() > 0.01
+
+
+def test_a_regression_takes_one_step_whatever_is_asked(tiny):
+    model = Model(tiny_config(kind="regression"), tiny.net)  # its own way of sampling says 3 steps
+    restorer = Restorer(model, device="cpu", precision="fp32")
+    how = restorer.settings(steps=9, sampler="heun", quality="best")
+    assert (how.steps, how.sampler) == (1, {"kind": "once"})
+    given = Given(torch.rand(1, 3, 4, 4) * 2 - 1)
+    (step,) = restorer.refine(given, [1], settings=how)
+    assert torch.equal(step.x, step.x0)
+    assert [s.total for s in restorer.stream(noise_picture(4, 4)) if isinstance(s, Progress)] == [1]
+    assert restorer.model.methods(8) == ["regression"]
+    for wrong in ({"samples": 2}, {"quality": "superb"}, {"spacing": "wide"}):
+        with pytest.raises(ConfigError):
+            restorer.settings(**wrong)
+    with pytest.raises(ConfigError, match="no steps to tune"):
+        model.walk.tunable()
+
+
+def test_methods_are_named_by_the_task(tiny):
+    assert tiny.methods() == ["sr3"]
+    assert tiny.methods(8) == ["sr3", "sr3-mean-8"]
 
 
 def test_from_numpy_tensor_path(restorer, tmp_path):

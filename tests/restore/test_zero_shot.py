@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import tiny_config
+from conftest import Spoilt, tiny_config
 from test_generate import MAKER
 
 from sr3.diffusion.level import Level
@@ -105,6 +105,17 @@ def test_a_pictures_result_does_not_depend_on_its_batch(restorer):
     small = torch.linspace(-0.3, 0.3, 12).view(1, 3, 2, 2)
     both = restore(restorer, small, [1, 2], factor=4)
     torch.testing.assert_close(restore(restorer, small, [2], factor=4), both[1:], rtol=0, atol=1e-4)
+
+
+def test_what_is_not_finite_is_computed_again_in_fp32(restorer):
+    small, picture, mask = torch.full((1, 3, 2, 2), 0.1), torch.zeros(1, 3, 8, 8), torch.ones(1, 1, 8, 8) > 0
+    want = restore(restorer, small, [1], factor=4), restore(restorer, picture, [1, 2], mask=mask)
+    restorer.model.net = Spoilt(restorer.model.net)
+    spoilt = Restorer(restorer.model, device="cpu", precision="bf16")
+    with pytest.warns(RuntimeWarning, match="again in fp32"):
+        made = restore(spoilt, small, [1], factor=4), restore(spoilt, picture, [1, 2], mask=mask)
+    for one, other in zip(made, want, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
 
 
 def test_what_cannot_be_restored_is_refused(restorer, tiny):

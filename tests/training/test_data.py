@@ -1,53 +1,12 @@
-"""Crops are a function of (seed, count), real pieces of real pictures; bad files are named."""
-
-import zipfile
+"""Crops are a function of (seed, count), and real pieces of real pictures."""
 
 import numpy as np
 import pytest
 import torch
-from conftest import noise_picture
 from PIL import Image
 
 from sr3.picture.collection import DataError, Pictures, load
 from sr3.training.data import Crops, reduction
-
-
-def test_folder_and_zip_give_the_same(folder, tmp_path):
-    archive = tmp_path / "all.zip"
-    with zipfile.ZipFile(archive, "w") as z:
-        for path in folder.rglob("*.*"):
-            z.write(path, path.relative_to(folder))
-    a, b = load(folder), load(archive)
-    assert a.names == b.names == ["a.png", "b.jpg", "deep er/c ü.webp"]
-    for x, y in zip(a.pixels, b.pixels, strict=True):
-        np.testing.assert_array_equal(x, y)
-
-
-def test_broken_small_and_twin_files_are_named(folder):
-    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-    (folder / "empty.jpg").write_bytes(b"")
-    whole = (folder / "b.jpg").read_bytes()
-    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    noise_picture(8, 90).save(folder / "narrow.png")
-    (folder / "twin.png").write_bytes((folder / "a.png").read_bytes())
-    (folder / "notes.txt").write_text("not a picture")
-    found = load(folder, smallest=16)
-    assert found.broken == ["broken.png", "cut.jpg", "empty.jpg"]
-    assert found.small == ["narrow.png"]
-    assert found.twins == [("a.png", "twin.png")]
-    assert "broken.png" in found.summary()
-
-
-@pytest.mark.parametrize("kind", ["missing", "empty", "text"])
-def test_nothing_usable_is_one_sentence(tmp_path, kind):
-    path = tmp_path / "data"
-    if kind == "empty":
-        path.mkdir()
-    elif kind == "text":
-        path.write_text("hello")
-    with pytest.raises(DataError, match="data") as caught:
-        load(path)
-    assert "\n" not in str(caught.value)
 
 
 def test_crops_depend_on_seed_and_count_only(folder):

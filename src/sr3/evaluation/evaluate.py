@@ -90,9 +90,7 @@ def evaluate(
         part.keep("given", part.given)
         for made in ways(given, indices):
             if labels is not None and not made.finite.all():
-                raise ConfigError(
-                    f"{made.method} has pictures that are not finite, which no label fits; give no labels"
-                )
+                raise ConfigError(f"{made.method} made pictures that are not finite; leave the labels out to see which")
             try:
                 tally.add(made, part)
             except MissingError as error:

@@ -43,7 +43,8 @@ class Made:
     @property
     def finite(self) -> Tensor:
         """Bool [B]: False where a picture is not finite though computed in fp32, or is the mean of one that is not."""
-        return torch.isfinite(self.pictures).flatten(1).all(1)
+        both = self.pictures if self.free is None else self.pictures + self.free
+        return torch.isfinite(both).flatten(1).all(1)
 
 
 @dataclass(frozen=True)

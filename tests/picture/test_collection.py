@@ -1,0 +1,157 @@
+"""Collections are decoded by the one reader: named where bad, and upright by whatever way a picture comes in."""
+
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import noise_picture
+from PIL import Image, ImageOps
+
+from sr3.cli import main
+from sr3.evaluation.evaluate import evaluate
+from sr3.evaluation.study import pixels_of, read_pairs
+from sr3.picture.collection import DataError, load
+from sr3.picture.image import read, read_note, read_rgb8, read_size, write
+from sr3.restore.restorer import Restorer
+
+
+def test_folder_and_zip_give_the_same(folder, tmp_path):
+    archive = tmp_path / "all.zip"
+    with zipfile.ZipFile(archive, "w") as z:
+        for path in folder.rglob("*.*"):
+            z.write(path, path.relative_to(folder))
+    a, b = load(folder), load(archive)
+    assert a.names == b.names == ["a.png", "b.jpg", "deep er/c ü.webp"]
+    for x, y in zip(a.pixels, b.pixels, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_broken_small_and_twin_files_are_named(folder):
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    (folder / "empty.jpg").write_bytes(b"")
+    whole = (folder / "b.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    noise_picture(8, 90).save(folder / "narrow.png")
+    (folder / "twin.png").write_bytes((folder / "a.png").read_bytes())
+    (folder / "notes.txt").write_text("not a picture")
+    found = load(folder, smallest=16)
+    assert found.broken == ["broken.png", "cut.jpg", "empty.jpg"]
+    assert found.small == ["narrow.png"]
+    assert found.twins == [("a.png", "twin.png")]
+    assert "broken.png" in found.summary()
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "text"])
+def test_nothing_usable_is_one_sentence(tmp_path, kind):
+    path = tmp_path / "data"
+    if kind == "empty":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("hello")
+    with pytest.raises(DataError, match="data") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_first_so_many_leave_the_collection_as_it_was(folder):
+    found = load(folder)
+    assert found.first(2).names == found.names[:2]
+    assert len(found.first(None)) == len(found) == 3
+
+
+def test_many_pictures_come_in_order(tmp_path):
+    """More than are decoded at once."""
+    for i in range(150):
+        Image.new("RGB", (1 + i % 3, 1), (i, 0, 0)).save(tmp_path / f"{i:03}.png")
+    found = load(tmp_path)
+    assert found.names == [f"{i:03}.png" for i in range(150)]
+    assert [p[0, 0, 0] for p in found.pixels] == list(range(150))
+    assert not found.twins
+
+
+@pytest.mark.parametrize("form", ["png", "webp", "jpeg", "tiff", "bmp", "gif", "ppm"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P"])
+def test_pixels_are_pillows(tmp_path, form, mode):
+    path = tmp_path / f"a.{form}"
+    picture = noise_picture(37, 23).convert(mode)
+    if mode == "RGBA":
+        picture.putalpha(noise_picture(37, 23, seed=1).convert("L"))
+    try:
+        picture.save(path, lossless=True) if form == "webp" else picture.save(path)
+    except OSError:
+        pytest.skip("the format has no such pictures")
+    with Image.open(path) as opened:
+        want = np.asarray(opened.convert("RGB"))
+    np.testing.assert_array_equal(read_rgb8(path), want)
+
+
+def test_16_bits_are_rounded_to_8(tmp_path):
+    deep = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    want = (deep / 257).round().astype(np.uint8)
+    np.testing.assert_array_equal(read_rgb8(tmp_path / "deep.png"), np.repeat(want[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_contents_are_read_as_the_file_is(tmp_path, suffix):
+    with_exif = Image.Exif()
+    with_exif[0x010E] = "a description"
+    noise_picture(9, 5).save(tmp_path / f"first{suffix}", exif=with_exif)
+    path = tmp_path / f"a{suffix}"
+    write(path, read(tmp_path / f"first{suffix}"), note={"model": "m"})
+    file, contents = read(path), read(path.read_bytes(), name="a")
+    assert file.pixels.equal(contents.pixels)
+    assert file.keep == contents.keep
+    assert "exif-data" in file.keep
+    assert read_note(path) == {"model": "m"}
+    assert file.dpi == contents.dpi
+
+
+def turned(path: Path, turn: int) -> np.ndarray:
+    """Write a picture that must be turned; what it then is."""
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    noise_picture(48, 32, seed=turn).save(path, exif=exif, **({"lossless": True} if path.suffix == ".webp" else {}))
+    with Image.open(path) as opened:
+        return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("turn", [2, 3, 6, 8])
+def test_every_way_in_is_upright(tmp_path, tiny, suffix, turn):
+    data = tmp_path / "data"
+    data.mkdir()
+    path = data / f"a{suffix}"
+    want = turned(path, turn)
+    height, width = want.shape[:2]
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as z:
+        z.write(path, path.name)
+    assert read_size(path) == (width, height)
+    for source in (data, tmp_path / "data.zip", path):  # training
+        np.testing.assert_array_equal(load(source).pixels[0], want)
+    restorer = Restorer(tiny, device="cpu", precision="fp32")
+    *_, found = evaluate(restorer, load(tmp_path / "data.zip"), samples=1, steps=1, keep=1)  # measuring
+    np.testing.assert_array_equal(found.shown[0].pictures["original"], want)
+    for kind in ("original", "method"):  # a study
+        (tmp_path / "pairs" / kind).mkdir(parents=True)
+        turned(tmp_path / "pairs" / kind / path.name, turn)
+    pairs = read_pairs(tmp_path / "pairs")
+    np.testing.assert_array_equal(np.asarray(pixels_of(pairs.files["original"]["a"])), want)
+    assert restorer(path, steps=1).size == (4 * width, 4 * height)  # use
+
+
+def test_the_command_measures_upright_pictures(tmp_path, tiny, monkeypatch):
+    (tmp_path / "data").mkdir()
+    turned(tmp_path / "data" / "a.jpg", 6)
+    model = tiny.save_pretrained(tmp_path / "model")
+    words = ["sr3", "evaluate", "--model", model, "--data", tmp_path / "data", "--samples", 1, "--json"]
+    monkeypatch.setattr(sys, "argv", [*map(str, words), str(tmp_path / "e.json")])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    measured = json.loads((tmp_path / "e.json").read_text())["each"]["bicubic"]["psnr"]
+    *_, found = evaluate(Restorer(tiny, device="cpu"), load(tmp_path / "data"), samples=1)
+    assert measured == pytest.approx(found.each["bicubic"]["psnr"])
