@@ -18,7 +18,7 @@ from sr3.metric.features import DISTANCES, FeatureDistance
 from sr3.metric.lite import Lite, lite
 from sr3.metric.lpips import LPIPS
 from sr3.metric.swd import patches_for
-from sr3.training.data import load
+from sr3.picture.collection import load
 
 SIDE = 384
 """Of a picture its middle is taken, so large at most, and a multiple of 4."""

@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sr3.picture.collection import load
 from sr3.picture.resize import round8, shrink
 from sr3.random import Stream
 from sr3.task.damage import Damage
-from sr3.training.data import Crops, load
+from sr3.training.data import Crops
 
 _ALWAYS = {"clean": 0.0, "twice": 0.0, "kernels": (1.0, 0.0, 0.0, 0.0), "sharpen": 0.0, "jpeg": 1.0, "webp": 0.0}
 PRESETS = {

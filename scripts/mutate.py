@@ -3,9 +3,9 @@
     python scripts/mutate.py --folder diffusion --count 50 --seed 1 --json mutants.json
     python scripts/mutate.py --folder task --list
 
-The package is copied, and the copy is changed and tested; yours is not touched.  Each mutant has a process and a time
-limit of its own, and the folder's tests stop at the first that fails.  Survivors are printed as differences: write a
-test, or, where no test could tell, name the change and the reason in `mutate_equivalent.toml`.
+The project is copied, and the copy is changed and tested; yours is not touched, and may be.  Each mutant has a process
+and a time limit of its own, and the folder's tests stop at the first that fails.  Survivors are printed as
+differences: write a test, or, where no test could tell, name the change and the reason in `mutate_equivalent.toml`.
 The exit code is 1 where the tests fail without any change.
 """
 
@@ -108,9 +108,10 @@ def equivalents() -> set[tuple[str, str, str]]:
     return {(e["file"], e["before"].strip(), e["after"].strip()) for e in table.get("equivalent", [])}
 
 
-def run_tests(source: str, tests: list[str], output: str) -> None:
-    """In a process of its own: the tests against the package in `source`; the exit code is pytest's."""
-    os.chdir(ROOT)
+def run_tests(project: str, tests: list[str], output: str) -> None:
+    """In a process of its own: the tests of the project there; the exit code is pytest's."""
+    os.chdir(project)
+    source = str(Path(project) / "src")
     os.environ["PYTHONPATH"] = source  # for what tests start
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # a plugin that is loaded already is a warning, and so an error
     sys.path.insert(0, source)
@@ -123,6 +124,7 @@ def run_tests(source: str, tests: list[str], output: str) -> None:
         import sr3
 
         if Path(sr3.__file__).parent.parent != Path(source):
+            print(f"{sr3.__file__} is not the copy of the package")
             os._exit(99)
         code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])
         stream.flush()
@@ -130,11 +132,11 @@ def run_tests(source: str, tests: list[str], output: str) -> None:
 
 
 class Bench:
-    """A copy of the package in which one mutant after another is tested."""
+    """A copy of the project in which one mutant after another is tested."""
 
     def __init__(self, folder: Path):
-        self.source, self.output = folder / "src", folder / "output.txt"
-        shutil.copytree(PACKAGE, self.source / "sr3", ignore=shutil.ignore_patterns("__pycache__"))
+        self.project, self.output = folder / "project", folder / "output.txt"
+        shutil.copytree(ROOT, self.project, ignore=shutil.ignore_patterns(".*", "__pycache__", "runs"))
         kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self.context: Any = multiprocessing.get_context(kind)
         if kind == "forkserver":
@@ -142,7 +144,7 @@ class Bench:
 
     def run(self, tests: list[str], limit: float) -> int | None:
         """pytest's exit code; None where the time was up."""
-        process = self.context.Process(target=run_tests, args=(str(self.source), tests, str(self.output)))
+        process = self.context.Process(target=run_tests, args=(str(self.project), tests, str(self.output)))
         process.start()
         process.join(limit)
         if process.is_alive():
@@ -153,7 +155,7 @@ class Bench:
 
     def judge(self, outcome: Outcome, limit: float) -> None:
         """Tests a mutant."""
-        path, began = self.source / "sr3" / outcome.mutant.file, time.perf_counter()
+        path, began = self.project / "src" / "sr3" / outcome.mutant.file, time.perf_counter()
         kept = path.read_bytes()
         path.write_bytes(outcome.mutant.applied(kept))
         try:

@@ -16,8 +16,8 @@ from sr3.evaluation.result import Result
 from sr3.evaluation.tune import _Bench
 from sr3.metric.lite import Lite
 from sr3.model.config import ConfigError
+from sr3.picture.collection import Pictures
 from sr3.restore.restorer import Restorer
-from sr3.training.data import Pictures
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_trial_is_measured_beside_bicubic(network, tiny, pictures):
     trial = bench.trial(tiny.config.sampling, 3, None)
     assert trial is not None
     assert {*SHARES, "swd", "psnr"} <= trial.measures.keys()
-    assert trial.score == pytest.approx(sum(max(0, trial.measures[n]) / bench.bicubic[n] for n in SHARES))
+    assert trial.score == pytest.approx(sum(max(0, trial.measures[n]) / bench.baseline[n] for n in SHARES))
     # bicubic's are those that an evaluation prints
     options = {"samples": 1, "features": network, "measures": ["grid"]}
     *_, found = evaluate(restorer, pictures, **options)
@@ -60,7 +60,7 @@ def test_a_trial_is_measured_beside_bicubic(network, tiny, pictures):
     row = found.rows[0]
     assert row["method"] == "bicubic"
     for name in SHARES:
-        assert row[name] == pytest.approx(bench.bicubic[name], rel=1e-4)
+        assert row[name] == pytest.approx(bench.baseline[name], rel=1e-4)
     assert found.rows[1]["feature"] == pytest.approx(trial.measures["feature"], rel=1e-3)
     assert len(found.each["sr3"]["feature"]) == len(pictures)
     assert "grid" in row

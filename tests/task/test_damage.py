@@ -269,6 +269,13 @@ def test_batched_steps_are_the_single_ones():
         torch.testing.assert_close(together, alone, rtol=0, atol=2e-2 if kind == "jpeg" else 1e-5)
 
 
+def test_whole_plans_go_together_too():
+    x, one = smooth(24, 64), replace(EVER, jpeg=0, webp=0, clean=0.2, scale=(1, 1))
+    plans = one.plans((64, 64), 4, Stream(4, range(24)))
+    alone, together = (run(x, plans, Stream(4, range(24)), alone=a) for a in (True, False))
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("factor", [1, 2, 3, 8])
 def test_sizes_and_values(factor):
     x = smooth(4, 48)[..., :24]

@@ -74,6 +74,13 @@ def test_a_share_of_training_pictures_is_blurred_by_sigma_0_4_to_0_6(share):
     assert not torch.equal(plain, made)
 
 
+def test_a_task_without_blur_leaves_the_stream_as_it_is():
+    """So that a run's noise is the same with and without the option in its recipe."""
+    stream = Stream(3, range(2))
+    SuperResolution(2).degrade(picture(4, 4, 2), rng=stream)
+    assert torch.equal(stream.uniform(), Stream(3, range(2)).uniform())
+
+
 def test_the_network_sees_pillows_bicubic_and_begins_from_it():
     small = SuperResolution(4).degrade(picture(32, 24)).image
     pixels = (127.5 * (small[0] + 1)).permute(1, 2, 0).numpy()

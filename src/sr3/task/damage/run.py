@@ -32,14 +32,15 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def run(clean: Tensor, plans: Sequence[Plan], rng: Stream) -> Tensor:
+def run(clean: Tensor, plans: Sequence[Plan], rng: Stream, *, alone: bool | None = None) -> Tensor:
     """Pictures [B, C, H, W] after one plan each, which must leave all of them of one size.
 
-    On the CPU each goes alone, so that what becomes of it does not depend on the batch to the last bit.  Elsewhere
-    those whose next step is of one kind, with the same options and sizes, go together.
+    alone: each picture by itself, so that what becomes of it does not depend on the batch to the last bit; else those
+        whose next step is of one kind, with the same options and sizes, go together.  None: alone on the CPU.
     """
     pictures = list(clean.split(1))
-    alone = clean.device.type == "cpu"
+    if alone is None:
+        alone = clean.device.type == "cpu"
     for turn in range(max(map(len, plans))):
         groups: dict[Any, list[int]] = {}
         for i, plan in enumerate(plans):
