@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import typer.main
 
 from sr3.cli import app
@@ -62,3 +63,18 @@ def test_paths_in_the_words_exist(document):
         r"`((?:src|scripts|tests|experiments|examples|docs)/[\w./-]+)`", document.read_text("utf-8")
     ):
         assert (ROOT / path).exists(), path
+
+
+def test_the_sampler_of_contributing_works():
+    """Euler's method in units of sigma / alpha is DDIM (Song et al. 2021, eq. 13)."""
+    from sr3.diffusion import sample
+    from sr3.diffusion.path import even_logsnr
+    from sr3.diffusion.schedule import LinearBeta
+
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    found = dict(vars(sample))
+    exec(re.findall(r"```python\n(.+?)```", text, re.DOTALL)[0], found)
+    path = even_logsnr(LinearBeta(), 6)
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ends = [sample.last(walk(lambda x, level: 0.3 * x.tanh(), x, path)) for walk in (found["euler"], sample.ddim)]
+    torch.testing.assert_close(*ends, rtol=1e-6, atol=1e-6)
