@@ -61,6 +61,10 @@ FIRST = {
     "nn/energy.py": ["tests/diffusion/test_second_derivatives.py"],
     "nn/sr3_unet.py": ["tests/nn/test_definitions.py"],
     "nn/unet.py": ["tests/nn/test_definitions.py"],
+    "picture/exchange.py": ["tests/picture/test_image.py"],
+    "picture/metadata.py": ["tests/picture/test_image.py"],
+    "picture/picture.py": ["tests/picture/test_image.py"],
+    "picture/windows.py": ["tests/diffusion/test_wrap.py"],
 }
 """Which tests of a file come first, where their names do not tell."""
 
@@ -78,11 +82,11 @@ class Outcome:
 
 def suite_of(file: str, near: bool = False) -> list[str]:
     """The test files for a file of the package, the most likely to fail first; near: those alone, if there are any."""
-    folder, stem = file.split("/")[0].removesuffix(".py"), Path(file).stem
+    folder, *parts = Path(file).with_suffix("").parts
     places = [ROOT / place for place in ALSO.get(folder, [f"tests/{folder}"])]
     every = [f for p in places for f in ([p] if p.is_file() else sorted(p.glob("test_*.py")))]
     every = [str(f.relative_to(ROOT)) for f in every]
-    first = FIRST.get(file, []) + [f for f in every if Path(f).stem.startswith(f"test_{stem}")]
+    first = FIRST.get(file, []) + [f for p in parts for f in every if Path(f).stem.startswith(f"test_{p}")]
     return [f for f in dict.fromkeys(first if near and first else first + every) if (ROOT / f).exists()]
 
 

@@ -101,6 +101,14 @@ def test_the_score_keeps_its_digits_at_the_clean_end():
         assert score.flatten().tolist() == pytest.approx([-0.3e5] * 4, rel=0.02)
 
 
+def test_samplers_are_given_a_function_of_x_and_level():
+    x, base, cond = fields(3, 2, 3, 4, 4)
+    net, example = Asked(0.4), Example(cond=cond, base=base)
+    denoiser = Denoiser(net, EDM(0.1), residual=True)
+    torch.testing.assert_close(denoiser.given(example)(x, level(0.5, 0.3)), denoiser(x, level(0.5, 0.3), example))
+    assert net.cond is cond
+
+
 def test_a_residual_model_without_a_first_guess_says_so():
     with pytest.raises(ValueError, match="the example's base is missing"):
         Denoiser(Asked(), EDM(), residual=True)(torch.zeros(1, 3, 2, 2), level(0.5, 0.3))

@@ -164,6 +164,19 @@ def test_annealed_counts_its_evaluations_and_visits_every_noisy_level():
     assert seen[-1] == pytest.approx(noisy.levels.ratio[-1].item())
 
 
+@pytest.mark.parametrize("clean", [True, False])
+def test_annealed_steps_by_the_paths_mean_ratio_unless_it_is_told(clean):
+    """Technique 4, with the ratio whose power takes the noisiest level with noise to the cleanest."""
+    path = walk(Geometric(0.1, 10.0), 4, high=10.0, low=0.1, end_clean=clean)
+    count = 4 if clean else 5  # levels with noise
+    x = 10.0 * torch.randn(6, 2, generator=rng(), dtype=torch.double)
+    step = steady_step(100 ** (1 / (count - 1)), 5)
+    told = last(annealed(MODES, x, path, step=step, noise=Seeds(range(6))))
+    torch.testing.assert_close(last(annealed(MODES, x, path, noise=Seeds(range(6)))), told)
+    other = last(annealed(MODES, x, path, step=1.05 * step, noise=Seeds(range(6))))
+    assert (other - told).abs().max() > 1e-3
+
+
 def test_final_denoising_takes_the_last_noise_away():
     """Song & Ermon (2020), Algorithm 1: the last x is E[x0 | x]; without, it keeps the last level's noise."""
     torch.manual_seed(0)
