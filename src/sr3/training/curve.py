@@ -106,17 +106,16 @@ def read(path: Path) -> list[dict[str, Any]]:
     try:
         if path.suffix == ".json":
             return json.loads(path.read_text("utf-8"))
-        rows = csv.DictReader(io.StringIO(path.read_text("utf-8")))
-        numbers = [{name: float(value) for name, value in row.items() if value} for row in rows]
-        whole = [{name: int(row[name]) for name in ABOUT[:2]} for row in numbers]
-        return [
-            {**row, **counts, "measures": {name: row.pop(name) for name in list(row) if name not in ABOUT}}
-            for row, counts in zip(numbers, whole, strict=True)
-        ]
+        return [_point(row) for row in csv.DictReader(io.StringIO(path.read_text("utf-8")))]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is not the curve of a run, which is a table with a column for each measure"
         ) from error
+
+
+def _point(row: dict[str, str]) -> dict[str, Any]:
+    whole = {name: int(row[name]) for name in ABOUT[:2]} | {name: float(row[name]) for name in ABOUT[2:]}
+    return {**whole, "measures": {name: float(value) for name, value in row.items() if name not in ABOUT and value}}
 
 
 def write(path: Path, points: list[dict[str, Any]]) -> None:

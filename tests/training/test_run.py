@@ -1,0 +1,151 @@
+"""A step: weights in one vector, batches drawn ahead, parts and processes alike, compiled or not."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import noise_picture
+
+from sr3.model import recipe as recipes
+from sr3.model.config import Training
+from sr3.model.model import Model
+from sr3.task import SuperResolution
+from sr3.training import batches as ahead
+from sr3.training.batches import Batches
+from sr3.training.data import Crops, Pictures, load
+from sr3.training.flat import Flat
+from sr3.training.plan import dropout_seed, rate_at, share_at
+from sr3.training.run import Run
+from sr3.training.train import make_accelerator, train
+
+SMALL = [
+    "training.batch=4",
+    "training.crop=32",
+    "training.warmup=8",
+    "training.report_every=4",
+    "training.precision=fp32",
+    "model.network.widths=[8,16]",
+    "model.network.blocks=[1,1]",
+    "model.network.embedding=16",
+]
+
+
+@pytest.fixture
+def crops(folder):
+    return Crops(load(folder), 32)
+
+
+def test_weights_in_one_vector_are_the_networks(tiny):
+    net = tiny.net.requires_grad_(True)
+    net.register_buffer("count", torch.tensor(3))
+    net.register_buffer("scratch", torch.zeros(5), persistent=False)
+    x, told, cond = torch.randn(2, 3, 16, 16), torch.zeros(2), torch.randn(2, 3, 16, 16)
+    net(x, told, cond).square().mean().backward()
+    slopes = {name: p.grad.clone() for name, p in net.named_parameters()}
+    values = {name: v.clone() for name, v in net.state_dict().items()}
+    flat = Flat(net)
+    net(x, told, cond).square().mean().backward()
+    found = flat.named(flat.weights)
+    assert found.keys() == values.keys()
+    for name, value in found.items():
+        torch.testing.assert_close(value, values[name], rtol=0, atol=0)
+    for name, value in flat.views(flat.gradient).items():
+        torch.testing.assert_close(value, slopes[name])
+    with torch.no_grad():
+        flat.weights.zero_()
+    assert all(not p.any() for p in net.parameters())
+    flat.fill(flat.weights.detach(), values)
+    assert all(torch.equal(p, values[name]) for name, p in net.named_parameters())
+
+
+@pytest.mark.parametrize("decay", ["constant", "cosine"])
+def test_the_average_has_its_half_life(decay):
+    recipe = recipes.load("photo-4x", [f"training.decay={decay}"])
+    t = recipe.training
+    assert share_at(0, recipe) == 1
+    assert (1 - share_at(10**7, recipe)) ** (t.average / t.batch) == pytest.approx(0.5)
+    assert (1 - share_at(8000, recipe)) ** (1000 / t.batch) == pytest.approx(0.5)  # an eighth of what was seen
+    assert rate_at(t.pictures, recipe) == pytest.approx(t.rate if decay == "constant" else 0.01 * t.rate)
+
+
+@pytest.mark.parametrize("zoom", [(1.0, 1.0), (0.8, 1.7), (64, 64)])
+@pytest.mark.parametrize("world", [1, 2])
+def test_batches_drawn_ahead_are_the_crops(monkeypatch, zoom, world):
+    monkeypatch.setattr(ahead, "CHUNK", 24)
+    pixels = [np.asarray(noise_picture(*size, seed=k)) for k, size in enumerate([(40, 48), (64, 33), (90, 70)])]
+    crops = Crops(Pictures(list("abc"), pixels), 32, seed=3, zoom=zoom)
+    training = Training.model_validate({"batch": 8, "accumulate": 2, "crop": 32, "seed": 3})
+    for rank in range(world):
+        batches = Batches(crops, SuperResolution(4), training, rank=rank, world=world)
+        for seen in (0, 8, 16, 24, 800, 0):
+            clean = torch.cat([part.clean for part in batches(seen)])
+            torch.testing.assert_close(clean, crops(range(seen + rank, seen + 8, world)), rtol=0, atol=0)
+            small = torch.cat([part.given.image for part in batches(seen)])
+            torch.testing.assert_close(small, SuperResolution(4).degrade(clean).image, rtol=0, atol=0)
+
+
+def test_processes_do_not_drop_the_same_units(crops, tmp_path, monkeypatch):
+    seeds = {}
+    for rank in (0, 1):
+        accelerator = make_accelerator("cpu")
+        run = Run(recipes.load("photo-4x-regression", SMALL), crops, tmp_path / str(rank), accelerator)
+        run.rank = rank
+        monkeypatch.setattr(torch, "manual_seed", lambda seed, rank=rank: seeds.setdefault(rank, seed))
+        run.step()
+        monkeypatch.undo()
+    assert seeds == {rank: dropout_seed(0, 0, rank) for rank in (0, 1)}
+    assert seeds[0] != seeds[1]
+    assert len({dropout_seed(0, seen, rank) for seen in range(9) for rank in range(9)}) == 81
+
+
+def begin(crops, folder):
+    *_, (_, report) = train(recipes.load("photo-4x-regression", [*SMALL, "training.pictures=8"]), crops, folder)
+    assert report.seen == 8
+    return folder / "model.safetensors"
+
+
+def test_begin_has_the_average_begin_too(crops, tmp_path):
+    weights = begin(crops, tmp_path / "begin")
+    settings = [*SMALL, f'training.begin="{weights}"']
+    for name, before in (("photo-4x-regression", 8), ("photo-4x", 0)):
+        run = Run(recipes.load(name, settings), crops, tmp_path / "out", make_accelerator("cpu"))
+        for key, value in Model.from_file(weights).net.state_dict().items():
+            assert torch.equal(run.flat.named(run.average)[key], value)
+            assert torch.equal(run.net.state_dict()[key], value)
+        assert run.pictures == before  # of the same model: what it had seen counts
+        assert run.begun == {"name": "photo-4x-regression", "pictures_seen": 8}
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_compiled_network_takes_the_same_step(crops, tmp_path, monkeypatch, broken):
+    """And where compiling fails, a sentence is said and the step is the plain one."""
+    weights = begin(crops, tmp_path / "begin")
+    more = [f'training.begin="{weights}"', f'model.first="{weights}"']
+    real, found = torch.compile, []
+
+    class Broken(torch.nn.Module):
+        def forward(self, *given):
+            raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", lambda net, **o: Broken() if broken else real(net, backend="aot_eager", **o))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **o: None)
+    for compiled in ("false", "true"):
+        recipe = recipes.load("photo-4x", [*SMALL, *more, f"training.compile={compiled}"])
+        run = Run(recipe, crops, tmp_path / compiled, make_accelerator("cpu"))
+        assert (run.problem is not None and "no compiler" in run.problem) == (broken and compiled == "true")
+        for _ in range(3):
+            run.step()
+        found.append((run.flat.weights.detach(), run.average))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-5)
+
+
+def test_where_the_device_cannot_be_asked_to_skip_the_step_is_left_out(crops, tmp_path):
+    run = Run(recipes.load("photo-4x-regression", SMALL), crops, tmp_path, make_accelerator("cpu"))
+    run.device = SimpleNamespace(type="mps")
+    before = run.flat.weights.detach().clone()
+    run.flat.gradient.fill_(1.0)
+    run._update(torch.tensor(0.0))
+    assert torch.equal(before, run.flat.weights)
+    run._update(torch.tensor(1.0))
+    assert not torch.equal(before, run.flat.weights)

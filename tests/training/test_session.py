@@ -1,0 +1,192 @@
+"""`sr3 train` as a person uses it: in time, in parts, with a curve; said what it does and how far it is."""
+
+import csv
+import json
+import signal
+import sys
+import time
+
+import psutil
+import pytest
+import torch
+from conftest import noise_picture
+
+from sr3.cli import main
+from sr3.cli.train import _recipe
+from sr3.model import recipe as recipes
+from sr3.model.checkpoint import read_tensors
+from sr3.model.config import ConfigError
+from sr3.model.model import Model
+from sr3.training import board, curve
+from sr3.training.train import make_accelerator
+
+SMALL = [
+    "training.batch=4",
+    "training.crop=32",
+    "training.warmup=8",
+    "training.precision=fp32",
+    "training.report_every=4",
+    "training.decay=constant",
+    "model.network.widths=[8,16]",
+    "model.network.blocks=[1,1]",
+    "model.network.embedding=16",
+    "model.sampling.steps=1",
+]
+
+
+@pytest.fixture
+def go(monkeypatch, capsys, folder):
+    """Train so many pictures from the command line: (exit code, what was said)."""
+
+    def run(out, pictures, *more, name="photo-4x-regression"):
+        settings = [f"--set={s}" for s in (*SMALL, f"training.pictures={pictures}")]
+        given = ["train", name, "--data", folder, "--out", out, "--device", "cpu", *settings, *more]
+        monkeypatch.setattr(sys, "argv", ["sr3", *map(str, given)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out + err
+
+    return run
+
+
+@pytest.fixture
+def val(tmp_path):
+    where = tmp_path / "val"
+    where.mkdir()
+    for k in range(3):
+        noise_picture(48, 48, seed=10 + k).save(where / f"{k}.png")
+    return where
+
+
+def rows(out):
+    with (out / "log.csv").open() as log:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(log)]
+
+
+def test_parts_are_models_and_the_curve_is_measured(go, val, tmp_path):
+    out = tmp_path / "out"
+    code, said = go(out, 16, "--part-minutes", 0, "--val", val, "--val-pictures", 2)
+    assert code == 0, said
+    parts = sorted(out.glob("part-*.safetensors"))
+    assert [p.name for p in parts] == ["part-0001.safetensors", "part-0002.safetensors", "part-0003.safetensors"]
+    assert [Model.from_file(p).about["pictures_seen"] for p in parts] == [4, 8, 12]
+    last = Model.from_file(out / "model.safetensors")
+    points = curve.read(out / "curve.csv")
+    assert [p["pictures"] for p in points] == [0, 4, 8, 12, 16]
+    assert last.about["curve"] == points
+    assert last.about["data"] == ["pictures"]
+    assert {"psnr", "swd", "consistency", "consistency_free"} <= points[0]["measures"].keys()
+    # projected results agree with what was given but for their rounding
+    assert points[0]["measures"]["consistency"] < 1
+    assert (out / "curve.svg").read_text().count("<circle") == 3 * 4
+    assert "estimate for 160" in said
+    assert [row["seen"] for row in rows(out)] == [4, 8, 12, 16]
+    for row in rows(out):
+        assert row["flops"] > 1e6
+        assert 0 < row["share_of_peak"] < 2
+    assert list((out / "samples").glob("*.png"))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(out / "board")).Reload()
+    assert [e.value for e in events.Scalars("held-out/psnr")] == pytest.approx([p["measures"]["psnr"] for p in points])
+    assert [e.step for e in events.Scalars("loss")] == [4, 8, 12, 16]
+    assert [e.value for e in events.Scalars("loss")] == pytest.approx([row["loss"] for row in rows(out)])
+    assert len(events.Images("given, average, raw, original")) == 1
+
+
+def test_a_run_that_was_killed_tells_nothing_twice(go, val, tmp_path):
+    out = tmp_path / "out"
+    more = ["--val", val, "--part-minutes", 0]
+    go(out, 8, *more)
+    lines = (out / "log.csv").read_text()
+    (out / "log.csv").write_text(lines + lines.splitlines()[-1].replace("8,", "12,", 1) + "\n")
+    points = curve.read(out / "curve.csv")
+    curve.write(out / "curve.csv", [*points, {**points[-1], "pictures": 12, "seen": 12}])
+    code, said = go(out, 16, *more)
+    assert code == 0
+    assert "going on after 8 pictures" in said
+    assert [row["seen"] for row in rows(out)] == [4, 8, 12, 16]
+    assert [p["seen"] for p in curve.read(out / "curve.csv")] == [0, 4, 8, 12, 16]
+
+
+def test_the_time_limit_holds(go, tmp_path):
+    go(tmp_path / "first", 4)  # what is imported takes time too
+    began = time.monotonic()
+    # the minutes are counted from the beginning of the process
+    minutes = (time.time() - psutil.Process().create_time() + 2) / 60
+    code, said = go(tmp_path / "out", 10**9, "--minutes", minutes)
+    assert code == 0, said
+    assert time.monotonic() - began < 4
+    seen = int(read_tensors(tmp_path / "out" / "state.safetensors")[1]["seen"])
+    assert 0 < seen < 10**9
+    assert f"is of {seen:,} of 1,000,000,000 pictures; the same command goes on" in said
+    assert "fit into the minutes" in said
+    assert Model.from_file(tmp_path / "out" / "model.safetensors").about["pictures_seen"] == seen
+
+
+def test_ctrl_c_says_how_far_it_is(go, tmp_path, monkeypatch):
+    add, before = board.Board.add, signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def pressed(self, report):
+        add(self, report)
+        if report.seen == 8:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(board.Board, "add", pressed)
+    try:
+        code, said = go(tmp_path / "parts", 4000)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert code == 130
+    assert "8 of 4,000 pictures seen; the same command goes on" in " ".join(said.split())
+    monkeypatch.undo()
+    assert read_tensors(tmp_path / "parts" / "state.safetensors")[1]["seen"] == "8"
+
+
+def test_begin_raises_the_rate_slowly(go, tmp_path):
+    assert go(tmp_path / "begin", 4)[0] == 0
+    weights = str(tmp_path / "begin" / "model.safetensors")
+    longer = recipes.load("photo-4x-regression").training.warmup
+    assert _recipe("photo-4x-regression", ["training.batch=4"], weights).training.warmup == max(longer, 400)
+    assert _recipe("photo-4x-regression", ["training.batch=400"], weights).training.warmup == 40_000
+    assert _recipe("photo-4x-regression", SMALL, weights).training.warmup == 8  # as was asked
+    code, said = go(tmp_path / "out", 4, "--begin", weights)
+    assert code == 0, said
+    about = Model.from_file(tmp_path / "out" / "model.safetensors").about
+    assert about["begun"] == {"name": "photo-4x-regression", "pictures_seen": 4}
+    assert about["pictures_seen"] == 8
+
+
+def test_profile_names_the_operations(go, tmp_path):
+    code, said = go(tmp_path, 120, "--profile")
+    assert code == 0
+    assert "aten::" in said
+    assert "aten::" in (tmp_path / "profile.txt").read_text()
+    assert (tmp_path / "trace.json.gz").exists()
+
+
+def test_val_needs_something_to_compare(go, val, tmp_path):
+    code, said = go(tmp_path / "out", 4, "--val", val, "--set=model.task.size=32", name="face-16")
+    assert code == 2
+    assert "leave --val out" in said
+
+
+def test_trackers_that_are_not_there_are_named(tmp_path):
+    with pytest.raises(ConfigError, match="nonsense"):
+        make_accelerator("cpu", trackers=["nonsense"], folder=tmp_path)
+    with pytest.raises(ConfigError, match="the tracker wandb needs its package"):
+        make_accelerator("cpu", trackers=["tensorboard", "wandb"], folder=tmp_path)
+
+
+def test_sampling_and_measuring_do_not_change_the_run(go, val, tmp_path):
+    """Nothing of what a run shows has a part in what it learns."""
+    go(tmp_path / "plain", 12, "--set=training.sample_every=1000")
+    more = ["--set=training.sample_every=4", "--val", val, "--part-minutes", 0, "--minutes", 1000]
+    go(tmp_path / "shown", 12, *more)
+    one, two = (read_tensors(tmp_path / where / "state.safetensors")[0] for where in ("plain", "shown"))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert json.loads(read_tensors(tmp_path / "shown" / "state.safetensors")[1]["parts"]) == 2
