@@ -7,9 +7,9 @@ import pytest
 import torch
 from conftest import noise_picture
 
+from sr3.picture.collection import Pictures
 from sr3.restore.restorer import Restorer
 from sr3.training import curve, plot
-from sr3.training.data import Pictures
 
 
 def test_measures_are_those_of_evaluate(tiny):

@@ -10,10 +10,11 @@ from conftest import noise_picture
 from sr3.model import recipe as recipes
 from sr3.model.config import Training
 from sr3.model.model import Model
+from sr3.picture.collection import Pictures, load
 from sr3.task import SuperResolution
 from sr3.training import batches as ahead
 from sr3.training.batches import Batches
-from sr3.training.data import Crops, Pictures, load
+from sr3.training.data import Crops
 from sr3.training.flat import Flat
 from sr3.training.plan import dropout_seed, rate_at, share_at
 from sr3.training.run import Run

@@ -11,8 +11,9 @@ from sr3.model import checkpoint
 from sr3.model.checkpoint import CheckpointError, read_tensors, write_tensors
 from sr3.model.config import ConfigError, Recipe
 from sr3.model.model import Model
+from sr3.picture.collection import Pictures, load
 from sr3.training import state
-from sr3.training.data import Crops, Pictures, load
+from sr3.training.data import Crops
 from sr3.training.flat import Flat
 from sr3.training.train import train
 
