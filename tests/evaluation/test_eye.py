@@ -67,7 +67,7 @@ def test_a_trial_is_measured_beside_bicubic(network, tiny, pictures):
     for name in ("feature", "kernel"):
         assert "small, (255 x - 127) / 128" in found.protocol[name]
     assert "feature " in table(found)
-    assert _Bench(restorer, pictures, 0, BY_SWD).bicubic == {}
+    assert _Bench(restorer, pictures, 0, BY_SWD).baseline == {}
 
 
 def test_where_the_network_is_not_installed_swd_judges_and_that_is_said(monkeypatch):

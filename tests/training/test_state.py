@@ -47,7 +47,7 @@ def go(recipe, crops, folder, pictures=None):
     """Train to the end, or so many pictures; returns the run."""
     running = train(recipe, crops, folder)
     run = None
-    for run, report in running:
+    for run, report in running:  # noqa: B007
         if report.seen == pictures:
             break
     running.close()
