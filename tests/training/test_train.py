@@ -104,7 +104,7 @@ def test_a_batch_that_is_not_finite_is_skipped_and_counted(crops, tmp_path, monk
     spoil(monkeypatch, lambda call: call == 2)
     running = train(recipe("training.average=40"), crops, tmp_path)
     kept = []
-    for run, report in itertools.islice(running, 3):
+    for run, report in itertools.islice(running, 3):  # noqa: B007
         kept.append([v.clone() for v in (run.flat.weights.detach(), run.average, *run.moments.values())])
     assert all(map(torch.equal, kept[1], kept[2]))
     assert isnan(report.loss)
