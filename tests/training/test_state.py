@@ -46,12 +46,12 @@ def crops(folder):
 def go(recipe, crops, folder, pictures=None):
     """Train to the end, or so many pictures; returns the run."""
     running = train(recipe, crops, folder)
-    run = None
-    for run, report in running:  # noqa: B007
+    found = None
+    for found, report in running:  # noqa: B007
         if report.seen == pictures:
             break
     running.close()
-    return run
+    return found
 
 
 def same(folder, other):

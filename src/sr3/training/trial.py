@@ -71,11 +71,12 @@ def trial(recipe: Recipe, device: str | None, folder: Path, limit: int, seconds:
     there = accelerator.device
     crops = Crops(Pictures(["noise"], [noise]), t.crop, zoom=t.zoom, resample=t.resample, device=there)
     run = Run(one, crops, folder, accelerator)
+    run.step()  # the first of all also loads what PyTorch loads late
     size, before, ends = 1, 0, time.perf_counter() + seconds
     while True:
         run.recipe = one.model_copy(update={"training": one.training.model_copy(update={"batch": size})})
         run.batches = Batches(crops, run.model.task, run.recipe.training)
-        step = _timed(run, seconds / 4 if size == part else seconds / 40)
+        step = _timed(run, min(2.0, seconds / 4) if size == part else min(0.2, seconds / 40))
         now = used(there)
         found = {"pictures": size, "seconds": step, "bytes": now}
         larger = min(part, 2 * size)

@@ -1,0 +1,116 @@
+"""What a dry run promises is what a run takes."""
+
+import json
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from test_golden import recipe as small
+
+from sr3.model import recipe as recipes
+from sr3.model.config import ConfigError, Recipe
+from sr3.model.model import Model
+from sr3.training import estimate as module
+from sr3.training.estimate import estimate
+
+TRAINED = """
+import json, sys, time
+import numpy as np
+from pathlib import Path
+from sr3.model.config import Recipe
+from sr3.training.data import Crops, Pictures
+from sr3.training.train import make_accelerator, train
+from sr3.training.trial import used
+recipe = Recipe.model_validate(json.load(sys.stdin))
+noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+crops = Crops(Pictures(["noise"], [noise]), recipe.training.crop)
+accelerator = make_accelerator("cpu")
+for run, report in train(recipe, crops, Path(sys.argv[1]), accelerator=accelerator):
+    pass
+print(json.dumps({"memory": used(accelerator.device), "seconds": run.seconds}))
+"""
+
+
+def dreaming(**training):
+    """An objective with a pass of its own, over enough activations to be seen beside PyTorch itself."""
+    raw = small("denoising").model_dump()
+    raw["model"]["network"].update(patch=1, widths=[16, 32])
+    return Recipe.model_validate(raw | {"training": raw["training"] | {"crop": 64, "batch": 16} | training})
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from /proc")
+def test_a_run_takes_what_was_promised(tmp_path):
+    recipe = dreaming(pictures=80, report_every=80, save_every=80)
+    promised = estimate(recipe, "cpu", seconds=100)
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINED, str(tmp_path)],
+        input=recipe.model_dump_json(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    taken = json.loads(done.stdout)
+    assert promised.tried == 16
+    assert promised.memory == pytest.approx(taken["memory"], rel=0.25)
+    # a quarter on a machine that does nothing else; this one runs tests
+    assert 0.3 < promised.seconds / taken["seconds"] < 3
+
+
+def test_flops_count_the_objectives_own_passes():
+    recipe = recipes.load(
+        "photo-4x",
+        ["model.network.widths=[8]", "model.network.blocks=[1]", "model.network.patch=4", "training.crop=32"],
+    )
+    plain = estimate(recipe, "cpu", seconds=1)
+    net = Model(recipe.model).net
+    assert plain.parameters == sum(p.numel() for p in net.parameters())
+    forward = 2 * 64 * sum(p.numel() for p in net.parameters() if p.ndim == 4)
+    # the backward pass costs twice the forward, less the gradient of the input, which the first layer does not need
+    assert 2.3 * forward < plain.flop_per_picture < 3.2 * forward
+    assert "million parameters" in plain.text()
+    dream = {**recipe.training.objective, "dream": 1.0}
+    raw = recipe.model_dump() | {"training": recipe.training.model_dump() | {"objective": dream}}
+    twice = estimate(Recipe.model_validate(raw), "cpu", seconds=1)
+    assert twice.flop_per_picture == pytest.approx(plain.flop_per_picture + forward, rel=0.05)
+
+
+def told(monkeypatch, *lines, code=0, said=""):
+    """Let the trial tell this."""
+    found = SimpleNamespace(stdout="\n".join(map(json.dumps, lines)), stderr=said, returncode=code)
+    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: found)
+
+
+def test_what_was_not_tried_is_on_the_line_through_what_was(monkeypatch):
+    one, two = ({"pictures": k, "seconds": 1.0 + k, "bytes": 10**9 + k * 10**8} for k in (2, 4))
+    last = {**two, "save_seconds": 0.5, "device": "cpu", "precision": "fp32", "flops": 1e9}
+    told(monkeypatch, one, last)
+    found = estimate(dreaming(accumulate=2, batch=32, pictures=320, save_every=80), "cpu", data=10**6)
+    # parts of 16, two a step, ten steps and four saves
+    assert found.seconds == pytest.approx(17.0 * 2 * 10 + 4 * 0.5)
+    assert found.memory == pytest.approx(10**9 + 16 * 10**8 + 6 * 10**6)
+
+
+def test_what_does_not_fit_is_not_tried(monkeypatch):
+    free = SimpleNamespace(total=10**9, available=4 * 10**8)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    began = time.monotonic()
+    found = estimate(recipes.load("sr3-64-256"), "cpu")
+    assert time.monotonic() - began < 20
+    assert found.seconds is None
+    assert "not even one picture fits" in found.text()
+    assert found.memory > 12e9  # 621 million parameters, their gradients, moments and averages
+
+
+def test_a_run_that_was_ended_for_its_memory_has_told_what_it_knew(monkeypatch):
+    told(monkeypatch, {"pictures": 1, "seconds": 1.0, "bytes": 10**13}, code=-9)
+    found = estimate(dreaming(), "cpu")
+    assert found.tried == 1
+    assert "It will not fit" in found.text()
+    told(monkeypatch, code=-9)
+    assert estimate(dreaming(), "cpu").seconds is None
+    told(monkeypatch, code=1, said="Traceback\nsr3.model.config.ConfigError: no second derivative")
+    with pytest.raises(ConfigError, match="tried and failed: no second derivative"):
+        estimate(dreaming(), "cpu")
