@@ -21,7 +21,8 @@ import json, sys, time
 import numpy as np
 from pathlib import Path
 from sr3.model.config import Recipe
-from sr3.training.data import Crops, Pictures
+from sr3.picture.collection import Pictures
+from sr3.training.data import Crops
 from sr3.training.train import make_accelerator, train
 from sr3.training.trial import used
 recipe = Recipe.model_validate(json.load(sys.stdin))

@@ -5,7 +5,8 @@ import pytest
 
 from sr3.diffusion.tables import OBJECTIVES
 from sr3.model.config import Recipe
-from sr3.training.data import Crops, Pictures
+from sr3.picture.collection import Pictures
+from sr3.training.data import Crops
 from sr3.training.train import make_accelerator, train
 
 UNET = {"kind": "unet", "patch": 4, "widths": [8, 16], "blocks": [1, 1], "embedding": 16, "dropout": 0.1}
