@@ -64,7 +64,9 @@ def trial(recipe: Recipe, device: str | None, folder: Path, limit: int, seconds:
     """Steps of batches of 1, 2, 4 … up to a part of the recipe's batch, until the time or the memory is spent."""
     t = recipe.training
     part = max(1, t.batch // t.accumulate)
-    one = recipe.model_copy(update={"training": t.model_copy(update={"batch": 1, "accumulate": 1, "compile": False})})
+    one = recipe.model_copy(
+        update={"training": t.model_copy(update={"batch": 1, "accumulate": 1, "compile": False, "begin": None})}
+    )
     accelerator = make_accelerator(device)
     side = max(t.crop, min(round(t.crop * t.zoom[1]), 1024))
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
