@@ -139,6 +139,7 @@ def test_the_trainer_refuses_what_cannot_be_differentiated_twice(folder, tmp_pat
     accelerator = make_accelerator("cpu")
     with pytest.raises(ConfigError, match=r"training\.compile=false"):
         next(train(recipe(("compile", True)), crops, tmp_path / "a", accelerator=accelerator))
+
     reports = [report for _, report in train(recipe(), crops, tmp_path / "c", accelerator=accelerator)]
     assert math.isfinite(reports[-1].loss)
     assert reports[-1].seen == 4

@@ -180,7 +180,7 @@ def _train(run: "Run", board: "Board", clock: "Clock", profile: bool) -> None:
     finally:
         if profiled is not None:
             profiled.close()
-            typer.echo(profiled.text, err=True)
+            typer.echo(profiled.text or "too few steps to profile", err=True)
     for sentence in board.plot():
         typer.echo(sentence)
     made = run.folder / "model.safetensors"

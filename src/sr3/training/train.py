@@ -81,7 +81,9 @@ def learn(
                 ahead()
                 after()
                 stopping = alone and stop()
-                due = stopping or run.seen - run.saved >= t.save_every or run.seen >= t.pictures
+                # of the pictures seen alone, so that all processes agree
+                passed = run.seen // t.save_every > (run.seen - t.batch) // t.save_every
+                due = stopping or passed or run.seen >= t.pictures
                 if due or run.seen - told >= t.report_every or run.notes.full or (alone and tell()):
                     report, told = run.report(), run.seen
                     if not alone:
