@@ -1,10 +1,10 @@
 """The command line: it works, keeps what it should, and answers bad input with one sentence."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +48,17 @@ def opened(path):
 
 
 def test_help_is_quick():
+    def spent() -> float:
+        """Seconds of processor time of all children so far: the clock on the wall counts what else the machine does."""
+        times = os.times()
+        return times.children_user + times.children_system
+
     took = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = spent()
         subprocess.run([sys.executable, "-m", "sr3", "--help"], check=True, capture_output=True)
-        took.append(time.perf_counter() - began)
-    assert min(took) < 0.5
+        took.append(spent() - began)
+    assert 0 < min(took) < 0.5
 
 
 def test_a_file_gives_a_file_with_its_note(sr3, model, tmp_path):
