@@ -9,6 +9,7 @@ from scipy.stats import wasserstein_distance
 
 from sr3.metric import METRICS, PSNR, SWD, Consistency
 from sr3.metric.base import Means, cut, luma, nan, same
+from sr3.metric.stats import GROUPS, interval, paired, ratio, sign_flip
 from sr3.metric.swd import SIDE, descriptors, directions, pyramid
 from sr3.metric.table import DISTRIBUTION, MEASURES, measure, ordered, worth
 
@@ -150,3 +151,25 @@ def test_worth_is_more_where_the_value_is_better():
     assert worth("calibration", 0.8) == pytest.approx(-0.2)
     assert worth("calibration", 1.3) == pytest.approx(-0.3)
     assert worth("spread", 3.0) is None
+
+
+def test_how_many_draws_patches_and_groups_there_are_unless_told():
+    x = torch.randn(30, generator=torch.Generator().manual_seed(0)).tolist()
+    y = [v + 9 for v in x]
+    assert interval(x, 1) == interval(x, 1, 2000, 0.95)
+    assert paired(x, y, 1) == paired(x, y, 1, 2000, 0.95)
+    assert ratio(y, [9.0] * 30, 1) == ratio(y, [9.0] * 30, 1, 2000, 0.95)
+    assert sign_flip(y, x, 1) == 1 / 10_001  # no flip of thirty signs reaches a difference without doubt
+    assert (SWD().patches, SWD().projections, SWD().seed) == (1024, 128, 0)
+    assert GROUPS == 20
+
+
+def test_an_interval_of_the_distance_needs_four_groups():
+    def seen(count):
+        torch.manual_seed(0)
+        metric = SWD(patches=4, projections=8)
+        metric.update(torch.rand(count, 3, 16, 16), torch.rand(count, 3, 16, 16), torch.rand(count, 3, 4, 4))
+        return metric.intervals(0)
+
+    assert seen(3) == {}
+    assert set(seen(4)) == {"swd", "swd_low"}
