@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from mutate_operators import Mutant, mutants
 
@@ -154,7 +155,7 @@ class Bench:
         self.project, self.output = folder / "project", folder / "output.txt"
         shutil.copytree(ROOT, self.project, ignore=shutil.ignore_patterns(".*", "__pycache__", "runs"))
         kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self.context = multiprocessing.get_context(kind)
+        self.context: Any = multiprocessing.get_context(kind)
         if kind == "forkserver":
             self.context.set_forkserver_preload(PRELOAD)
 
