@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr3.nn.energy import EnergyScore
+from sr3.nn.plain import PlainNet
 from sr3.nn.sr3_unet import PUBLISHED, SR3UNet
 from sr3.nn.unet import UNet
 
@@ -184,3 +185,12 @@ def test_the_papers_dropout_takes_its_share_of_what_the_second_convolution_sees(
     x, noise, cond = (t.float() for t in batch(32))
     net(x, noise, cond)
     assert (seen[0] == 0).float().mean().item() == pytest.approx(0.2, abs=0.02)
+
+
+def test_a_plain_network_begins_near_the_identity():
+    """A tenth of the spread that would keep the variance, 1 / sqrt(9 * width)."""
+    torch.manual_seed(0)
+    net = PlainNet()
+    assert (len(net.body), net.body[0].first.out_channels, net.patch) == (5, 64, 4)
+    for block in net.body:
+        assert block.second.weight.std().item() == pytest.approx(0.1 / 24, rel=0.03)
