@@ -205,6 +205,7 @@ def table(outcomes: Iterable[Outcome]) -> str:
 def judge_all(outcomes: list[Outcome], timeout: float | None, near: bool, out: Path | None) -> int:
     """Tests them all, says what survives as it goes, and writes what is known after each."""
     known = equivalents()
+    suites = {o.mutant.file: suite_of(o.mutant.file, near) for o in outcomes}
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
         limits: dict[tuple[str, ...], float] = {}
@@ -212,7 +213,7 @@ def judge_all(outcomes: list[Outcome], timeout: float | None, near: bool, out: P
             if (outcome.mutant.file, outcome.before.strip(), outcome.after.strip()) in known:
                 outcome.result = "equivalent"
                 continue
-            suite = suite_of(outcome.mutant.file, near)
+            suite = suites[outcome.mutant.file]
             key = tuple(sorted(suite))
             if key not in limits:
                 began = time.perf_counter()
