@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sr3.random import Seeds, Stream, generator, mix, uniforms
+from sr3.random import Seeds, Stream, generator, mix, staged, uniforms
 
 
 def test_mix_stirs_every_bit():
@@ -121,3 +121,29 @@ def test_seeds_make_what_they_made():
     assert mix(-1) == 3952864364094478165
     assert uniforms(5, [7], 2).tolist() == [[0.9265014695036412, 0.1663361998850752]]
     assert mix(2**64 + 3) == mix(3)  # of a larger number the last 64 bits count
+
+
+def test_each_stage_has_a_seed_of_its_own_and_the_first_the_pictures():
+    assert staged(5, 0) == 5
+    assert staged(5, 2) == mix(5, 2)
+
+
+def test_an_accelerators_noise_comes_from_the_streams_generator(monkeypatch):
+    randn = torch.randn
+
+    def on_device(shape, *, generator, device, dtype):
+        assert torch.device(device).type == "mps"
+        return randn(shape, generator=generator, dtype=dtype)
+
+    monkeypatch.setattr("sr3.random.Generator", lambda device: torch.Generator())
+    monkeypatch.setattr(torch, "randn", on_device)
+    got = Stream(3, [5, 6], "mps").normal(torch.zeros(2, 3, dtype=torch.float64))
+    assert torch.equal(got, randn(2, 3, generator=torch.Generator().manual_seed(mix(3, 5)), dtype=torch.float64))
+
+
+def test_a_draw_that_rounds_to_one_is_still_a_face_of_the_die():
+    class One(Stream):
+        def uniform(self):
+            return torch.ones(self.size, dtype=torch.float64)
+
+    assert One(0, range(2)).integers(6).tolist() == [5, 5]
