@@ -49,7 +49,7 @@ FIRST = {
     "diffusion/likelihood.py": ["tests/diffusion/test_langevin.py"],
     "diffusion/objective.py": ["tests/diffusion/test_objective_parts.py"],
     "diffusion/sample.py": ["tests/diffusion/test_walks.py", "tests/diffusion/test_ancestral.py"],
-    "diffusion/score_matching.py": ["tests/diffusion/test_second_derivatives.py"],
+    "diffusion/score_matching.py": ["tests/diffusion/test_objective_parts.py"],
     "metric/base.py": ["tests/metric/test_parts.py", "tests/metric/test_metric.py"],
     "metric/consistency.py": ["tests/metric/test_parts.py", "tests/metric/test_metric.py"],
     "metric/psnr.py": ["tests/metric/test_metric.py"],

@@ -147,3 +147,17 @@ def test_a_draw_that_rounds_to_one_is_still_a_face_of_the_die():
             return torch.ones(self.size, dtype=torch.float64)
 
     assert One(0, range(2)).integers(6).tolist() == [5, 5]
+
+
+def test_the_kth_draw_of_a_seed_is_the_generator_of_both():
+    x, seeds = torch.zeros(2, 3, 4), Seeds([7, 9])
+    for k in range(2):
+        wanted = [torch.randn(3, 4, generator=generator(seed, k)) for seed in (7, 9)]
+        assert torch.equal(seeds(x), torch.stack(wanted))
+
+
+def test_some_examples_of_a_stream_are_the_stream_of_some_examples():
+    some, alone = Stream(3, [10, 11, 12]).of([2, 0]), Stream(3, [12, 10])
+    assert torch.equal(some.uniform(), alone.uniform())
+    assert torch.equal(some.normal(torch.zeros(2, 3)), alone.normal(torch.zeros(2, 3)))
+    assert some.size == 2
