@@ -54,6 +54,7 @@ FIRST = {
     "metric/consistency.py": ["tests/metric/test_parts.py", "tests/metric/test_metric.py"],
     "metric/psnr.py": ["tests/metric/test_metric.py"],
     "metric/ssim.py": ["tests/metric/test_metric.py"],
+    "metric/stats.py": ["tests/metric/test_stats.py", "tests/metric/test_parts.py"],
     "metric/swd.py": ["tests/metric/test_parts.py", "tests/metric/test_metric.py"],
     "metric/table.py": ["tests/metric/test_parts.py"],
     "metric/tint.py": ["tests/metric/test_metric.py"],

@@ -187,6 +187,7 @@ def test_every_measure_can_be_shown():
 def test_students_t_is_near_from_ten_degrees_of_freedom_on():
     for freedom in (10, 19, 60):
         assert student(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=2e-4)
+    assert student(100) == pytest.approx(t.ppf(0.975, 100), rel=1e-7)
 
 
 def test_a_label_beyond_the_classes_is_refused():

@@ -82,6 +82,13 @@ def test_files_and_kinds_share_what_there_is():
             Damage(**options)
 
 
+def test_no_picture_between_passes_is_without_pixels():
+    """An eighth of two pixels is one."""
+    plans = Damage(clean=0, twice=1, scale=(0.125, 0.125)).plans((8, 8), 4, Stream(0, range(20)))
+    sizes = [dict(step.options)["size"] for plan in plans for step in plan if step.kind == "resize"]
+    assert set(sizes) == {(1, 1), (2, 2)}
+
+
 def test_plans_are_what_they_were():
     """A run that goes on under another version of the library goes on with the same damage."""
     plans = Damage().plans((64, 96), 4, Stream(11, range(200)))
