@@ -161,3 +161,8 @@ def test_some_examples_of_a_stream_are_the_stream_of_some_examples():
     assert torch.equal(some.uniform(), alone.uniform())
     assert torch.equal(some.normal(torch.zeros(2, 3)), alone.normal(torch.zeros(2, 3)))
     assert some.size == 2
+
+
+def test_an_example_of_a_run_has_the_generator_of_seed_and_index():
+    for index, drawn in zip((10, 3), Stream(5, [10, 3]).uniform(), strict=True):
+        assert drawn == torch.rand((), generator=generator(5, index), dtype=torch.float64)
