@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sr3.random import Seeds, Stream, generator, mix, uniforms
+from sr3.random import Seeds, Stream, generator, mix, staged, uniforms
 
 
 def test_mix_stirs_every_bit():
@@ -112,3 +112,57 @@ def test_an_accelerator_without_float64_serves(monkeypatch):
     assert torch.equal(t.float().double(), t)  # drawn in float32
     assert torch.equal(t.float(), rand(3, generator=torch.Generator().manual_seed(mix(3, 5))))
     assert set(stream.integers(2).tolist()) <= {0, 1}
+
+
+def test_seeds_make_what_they_made():
+    """A seed's picture, and a run's order, are the same under every version of the library."""
+    known = {(): 5700357409661599242, (0,): 3342518250691133789, (1, 2, 3): 8867090530221473367}
+    assert {numbers: mix(*numbers) for numbers in known} == known
+    assert mix(-1) == 3952864364094478165
+    assert uniforms(5, [7], 2).tolist() == [[0.9265014695036412, 0.1663361998850752]]
+    assert mix(2**64 + 3) == mix(3)  # of a larger number the last 64 bits count
+
+
+def test_each_stage_has_a_seed_of_its_own_and_the_first_the_pictures():
+    assert staged(5, 0) == 5
+    assert staged(5, 2) == mix(5, 2)
+
+
+def test_an_accelerators_noise_comes_from_the_streams_generator(monkeypatch):
+    randn = torch.randn
+
+    def on_device(shape, *, generator, device, dtype):
+        assert torch.device(device).type == "mps"
+        return randn(shape, generator=generator, dtype=dtype)
+
+    monkeypatch.setattr("sr3.random.Generator", lambda device: torch.Generator())
+    monkeypatch.setattr(torch, "randn", on_device)
+    got = Stream(3, [5, 6], "mps").normal(torch.zeros(2, 3, dtype=torch.float64))
+    assert torch.equal(got, randn(2, 3, generator=torch.Generator().manual_seed(mix(3, 5)), dtype=torch.float64))
+
+
+def test_a_draw_that_rounds_to_one_is_still_a_face_of_the_die():
+    class One(Stream):
+        def uniform(self):
+            return torch.ones(self.size, dtype=torch.float64)
+
+    assert One(0, range(2)).integers(6).tolist() == [5, 5]
+
+
+def test_the_kth_draw_of_a_seed_is_the_generator_of_both():
+    x, seeds = torch.zeros(2, 3, 4), Seeds([7, 9])
+    for k in range(2):
+        wanted = [torch.randn(3, 4, generator=generator(seed, k)) for seed in (7, 9)]
+        assert torch.equal(seeds(x), torch.stack(wanted))
+
+
+def test_some_examples_of_a_stream_are_the_stream_of_some_examples():
+    some, alone = Stream(3, [10, 11, 12]).of([2, 0]), Stream(3, [12, 10])
+    assert torch.equal(some.uniform(), alone.uniform())
+    assert torch.equal(some.normal(torch.zeros(2, 3)), alone.normal(torch.zeros(2, 3)))
+    assert some.size == 2
+
+
+def test_an_example_of_a_run_has_the_generator_of_seed_and_index():
+    for index, drawn in zip((10, 3), Stream(5, [10, 3]).uniform(), strict=True):
+        assert drawn == torch.rand((), generator=generator(5, index), dtype=torch.float64)

@@ -75,6 +75,9 @@ def test_draws_have_the_moments_of_the_data():
     plain = PLAIN.draw(torch.empty(100_000, 1), rng())
     assert plain.dtype == torch.float32
     assert (plain.mean().item(), plain.std().item()) == pytest.approx((0.3, 0.6), abs=0.01)
+    for data in (PLAIN, NORMAL, MODES):  # a function of the generator alone
+        like = torch.empty(5, 2, 2) if data is PLAIN else 5
+        assert torch.equal(data.draw(like, rng()), data.draw(like, rng()))
     mixed = MODES.draw(50_000, rng())
     assert mixed.shape == (50_000, 2, 2)
     first = (mixed - MODES.means[0]).square().sum((1, 2)) < (mixed - MODES.means[1]).square().sum((1, 2))

@@ -16,7 +16,7 @@ from sr3.diffusion.langevin import (
     widest,
 )
 from sr3.diffusion.level import Level
-from sr3.diffusion.likelihood import bits_per_dim, log_likelihood
+from sr3.diffusion.likelihood import _between, bits_per_dim, log_likelihood
 from sr3.diffusion.path import given, walk
 from sr3.diffusion.sample import ddim, last
 from sr3.diffusion.schedule import Cosine, Geometric
@@ -332,3 +332,16 @@ def test_one_level_is_reached_by_one_deterministic_step(name):
 def test_what_cannot_work_is_refused(name, options):
     with pytest.raises(ValueError, match=r"step|inside|update|snr|predictor"):
         next(LANGEVIN[name](MODES, torch.randn(1, 2), walk(Cosine(), 3), **options))
+
+
+def test_half_way_between_levels_is_of_their_kind():
+    """In log(sigma / alpha): exploding levels keep alpha = 1, and preserving ones their sum of squares."""
+    middle = _between(level(2.0), level(0.5))
+    assert [c.item() for c in middle] == pytest.approx([1.0, 1.0])
+    for power in (1.0, 9.0):
+        here, there = (level(power**0.5 * s, power**0.5 * (1 - s**2) ** 0.5) for s in (0.9, 0.2))
+        middle = _between(here, there)
+        assert (middle.alpha**2 + middle.sigma**2).item() == pytest.approx(power)
+        assert middle.ratio.item() == pytest.approx((here.ratio * there.ratio).sqrt().item())
+    mixed = _between(level(0.9, 2.0), level(0.3, 1.0))  # in between in both
+    assert (mixed.alpha**2 + mixed.sigma**2).item() == pytest.approx(((4 + 0.81) * (1 + 0.09)) ** 0.5)

@@ -1,5 +1,7 @@
 """The parts of objectives: masks, weights, what is drawn, and what has a gradient."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,8 @@ from sr3.diffusion.denoiser import TELLS, Denoiser, Example, Regressor
 from sr3.diffusion.level import diffuse, from_logsnr
 from sr3.diffusion.objective import EARLIEST, Denoising, Regression, per_example
 from sr3.diffusion.predict import EDM, PREDICTIONS, X0, Eps, V
-from sr3.diffusion.schedule import Cosine, LinearBeta
+from sr3.diffusion.schedule import Cosine, Geometric, LinearBeta
+from sr3.diffusion.score_matching import DenoisingScore
 from sr3.random import Stream
 
 LEVEL = from_logsnr(torch.tensor([-4.0, 0.0, 3.0]))
@@ -91,6 +94,15 @@ def test_the_cleanest_time_that_is_drawn_has_noise():
     got = Denoising(LinearBeta())(Denoiser(nothing, Eps()), Example(target=x0), rng=Zero(0, range(2)))
     assert EARLIEST == 1e-5
     torch.testing.assert_close(got.logsnr, LinearBeta()(torch.full((2,), 1e-5).double()).logsnr)
+
+
+def test_a_score_is_matched_at_the_level_that_is_asked_for_and_never_without_noise():
+    (x0,) = fields(1, 2, 1, 2, 2)
+    denoiser, zero = Denoiser(nothing, Eps()), Zero(0, range(2))
+    drawn = DenoisingScore(LinearBeta())(denoiser, Example(target=x0), rng=zero)
+    torch.testing.assert_close(drawn.logsnr, LinearBeta()(torch.full((2,), 1e-5).double()).logsnr)
+    lowest = DenoisingScore(Geometric(0.01, 50.0), at=0.01)(denoiser, Example(target=x0), rng=Stream(0, range(2)))
+    torch.testing.assert_close(lowest.logsnr, torch.full((2,), -2 * math.log(0.01)).double(), rtol=1e-6, atol=0)
 
 
 class Line(nn.Module):

@@ -1,6 +1,7 @@
 """Schedules against their papers."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -92,3 +93,12 @@ def test_log_sigma_is_normal():
     assert log.mean().item() == pytest.approx(-1.2, abs=2e-3)
     assert log.std().item() == pytest.approx(1.2, abs=2e-3)
     assert ((log + 1.2) / 1.2).pow(4).mean().item() == pytest.approx(3, abs=0.02)
+
+
+def test_what_schedules_are_unless_they_are_told():
+    """SR3's betas as its first public code has them; NCSN's levels; EDM's, table 1."""
+    assert asdict(LinearBeta()) == {"start": 1e-6, "stop": 1e-2, "steps": 2000, "between": "alpha_bar"}
+    assert asdict(SCHEDULES["cosine"]()) == {"high": 15.0, "low": -15.0, "shift": 0.0}
+    assert asdict(SCHEDULES["geometric"]()) == {"sigma_min": 0.01, "sigma_max": 50.0}
+    assert asdict(SCHEDULES["karras"]()) == {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
+    assert asdict(LogNormal()) == {"mean": -1.2, "std": 1.2, "sigma_min": 0.002, "sigma_max": 80.0}

@@ -5,10 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import wasserstein_distance
+from scipy.stats import t, wasserstein_distance
 
 from sr3.metric import METRICS, PSNR, SWD, Consistency
+from sr3.metric.accuracy import Accuracy
 from sr3.metric.base import Means, cut, luma, nan, same
+from sr3.metric.features import MissingError
+from sr3.metric.stats import GROUPS, interval, paired, ratio, sign_flip, student
 from sr3.metric.swd import SIDE, descriptors, directions, pyramid
 from sr3.metric.table import DISTRIBUTION, MEASURES, measure, ordered, worth
 
@@ -150,3 +153,47 @@ def test_worth_is_more_where_the_value_is_better():
     assert worth("calibration", 0.8) == pytest.approx(-0.2)
     assert worth("calibration", 1.3) == pytest.approx(-0.3)
     assert worth("spread", 3.0) is None
+
+
+def test_how_many_draws_patches_and_groups_there_are_unless_told():
+    x = torch.randn(30, generator=torch.Generator().manual_seed(0)).tolist()
+    y = [v + 9 for v in x]
+    assert interval(x, 1) == interval(x, 1, 2000, 0.95)
+    assert paired(x, y, 1) == paired(x, y, 1, 2000, 0.95)
+    assert ratio(y, [9.0] * 30, 1) == ratio(y, [9.0] * 30, 1, 2000, 0.95)
+    assert sign_flip(y, x, 1) == 1 / 10_001  # no flip of thirty signs reaches a difference without doubt
+    assert (SWD().patches, SWD().projections, SWD().seed) == (1024, 128, 0)
+    assert GROUPS == 20
+
+
+def test_an_interval_of_the_distance_needs_four_groups():
+    def seen(count):
+        torch.manual_seed(0)
+        metric = SWD(patches=4, projections=8)
+        metric.update(torch.rand(count, 3, 16, 16), torch.rand(count, 3, 16, 16), torch.rand(count, 3, 4, 4))
+        return metric.intervals(0)
+
+    assert seen(3) == {}
+    assert set(seen(4)) == {"swd", "swd_low"}
+
+
+def test_every_measure_can_be_shown():
+    for shown in MEASURES.values():
+        assert float(format(0.125, shown.form)) == pytest.approx(0.125, abs=0.006)
+        assert shown.title[0] != "."
+    assert MEASURES["swd"] == ("SWD", ".2f", "lower", "×1e-3")
+
+
+def test_students_t_is_near_from_ten_degrees_of_freedom_on():
+    for freedom in (10, 19, 60):
+        assert student(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=2e-4)
+    assert student(100) == pytest.approx(t.ppf(0.975, 100), rel=1e-7)
+
+
+def test_a_label_beyond_the_classes_is_refused():
+    x = torch.rand(2, 3, 4, 4)
+    right, beyond = (Accuracy(lambda p: torch.eye(2), labels) for labels in ([0, 1], [0, 2]))
+    right.update(x, x, x)
+    assert right.compute() == {"accuracy": 1, "accuracy_5": 1, "agreement": 1}
+    with pytest.raises(MissingError, match="has 2 classes, and a label is 2"):
+        beyond.update(x, x, x)

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr3.nn.energy import EnergyScore
-from sr3.nn.sr3_unet import PUBLISHED, SR3UNet
+from sr3.nn.plain import PlainNet
+from sr3.nn.sr3_unet import PUBLISHED, ResidualBlock, SR3UNet
 from sr3.nn.unet import UNet
 
 
@@ -184,3 +185,33 @@ def test_the_papers_dropout_takes_its_share_of_what_the_second_convolution_sees(
     x, noise, cond = (t.float() for t in batch(32))
     net(x, noise, cond)
     assert (seen[0] == 0).float().mean().item() == pytest.approx(0.2, abs=0.02)
+
+
+def test_a_plain_network_begins_near_the_identity():
+    """A tenth of the spread that would keep the variance, 1 / sqrt(9 * width)."""
+    torch.manual_seed(0)
+    net = PlainNet()
+    assert (len(net.body), net.body[0].first.out_channels, net.patch) == (5, 64, 4)
+    for block in net.body:
+        assert block.second.weight.std().item() == pytest.approx(0.1 / 24, rel=0.03)
+
+
+def test_layers_of_the_papers_unet_begin_with_unit_gain():
+    """Xavier's uniform: a variance of 2 / (in + out); what ends a branch is zero."""
+    torch.manual_seed(0)
+    block = ResidualBlock(64, 64, 256, attend=True)
+    fans = {block.told: 256 + 64, block.first: 9 * 128, block.attention.qkv: 128}
+    for layer, fan in fans.items():
+        assert layer.weight.var().item() == pytest.approx(2 / fan, rel=0.06)
+    assert block.told.bias.abs().max() == 0
+    for layer in (block.second, block.attention.out):
+        assert layer.weight.abs().max() == 0
+
+
+def test_padding_is_to_the_coarsest_grid_by_the_border():
+    """As many levels, as many halvings; a plain network's is one."""
+    assert SR3UNet(8, (1, 2, 2), 1).stride == 4
+    x, noise, cond = batch(7)
+    plain = shaken(PlainNet(patch=2, width=8, blocks=1))
+    bordered = F.pad(cond, (0, 1, 0, 1), mode="replicate")
+    torch.testing.assert_close(plain(x, noise, cond), plain(bordered, noise, bordered)[..., :7, :7])
