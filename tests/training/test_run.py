@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 import torch
 from conftest import noise_picture
+from test_golden import recipe as golden_recipe
+from torch.utils.flop_counter import FlopCounterMode
 
 from sr3.model import recipe as recipes
 from sr3.model.config import Training
 from sr3.model.model import Model
 from sr3.picture.collection import Pictures, load
+from sr3.random import Stream
 from sr3.task import SuperResolution
 from sr3.training import batches as ahead
 from sr3.training.batches import Batches
+from sr3.training.board import flops
 from sr3.training.data import Crops
 from sr3.training.flat import Flat
 from sr3.training.plan import dropout_seed, rate_at, share_at
@@ -150,3 +154,65 @@ def test_where_the_device_cannot_be_asked_to_skip_the_step_is_left_out(crops, tm
     assert torch.equal(before, run.flat.weights)
     run._update(torch.tensor(1.0))
     assert not torch.equal(before, run.flat.weights)
+
+
+@pytest.mark.parametrize("kind", ["denoising", "implicit-score", "sliced-score"])
+def test_flops_are_those_of_pytorchs_counter_and_of_every_pass(tmp_path, kind):
+    pixels = [np.asarray(noise_picture(40, 40, seed=k)) for k in range(2)]
+    recipe = golden_recipe(kind)
+    run = Run(recipe, Crops(Pictures(["a", "b"], pixels), 16), tmp_path, make_accelerator("cpu"))
+    found = flops(run)
+    batch = run.batches(0)[0]
+    x, told = torch.zeros(1, 3, 16, 16), torch.zeros(1)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        run.net(x, told, torch.zeros(1, 3, 16, 16) if run.model.task.channels else None)
+    forward = counter.get_total_flops()
+    # DREAM: two passes forward and one back; the others: one forward, one back, and those two once more
+    low, high = (3.5, 4.1) if kind == "denoising" else (5.0, 6.5)
+    assert low < found / forward < high
+    if kind == "denoising":
+        few = batch._replace(clean=batch.clean, rng=Stream(0, range(4)))
+        with FlopCounterMode(display=False) as counter:
+            run.loss(few).each.mean().backward()
+        assert counter.get_total_flops() / 4 == pytest.approx(found, rel=1e-6)
+
+
+class OneOf:
+    """What a run asks of Accelerate, as process `rank` of two on the CPU."""
+
+    device, num_processes = torch.device("cpu"), 2
+
+    def __init__(self, rank):
+        self.process_index, self.is_main_process = rank, rank == 0
+
+
+@pytest.mark.parametrize("kind", ["denoising", "implicit-score", "sliced-score"])
+def test_two_processes_add_up_to_one(tmp_path, monkeypatch, kind):
+    """Also where the network is differentiated twice: the gradients are exchanged after all passes, by no hook."""
+    monkeypatch.setattr("sr3.training.run.broadcast_object_list", lambda facts: None)
+    monkeypatch.setattr("sr3.training.run.dist.broadcast", lambda vector, source: None)
+    sent = []
+    monkeypatch.setattr("sr3.training.run.dist.all_reduce", lambda tensor: sent.append(tensor.clone()))
+    recipe, noise = golden_recipe(kind), [np.asarray(noise_picture(40, 40, seed=k)) for k in range(2)]
+    # dropout differs between processes, and clipping would hide a wrong scale
+    network = {**recipe.model.network, "dropout": 0.0}
+    recipe = recipe.model_copy(
+        update={
+            "model": recipe.model.model_copy(update={"network": network}),
+            "training": recipe.training.model_copy(update={"clip": 1e9}),
+        }
+    )
+    crops = Crops(Pictures(["a", "b"], noise), 16)
+    alone = Run(recipe, crops, tmp_path, make_accelerator("cpu"))
+    alone.step()
+    assert not sent
+    halves = []
+    for rank in range(2):
+        run = Run(recipe, crops, tmp_path, OneOf(rank))
+        run.step()
+        halves.append(sent[0])
+        torch.testing.assert_close(run.flat.gradient, sent[0] / 2)
+        sent.clear()
+    assert not torch.equal(*halves)
+    torch.testing.assert_close((halves[0] + halves[1]) / 2, alone.flat.gradient, rtol=1e-4, atol=1e-6)
+    assert alone.flat.gradient.abs().max() > 1e-4

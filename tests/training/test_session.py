@@ -190,3 +190,20 @@ def test_sampling_and_measuring_do_not_change_the_run(go, val, tmp_path):
     one, two = (read_tensors(tmp_path / where / "state.safetensors")[0] for where in ("plain", "shown"))
     assert all(torch.equal(one[key], two[key]) for key in one)
     assert json.loads(read_tensors(tmp_path / "shown" / "state.safetensors")[1]["parts"]) == 2
+
+
+SCORES = [
+    "model.task={kind='generation',size=32}",
+    "model.prediction={kind='score'}",
+    "model.tell='logsnr'",
+    "model.schedule={kind='cosine'}",
+    "training.crop=32",
+]
+
+
+@pytest.mark.parametrize("objective", ["{kind='implicit-score',trace='hutchinson'}", "{kind='sliced-score'}"])
+def test_what_is_differentiated_twice_is_trained_by_the_command_too(go, tmp_path, objective):
+    settings = [f"--set={s}" for s in (*SCORES, f"training.objective={objective}")]
+    code, said = go(tmp_path / "run", 8, *settings, name="ddpm-32-small")
+    assert code == 0, said
+    assert " GFLOP a picture" in said

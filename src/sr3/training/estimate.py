@@ -65,7 +65,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-def estimate(recipe: Recipe, device: str | None = None, *, data: int = 0, seconds: float = 12.0) -> Estimate:
+def estimate(recipe: Recipe, device: str | None = None, *, data: int = 0, seconds: float = 30.0) -> Estimate:
     """Try the recipe for about so many seconds in a process of its own, so that its memory is all that is measured.
 
     device: "cpu" to keep off the accelerator.  data: pixels of the pictures that it will be trained on.
