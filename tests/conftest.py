@@ -1,5 +1,6 @@
 """Shared: one thread (small tensors are quicker so), tiny models, and pictures made on the spot."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sr3.cli import main
 from sr3.model.config import ModelConfig
 from sr3.model.model import Model
 
@@ -70,3 +72,19 @@ class Spoilt(torch.nn.Module):
             return out * float("nan") if torch.is_autocast_enabled("cpu") else out
         assert cond is not None
         return torch.where((cond.mean((1, 2, 3)) > self.above)[:, None, None, None], torch.nan, out)
+
+
+@pytest.fixture
+def sr3(monkeypatch, capsys):
+    """Run the command line in this process: (exit code, standard output, standard error)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["sr3", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
+
+    return run

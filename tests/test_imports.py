@@ -110,3 +110,12 @@ def test_the_house_as_it_stands_is_sound(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(house, "PICTURE", tmp_path / "house.svg")
     assert house.main([]) == 0
     assert house.PICTURE.read_text("utf-8") == house.svg(house.house())
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
+def test_files_and_functions_can_be_held_in_mind(file):
+    text = file.read_text(encoding="utf-8")
+    assert text.count("\n") <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < 80, node.name

@@ -14,25 +14,7 @@ from conftest import noise_picture
 from PIL import Image
 from safetensors.torch import save_file
 
-from sr3.cli import main
 from sr3.picture.image import read_note
-
-
-@pytest.fixture
-def sr3(monkeypatch, capsys):
-    """Run the command line in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sr3", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture

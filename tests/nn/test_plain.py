@@ -4,7 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from sr3.model.config import ModelConfig
+from sr3.model.model import Model
 from sr3.nn.plain import PlainNet
+from sr3.restore.restorer import Restorer
+from sr3.task import Given, SuperResolution
 
 
 def shaken(**options) -> PlainNet:
@@ -64,3 +68,15 @@ def test_nothing_beyond_its_reach_is_seen_and_nearly_all_within(patch, blocks):
 def test_a_task_that_gives_nothing_to_see_is_refused():
     with pytest.raises(ValueError, match="sees nothing but the conditioning picture"):
         PlainNet(cond_channels=0)
+
+
+def test_a_recipe_can_name_it_and_tiles_are_the_whole():
+    config = ModelConfig(name="m", kind="regression", residual=True, network={"kind": "plain", "width": 8, "blocks": 2})
+    net = shaken().float()
+    net.leave.weight.mul_(0.02)  # answers of about a picture's size, or float32 would round what is clamped later
+    model = Model(config, net=net)
+    assert isinstance(Model(config).net, PlainNet)
+    given = Given(torch.rand(1, 3, 33, 29) * 2 - 1)
+    whole, tiles = (Restorer(model, device="cpu", tile=tile).make(given, [0]) for tile in (None, 48))
+    torch.testing.assert_close(tiles, whole, rtol=0, atol=1e-5)
+    assert not torch.equal(whole, SuperResolution(4).finish(SuperResolution(4).baseline(given), given))

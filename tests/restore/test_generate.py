@@ -1,14 +1,11 @@
 """Generation: from nothing, alone or in a cascade; the recipes of the papers; the command line."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 from conftest import noise_picture, tiny_config
 from PIL import Image
 
-from sr3.cli import main
 from sr3.diffusion.tables import SAMPLERS
 from sr3.evaluation.likeness import by_chance, distance, reduced
 from sr3.model import recipe as recipes
@@ -333,20 +330,10 @@ def test_reduced_pictures_are_the_middle_ones():
 # --- the command line
 
 
-@pytest.fixture
-def sr3(monkeypatch, capsys, tmp_path):
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch, tmp_path):
+    """What is written without a folder's name goes to a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sr3", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ DEFAULTS = {
     "webp": 0.05,
     "webp_quality": (40, 95),
 }
-"""Which the shipped recipes rely on: a change here is a change of what is trained."""
+"""Written down once more: to change a default is to change what `damage = {}` in a recipe trains on."""
 
 BOUNDS = {
     "sigma": (0.01, 10),

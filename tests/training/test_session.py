@@ -3,7 +3,6 @@
 import csv
 import json
 import signal
-import sys
 import time
 
 import psutil
@@ -11,7 +10,6 @@ import pytest
 import torch
 from conftest import noise_picture
 
-from sr3.cli import main
 from sr3.cli.train import _recipe
 from sr3.model import recipe as recipes
 from sr3.model.checkpoint import read_tensors
@@ -35,20 +33,13 @@ SMALL = [
 
 
 @pytest.fixture
-def go(monkeypatch, capsys, folder):
+def go(sr3, folder):
     """Train so many pictures from the command line: (exit code, what was said)."""
 
     def run(out, pictures, *more, name="photo-4x-regression"):
         settings = [f"--set={s}" for s in (*SMALL, f"training.pictures={pictures}")]
-        given = ["train", name, "--data", folder, "--out", out, "--device", "cpu", *settings, *more]
-        monkeypatch.setattr(sys, "argv", ["sr3", *map(str, given)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out + err
+        code, out_said, err = sr3("train", name, "--data", folder, "--out", out, "--device", "cpu", *settings, *more)
+        return code, out_said + err
 
     return run
 

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from sr3.cli.common import bars, held_out
 if TYPE_CHECKING:
     import torch
 
+    from sr3.evaluation.evaluate import Progress
     from sr3.evaluation.result import Result
     from sr3.picture.collection import Pictures
 
@@ -67,7 +69,6 @@ def command(
     """Measure a model beside bicubic and its regression baseline, with 95 % intervals."""
     from sr3.evaluation.evaluate import evaluate
     from sr3.evaluation.method import regression_beside
-    from sr3.evaluation.result import Result
     from sr3.restore.restorer import Restorer, needs_picture
 
     _check(labels, classifier, report)
@@ -75,36 +76,42 @@ def command(
     needs_picture(restorer.model)
     other = regression_beside(restorer, regression)
     pictures = held_out(data, restorer.model, limit)
-    found: Result | None = None
-    with bars() as shown:
-        bar = shown.add_task("evaluating", total=None)
-        for step in evaluate(
-            restorer,
-            pictures,
-            regression=other,
-            samples=samples,
-            seed=seed,
-            free=free,
-            steps=steps,
-            sampler=sampler,
-            spacing=spacing,
-            quality=quality,
-            border=border,
-            data=", ".join(p.name for p in data),
-            batch=batch,
-            keep=keep if report else 0,
-            measures=[name.strip() for name in measures.lower().split(",") if name.strip()],
-            **_networks(features, classifier, labels, pictures, restorer.device),
-        ):
-            if isinstance(step, Result):
-                found = step
-            else:
-                shown.update(bar, completed=step.done, total=step.total)
-    assert found is not None
+    running = evaluate(
+        restorer,
+        pictures,
+        regression=other,
+        samples=samples,
+        seed=seed,
+        free=free,
+        steps=steps,
+        sampler=sampler,
+        spacing=spacing,
+        quality=quality,
+        border=border,
+        data=", ".join(p.name for p in data),
+        batch=batch,
+        keep=keep if report else 0,
+        measures=[name.strip() for name in measures.lower().split(",") if name.strip()],
+        **_networks(features, classifier, labels, pictures, restorer.device),
+    )
+    found = _finished(running)
     typer.echo(table(found))
     _write(found, json_file, report)
     if pictures.broken:
         raise typer.Exit(1)
+
+
+def _finished(running: "Iterator[Progress | Result]") -> "Result":
+    """What an evaluation comes to, with a bar until then."""
+    from sr3.evaluation.result import Result
+
+    with bars() as shown:
+        bar = shown.add_task("evaluating", total=None)
+        for step in running:
+            if isinstance(step, Result):
+                return step
+            shown.update(bar, completed=step.done, total=step.total)
+    raise AssertionError("an evaluation ends with its result")
 
 
 def _check(labels: Path | None, classifier: str | None, report: Path | None) -> None:

@@ -49,12 +49,7 @@ def command(
     from sr3.model.model import Model, names
     from sr3.restore.restorer import Restorer, needs_picture
 
-    try:
-        budgets = [int(part) for part in steps.split(",")]
-    except ValueError as error:
-        raise ConfigError(f"{steps!r} is no list of numbers; write --steps 2,4,8,16,32") from error
-    if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise ConfigError(f"cannot plot to {plot}: its name must end in .png, .svg or .pdf")
+    budgets = _checked(steps, plot)
     loaded = Model.from_pretrained(model)
     if out is None:
         if model in names() or not Path(model).is_file():
@@ -95,6 +90,18 @@ def command(
         write_text(json_file, json.dumps({**record, "trials": [t.as_dict() for t in found.trials]}, indent=2) + "\n")
     if plot is not None:
         _plot(found, plot, f"{loaded.config.name}: quality against steps")
+
+
+def _checked(steps: str, plot: Path | None) -> list[int]:
+    """'2,4,8' as [2, 4, 8]; what cannot be done is said before any work."""
+    from sr3.model.config import ConfigError
+
+    if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise ConfigError(f"cannot plot to {plot}: its name must end in .png, .svg or .pdf")
+    try:
+        return [int(part) for part in steps.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"{steps!r} is no list of numbers; write --steps 2,4,8,16,32") from error
 
 
 def _say(found: "Tuned") -> None:

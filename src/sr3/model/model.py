@@ -15,7 +15,8 @@ from sr3.files import write_text
 from sr3.model import checkpoint
 from sr3.model.checkpoint import CheckpointError
 from sr3.model.config import ConfigError, ModelConfig, build, nearest
-from sr3.model.walk import NO_NOISE, WALKS, Walk, spread_of
+from sr3.model.walk import KINDS, NO_NOISE, Walk, spread_of
+from sr3.nn.plain import PlainNet
 from sr3.nn.sr3_unet import SR3UNet
 from sr3.nn.unet import UNet
 from sr3.task import TASKS, Given, Task
@@ -23,7 +24,7 @@ from sr3.task import TASKS, Given, Task
 FIRST = "first."
 """What the names of the first model's weights begin with in a file."""
 
-NETWORKS = {"unet": UNet, "sr3-unet": SR3UNet}
+NETWORKS = {"unet": UNet, "plain": PlainNet, "sr3-unet": SR3UNet}
 
 
 def names() -> list[str]:
@@ -60,7 +61,7 @@ class Model:
     @property
     def walk(self) -> Walk:
         """How this kind of model comes to a picture."""
-        return WALKS[self.config.kind](self.config, self.schedule, self.prediction)
+        return KINDS[self.config.kind](self.config, self.schedule, self.prediction)
 
     @property
     def chain(self) -> "list[Model]":
@@ -186,7 +187,7 @@ def _plainly(model: Model, example: Example, size: tuple[int, int]) -> Denoise:
 
 def _check_first(config: ModelConfig, first: ModelConfig) -> None:
     """ConfigError where a model cannot correct the answers of the one named as its first."""
-    if WALKS[first.kind].varies or not config.residual or not WALKS[config.kind].varies:
+    if KINDS[first.kind].varies or not config.residual or not KINDS[config.kind].varies:
         raise ConfigError(f"{config.name}: first names a regression model, of which a residual diffusion model is made")
     if first.task.get("kind") != config.task.get("kind") or first.task.get("factor") != config.task.get("factor"):
         raise ConfigError(f"{config.name} and {first.name}, its first, are for different tasks")

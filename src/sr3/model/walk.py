@@ -145,7 +145,7 @@ class AtOnce:
 NO_NOISE = Path(Level(torch.ones(2, dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)))
 """The path of a walk that takes one step; a regression is not told the level."""
 
-WALKS: dict[str, type[Refinement] | type[AtOnce]] = {"diffusion": Refinement, "regression": AtOnce}
+KINDS: dict[str, type[Refinement] | type[AtOnce]] = {"diffusion": Refinement, "regression": AtOnce}
 
 
 def spread_of(prediction: Prediction) -> float:
