@@ -1,5 +1,7 @@
 """All checks, in the order of their speed: format, lint, types, tests.  CI runs this and nothing else.
 
+Tests run on all cores at once; those marked `alone`, which time something, run afterwards, one by one.
+
 python scripts/check.py            everything
 python scripts/check.py --no-tests format, lint and types only
 """
@@ -13,13 +15,15 @@ CHECKS = [
     ["ruff", "format", "--check", "src", "tests", "scripts", "experiments", "examples"],
     ["ruff", "check", "src", "tests", "scripts", "experiments", "examples"],
     ["basedpyright", "--level", "error", "--pythonpath", sys.executable],
-    ["pytest"],
+    ["pytest", "-n", "auto", "-m", "not alone"],
+    ["pytest", "-m", "alone"],
 ]
+TESTS = 2
 
 
 def main() -> int:
     """Run each check; the exit code is the first failure's."""
-    checks = CHECKS[:-1] if "--no-tests" in sys.argv[1:] else CHECKS
+    checks = CHECKS[:-TESTS] if "--no-tests" in sys.argv[1:] else CHECKS
     for tool, *arguments in checks:
         print(f"== {tool} {' '.join(arguments)}", flush=True)
         code = subprocess.run([sys.executable, "-m", tool, *arguments], cwd=ROOT).returncode

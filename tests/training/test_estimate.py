@@ -43,6 +43,7 @@ def dreaming(**training):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from /proc")
+@pytest.mark.alone
 def test_a_run_takes_what_was_promised(tmp_path):
     recipe = dreaming(pictures=80, report_every=80, save_every=80)
     promised = estimate(recipe, "cpu", seconds=100)
@@ -60,6 +61,7 @@ def test_a_run_takes_what_was_promised(tmp_path):
     assert 0.3 < promised.seconds / taken["seconds"] < 3
 
 
+@pytest.mark.alone
 def test_flops_count_the_objectives_own_passes():
     recipe = recipes.load(
         "photo-4x",
@@ -94,6 +96,7 @@ def test_what_was_not_tried_is_on_the_line_through_what_was(monkeypatch):
     assert found.memory == pytest.approx(10**9 + 16 * 10**8 + 6 * 10**6)
 
 
+@pytest.mark.alone
 def test_what_does_not_fit_is_not_tried(monkeypatch):
     free = SimpleNamespace(total=10**9, available=4 * 10**8)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)

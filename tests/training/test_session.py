@@ -104,6 +104,7 @@ def test_a_run_that_was_killed_tells_nothing_twice(go, val, tmp_path):
     assert [p["seen"] for p in curve.read(out / "curve.csv")] == [0, 4, 8, 12, 16]
 
 
+@pytest.mark.alone
 def test_the_time_limit_holds(go, tmp_path):
     go(tmp_path / "first", 4)  # what is imported takes time too
     began = time.monotonic()

@@ -34,7 +34,8 @@ def command(folder, out, pictures):
 
 
 def environment(**more):
-    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
+    # a process that aborts says where its threads were
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONFAULTHANDLER": "1", **more}
 
 
 def heeding():
