@@ -1,7 +1,5 @@
 """A step: weights in one vector, batches drawn ahead, parts and processes alike, compiled or not."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -143,17 +141,6 @@ def test_a_compiled_network_takes_the_same_step(crops, tmp_path, monkeypatch, br
             run.step()
         found.append((run.flat.weights.detach(), run.average))
     torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-5)
-
-
-def test_where_the_device_cannot_be_asked_to_skip_the_step_is_left_out(crops, tmp_path):
-    run = Run(recipes.load("photo-4x-regression", SMALL), crops, tmp_path, make_accelerator("cpu"))
-    run.device = SimpleNamespace(type="mps")
-    before = run.flat.weights.detach().clone()
-    run.flat.gradient.fill_(1.0)
-    run._update(torch.tensor(0.0))
-    assert torch.equal(before, run.flat.weights)
-    run._update(torch.tensor(1.0))
-    assert not torch.equal(before, run.flat.weights)
 
 
 @pytest.mark.parametrize("kind", ["denoising", "implicit-score", "sliced-score"])

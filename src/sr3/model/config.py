@@ -136,6 +136,9 @@ class Training(_Strict):
     """The square cut from a picture is this many times as large as `crop`, and is resampled to it; see `data.Crops`."""
     resample: Literal["lanczos", "bicubic"] = "lanczos"
     """The kernel by which crops are resampled."""
+    optimiser: Literal["adam", "muon"] = "adam"
+    """adam: Adam, with decoupled weight decay.  muon: Muon for matrices and convolutions and Adam for the rest; at
+    rates about four times Adam's it learns more from each picture."""
     rate: float = Field(1e-4, gt=0)
     decay: Literal["constant", "cosine"] = "constant"
     warmup: int = Field(10_000, ge=0)

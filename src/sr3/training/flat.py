@@ -14,9 +14,12 @@ class Flat:
     weight's.  Buffers stay where they are: they are kept with the weights, but neither trained nor averaged.
     """
 
-    def __init__(self, net: nn.Module):
-        self.names = [name for name, _ in net.named_parameters()]
-        self.shapes = [p.shape for p in net.parameters()]
+    def __init__(self, net: nn.Module, *, matrices_first: bool = False):
+        named = list(net.named_parameters())
+        if matrices_first:
+            named.sort(key=lambda pair: pair[1].ndim < 2)
+        self.names = [name for name, _ in named]
+        self.shapes = [p.shape for _, p in named]
         kept = net.state_dict().keys()
         self.buffers = {name: buffer for name, buffer in net.named_buffers() if name in kept}
         sizes = [-(-shape.numel() // 64) * 64 for shape in self.shapes]  # aligned, as compiled kernels like it
@@ -42,6 +45,12 @@ class Flat:
             else:
                 found[name] = part.view(shape)
         return found
+
+    def matrices(self, vector: Tensor) -> list[Tensor]:
+        """Views of a vector's parameters of two dimensions or more as [outputs, inputs], a convolution's taps among its
+        inputs."""
+        pairs = zip(self.shapes, self.places[:-1], strict=True)
+        return [vector[at : at + s.numel()].view(s[0], -1) for s, at in pairs if len(s) >= 2]
 
     def named(self, vector: Tensor) -> dict[str, Tensor]:
         """What `load_state_dict` takes: the views of a vector, and the buffers."""

@@ -29,6 +29,7 @@ from sr3.training.data import Crops
 from sr3.training.flat import Flat
 from sr3.training.machine import Waiting, wait
 from sr3.training.notes import Notes, Report
+from sr3.training.optimiser import Adam, Muon
 from sr3.training.plan import begin_from, check_batch, check_crop, dropout_seed, objective_of, rate_at, share_at
 
 PATIENCE = 50
@@ -77,16 +78,17 @@ class Run:
         for model in (self.model, *([self.model.first] if self.model.first else [])):
             model.net.to(device=self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.net = self.model.net.train().requires_grad_(True)
-        self.flat = Flat(self.net)
-        self.optimiser = torch.optim.AdamW(
-            [self.flat.weights], lr=t.rate, betas=t.betas, weight_decay=t.weight_decay, fused=True
-        )
+        self.flat = Flat(self.net, matrices_first=t.optimiser == "muon")
         weights = self.flat.weights.detach()
         self.moments: dict[str, Tensor] = {
             "step": torch.zeros((), device=self.device),
             **{name: torch.zeros_like(weights) for name in state.VECTORS[2:]},
         }
-        self.optimiser.state[self.flat.weights] = self.moments
+        settings: Any = {"rate": t.rate, "betas": t.betas, "decay": t.weight_decay}
+        if t.optimiser == "muon":
+            self.optimiser = Muon(self.flat, self.moments, **settings)
+        else:
+            self.optimiser = Adam(self.flat.weights, self.moments, **settings)
         self.seen = self.skipped = self.bad_in_a_row = self.parts = self.saves = 0
         self.seconds = 0.0
         """Spent in training, over all calls."""
@@ -157,8 +159,6 @@ class Run:
         """Learn from one batch."""
         t, weights, parts = self.recipe.training, self.flat.weights, self.recipe.training.accumulate
         torch.manual_seed(dropout_seed(t.seed, self.seen, self.rank))
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate_at(self.seen, self.recipe)
         self.flat.gradient.zero_()
         total = torch.zeros((), device=self.device)
         for part in self.waiting(lambda: self.batches(self.seen)):
@@ -174,21 +174,12 @@ class Run:
         norm = nn.utils.clip_grad_norm_([weights], t.clip)
         good = (torch.isfinite(total) & torch.isfinite(norm)).float()
         self.whole = False
-        self._update(good)
+        self.optimiser.step(rate_at(self.seen, self.recipe), good)
         self.update_average(good)
         self.notes.add(total, norm, good)
         self.seen += t.batch
         self.whole = True
         self.batches.prepare(self.seen)
-
-    def _update(self, good: Tensor) -> None:
-        """Move the weights where `good` is 1."""
-        if self.device.type in ("cpu", "cuda"):
-            # the fused optimiser reads this on the device and leaves everything as it is where it is 1
-            self.optimiser.found_inf = 1 - good  # pyright: ignore[reportAttributeAccessIssue]
-        elif not good.item():
-            return
-        self.optimiser.step()
 
     def update_average(self, good: Tensor) -> None:
         """Move the averaged weights towards the current ones where `good` is 1."""
