@@ -1,0 +1,66 @@
+"""The small files are what they are said to be."""
+
+import io
+import sys
+import zlib
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import noise_picture
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from sr3.picture.resize import shrink
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
+ordinary = import_module("ordinary")
+
+
+@pytest.fixture
+def original():
+    return ordinary.middle(np.asarray(noise_picture(402, 90, seed=3)))
+
+
+def opened(data):
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def test_the_middle_is_measured(original):
+    assert original.shape == (88, 384, 3)
+    whole = np.asarray(noise_picture(402, 90, seed=3))
+    np.testing.assert_array_equal(original, whole[1:89, 9:393])
+
+
+def test_clean_and_jpeg(original):
+    small = ordinary.pixels_of(shrink(ordinary.tensor(original), 4))
+    data, ending = ordinary.given(original, "clean", "a")
+    assert ending == ".png"
+    np.testing.assert_array_equal(opened(data), small)
+    data, ending = ordinary.given(original, "jpeg", "a")
+    assert ending == ".jpg"
+    file = io.BytesIO()
+    Image.fromarray(small).save(file, "JPEG", quality=75)
+    assert data == file.getvalue()
+
+
+def test_worn_pictures_depend_on_their_names_alone(original):
+    data, ending = ordinary.given(original, "worn", "a")
+    assert ending == ".jpg"
+    assert data == ordinary.given(original, "worn", "a")[0]
+    assert data != ordinary.given(original, "worn", "b")[0]
+    rng = np.random.default_rng(zlib.crc32(b"a"))
+    blur, noise, quality = rng.uniform(0.4, 1.2), rng.uniform(2, 8), rng.integers(40, 81)
+    soft = gaussian_filter(original.astype(np.float32), (blur, blur, 0), mode="nearest").round().clip(0, 255)
+    small = ordinary.pixels_of(shrink(ordinary.tensor(soft.astype(np.uint8)), 4)).astype(np.float32)
+    # the noise has its sigma, as far as the JPEG lets it be seen
+    error = opened(data).astype(np.float32) - small
+    assert 0.4 * noise < error.std() < 1.6 * noise + 3
+    assert Image.open(io.BytesIO(data)).quantization == _tables(int(quality))
+
+
+def _tables(quality):
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, "JPEG", quality=quality)
+    return Image.open(io.BytesIO(file.getvalue())).quantization
