@@ -51,13 +51,32 @@ def test_worn_pictures_depend_on_their_names_alone(original):
     assert data == ordinary.given(original, "worn", "a")[0]
     assert data != ordinary.given(original, "worn", "b")[0]
     rng = np.random.default_rng(zlib.crc32(b"a"))
-    blur, noise, quality = rng.uniform(0.4, 1.2), rng.uniform(2, 8), rng.integers(40, 81)
+    rng.uniform(size=2)
+    quality = rng.integers(40, 81)
+    assert Image.open(io.BytesIO(data)).quantization == _tables(int(quality))
+
+
+def test_the_noise_of_worn_pictures_has_its_sigma(monkeypatch):
+    monkeypatch.setattr(ordinary, "coded", lambda pixels, quality: pixels)
+    flat = np.full((400, 400, 3), 120, np.uint8)
+    for name in "abc":
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        noise = rng.uniform((0.4, 2), (1.2, 8))[1]
+        found = ordinary.given(flat, "worn", name)[0].astype(np.float32)
+        assert abs(found.mean() - 120) < 0.2
+        assert found.std() == pytest.approx((noise**2 + 1 / 12) ** 0.5, rel=0.02)
+
+
+def test_worn_pictures_are_blurred_before_they_shrink(monkeypatch, original):
+    monkeypatch.setattr(ordinary, "coded", lambda pixels, quality: pixels)
+    rng = np.random.default_rng(zlib.crc32(b"a"))
+    blur, noise = rng.uniform((0.4, 2), (1.2, 8))
+    quality = rng.integers(40, 81)
+    assert 40 <= quality <= 80
     soft = gaussian_filter(original.astype(np.float32), (blur, blur, 0), mode="nearest").round().clip(0, 255)
     small = ordinary.pixels_of(shrink(ordinary.tensor(soft.astype(np.uint8)), 4)).astype(np.float32)
-    # the noise has its sigma, as far as the JPEG lets it be seen
-    error = opened(data).astype(np.float32) - small
-    assert 0.4 * noise < error.std() < 1.6 * noise + 3
-    assert Image.open(io.BytesIO(data)).quantization == _tables(int(quality))
+    wanted = (small + rng.normal(0, noise, small.shape)).round().clip(0, 255)
+    np.testing.assert_array_equal(ordinary.given(original, "worn", "a")[0], wanted)
 
 
 def _tables(quality):
