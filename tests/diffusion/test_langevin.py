@@ -120,6 +120,19 @@ def test_malas_line_is_the_difference_of_log_densities():
     assert (a_normal[0] == a_normal[1]).all(1).float().mean() > 0.98
 
 
+@pytest.mark.parametrize("inside", [0, 1, 3])
+def test_malas_line_asks_between_its_ends_alone(inside):
+    x, asked = MODES.draw(4, rng()), []
+
+    def counted(x, level):
+        asked.append(x)
+        return MODES(x, level)
+
+    last(mala(counted, x, fixed(0.2), updates=3, step=2.0, noise=Seeds(range(4)), inside=inside))
+    # where the walk begins and ends, where each update may end, and the points between the two
+    assert len(asked) == 2 + 3 * (1 + inside)
+
+
 def test_mala_refuses_what_langevin_would_not():
     """Larger steps are refused more, and a refused walk stays where it is."""
     torch.manual_seed(0)

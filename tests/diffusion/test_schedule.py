@@ -41,6 +41,11 @@ def test_any_shape_of_time(schedule):
     assert torch.equal(schedule(grid).sigma[1, 2], schedule(grid[1, 2]).sigma)
 
 
+@pytest.mark.parametrize("schedule", EVERY, ids=str)
+def test_time_ends_at_one(schedule):
+    assert torch.equal(schedule(torch.tensor(1.25)).logsnr, schedule(torch.tensor(1.0)).logsnr)
+
+
 @pytest.mark.parametrize(
     ("schedule", "signal"),
     [(LinearBeta(), 4.386e-5), (LinearBeta(1e-4, 0.09, 1000), 6.6e-21), (LinearBeta(1e-4, 0.02, 1000), 4.036e-5)],

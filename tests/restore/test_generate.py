@@ -133,6 +133,12 @@ def test_a_grid_has_every_picture_in_order():
     assert page.shape == (3, 4 * 5 - 1, 2 * 7 - 1)  # two columns, as the pictures are wide
     assert [page[0, 5 * (k // 2), 7 * (k % 2)].item() for k in range(7)] == pytest.approx([k / 10 for k in range(7)])
     assert page[0, 4, 0] == 1
+    # there is always a column
+    assert grid(torch.zeros(1, 3, 1, 90)).shape == (3, 1, 90)
+
+
+def test_one_picture_is_made_unless_more_are_asked_for(cascade):
+    assert len(cascade()) == 1
 
 
 # --- data and training

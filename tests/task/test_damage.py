@@ -138,6 +138,8 @@ def test_webp_is_a_lossy_file():
     assert (fine - x).abs().mean() < 0.1
     samples = (fine + 1) * 127.5
     torch.testing.assert_close(samples, samples.round(), rtol=0, atol=1e-3)
+    ends = torch.tensor([-1.0, 1.0])[:, None, None, None].expand(2, 3, 16, 16)
+    torch.testing.assert_close(operators.webp(ends, knob(95, 95)), ends, rtol=0, atol=1e-6)
 
 
 # the whole
@@ -324,6 +326,8 @@ def test_settings_are_checked():
     make = lambda damage: build("task", TASKS, {"kind": "super-resolution", "factor": 4, "damage": damage})  # noqa: E731
     assert make({}).damage == Damage()
     assert make({"sigma": [0.2, 1], "webp": 0}).damage == Damage(sigma=(0.2, 1), webp=0)
+    # six digits are enough for a third
+    assert make({"shapes": [0.3333333, 0.3333333, 0.3333333]}).damage.shapes[0] == 0.3333333
     for wrong, says in (
         ({"sigm": 1}, "sigm"),
         ({"blur": 2}, "damage.blur=2 is no share; give a number from 0 to 1"),
