@@ -266,3 +266,8 @@ def test_a_file_holds_the_regression_too(tmp_path):
 def test_what_cannot_correct_a_regression_is_refused(changes, said):
     with pytest.raises(ConfigError, match=said):
         _corrector(**changes)
+
+
+def test_weights_lie_as_convolutions_like_them(tiny):
+    Restorer(tiny, device="cpu")
+    assert tiny.net.enter.weight.is_contiguous(memory_format=torch.channels_last)
