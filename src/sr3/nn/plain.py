@@ -22,13 +22,16 @@ class Residual(nn.Module):
 class PlainNet(nn.Module):
     """The network of a regression that works at 1/patch of the resolution from beginning to end.
 
-    (x, noise, cond [B, cond, H, W]) -> [B, out, H, W], any H and W of at least 1.  x and the noise are not looked at:
-    a regression has neither, and what the network sees is the conditioning picture alone.  With patch the factor of a
+    (x, noise, cond [B, cond, H, W]) -> [B, out, H, W], any H and W of at least 1.  The noise level is not looked at,
+    and x is only where `stirred`: a regression has neither, and what the network sees is the conditioning picture
+    alone; a model that takes one step from pure noise has one level, and x is that noise.  With patch the factor of a
     super-resolution, all convolutions run over as many positions as the picture given has pixels, and one
     pixel-shuffle at the end makes the large picture, as in ESPCN (Shi et al. 2016) and EDSR.
 
-    in_channels: of x, not used; cond_channels, out_channels: of the conditioning picture and of the answer.
+    in_channels: of x; cond_channels, out_channels: of the conditioning picture and of the answer.
     patch: side of the square of pixels that becomes one position.  width: channels; blocks: residual blocks.
+    stirred: add a convolution of x to that of the conditioning picture; without it the weights are the same, so that
+        a regression's can be begun from.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class PlainNet(nn.Module):
         patch: int = 4,
         width: int = 64,
         blocks: int = 5,
+        stirred: bool = False,
     ):
         super().__init__()
         if not cond_channels:
@@ -46,6 +50,7 @@ class PlainNet(nn.Module):
         self.patch = self.stride = patch
         self.cond_channels = cond_channels
         self.enter = nn.Conv2d(cond_channels * patch**2, width, 3, padding=1)
+        self.stir = nn.Conv2d(in_channels * patch**2, width, 3, padding=1, bias=False) if stirred else None
         self.body = nn.ModuleList(Residual(width) for _ in range(blocks))
         self.last = nn.Conv2d(width, width, 3, padding=1)
         self.leave = nn.Conv2d(width, out_channels * patch**2, 3, padding=1)
@@ -62,9 +67,15 @@ class PlainNet(nn.Module):
         """See the class."""
         seen = x if cond is None else cond
         height, width = seen.shape[-2:]
-        h = F.pad(seen, (0, -width % self.patch, 0, -height % self.patch), mode="replicate")
-        begin = h = self.enter(F.pixel_unshuffle(h, self.patch))
+        begin = h = self.enter(self._unshuffled(seen))
+        if self.stir is not None:
+            begin = h = h + self.stir(self._unshuffled(x))
         for block in self.body:
             h = block(h)
         h = F.pixel_shuffle(self.leave(begin + self.last(h)), self.patch)
         return h[..., :height, :width].contiguous()
+
+    def _unshuffled(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        x = F.pad(x, (0, -width % self.patch, 0, -height % self.patch), mode="replicate")
+        return F.pixel_unshuffle(x, self.patch)

@@ -9,8 +9,10 @@ from torch import nn
 from sr3.diffusion.schedule import SCHEDULES, LinearBeta
 from sr3.diffusion.tables import OBJECTIVES
 from sr3.model.config import ConfigError, Recipe, build
+from sr3.nn.plain import PlainNet
 from sr3.random import mix
 from sr3.task import TASKS, Generation
+from sr3.training.adversarial import Adversarial
 
 
 def rate_at(seen: int, recipe: Recipe) -> float:
@@ -45,6 +47,10 @@ def objective_of(recipe: Recipe, device: torch.device | str = "cpu") -> Any:
     schedule = build("schedule", SCHEDULES, recipe.model.schedule)
     if isinstance(schedule, LinearBeta):  # its table would be copied from the host at every step
         schedule.__dict__["knots"] = tuple(k.to(device) for k in schedule.knots)
+    if recipe.training.objective.get("kind") == "adversarial":
+        if recipe.model.kind != "diffusion" or recipe.model.first is not None:
+            raise ConfigError("training.objective adversarial needs a diffusion model that begins from no other model")
+        return build("objective", {"adversarial": Adversarial}, recipe.training.objective, schedule=schedule).to(device)
     return build("objective", OBJECTIVES, recipe.training.objective, schedule=schedule)
 
 
@@ -72,8 +78,13 @@ def check_batch(recipe: Recipe, world: int) -> None:
 
 
 def begin_from(net: nn.Module, other: nn.Module) -> None:
-    """Copy the weights of another network of the same shape; ConfigError where the shapes differ."""
+    """Copy the weights of another network of the same shape; ConfigError where the shapes differ.
+
+    A plain network that is stirred may begin from one that is not, and keeps its own weights of the noise.
+    """
     mine, theirs = net.state_dict(), other.state_dict()
+    if isinstance(net, PlainNet) and net.stir is not None and "stir.weight" not in theirs:
+        mine.pop("stir.weight")
     if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in theirs.items()}:
         raise ConfigError("training.begin names a model whose network has another shape than this recipe's")
-    net.load_state_dict(theirs)
+    net.load_state_dict(theirs, strict=False)

@@ -24,6 +24,7 @@ from sr3.model.device import pick_precision
 from sr3.model.model import Model
 from sr3.random import Stream, mix
 from sr3.training import state
+from sr3.training.adversarial import Adversarial
 from sr3.training.batches import Batch, Batches
 from sr3.training.data import Crops
 from sr3.training.flat import Flat
@@ -134,6 +135,8 @@ class Run:
             self.moments["step"].fill_(held.facts["step"])
             for name in state.VECTORS[2:]:
                 self.flat.fill(self.moments[name], held.part(name))
+        if isinstance(self.objective, Adversarial):
+            self.objective.load(held.part("objective"))
         for name in FACTS:
             setattr(self, name, held.facts.get(name, getattr(self, name)))
 
@@ -175,6 +178,8 @@ class Run:
         good = (torch.isfinite(total) & torch.isfinite(norm)).float()
         self.whole = False
         self.optimiser.step(rate_at(self.seen, self.recipe), good)
+        if isinstance(self.objective, Adversarial):
+            self.objective.step(bool(good))
         self.update_average(good)
         self.notes.add(total, norm, good)
         self.seen += t.batch
@@ -254,6 +259,8 @@ class Run:
             for prefix, vector in zip(state.VECTORS, vectors, strict=True):
                 views = self.flat.named(vector) if prefix == "net" else self.flat.views(vector)
                 tensors |= {f"{prefix}.{name}": view for name, view in views.items()}
+            if isinstance(self.objective, Adversarial):
+                tensors |= {f"objective.{name}": tensor for name, tensor in self.objective.state().items()}
             facts = {name: getattr(self, name) for name in FACTS} | {"step": self.moments["step"].item()}
             state.save(self.folder, tensors, facts | state.identity(self.recipe, self.crops))
             self.write_model()

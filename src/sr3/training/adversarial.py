@@ -1,0 +1,178 @@
+"""One-step students: noise and the picture given in, a result out, in one pass of the network."""
+
+import math
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sr3.diffusion.denoiser import Denoiser, Example, start
+from sr3.diffusion.level import Level
+from sr3.diffusion.objective import Loss, clean_of
+from sr3.diffusion.schedule import Schedule
+from sr3.model.config import ConfigError
+from sr3.model.model import Model
+from sr3.nn.unet import Block
+from sr3.random import Stream
+
+
+class Head(nn.Module):
+    """Looks at one map of features and says for each of its positions whether it is of a photograph."""
+
+    def __init__(self, width: int, inside: int = 64):
+        super().__init__()
+        self.first = nn.Conv2d(width, inside, 3, padding=1)
+        self.second = nn.Conv2d(inside, inside, 3, padding=1)
+        self.leave = nn.Conv2d(inside, 1, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, C, h, w] -> [B, 1, h, w]; above 0 for photographs."""
+        h = F.leaky_relu(self.first(features), 0.2)
+        return self.leave(F.leaky_relu(self.second(h), 0.2))
+
+
+class Adversarial:
+    """The student's answer to pure noise shall not be told from a photograph, by heads on a frozen model's features.
+
+    After LADD (Sauer et al. 2024, "Fast high-resolution image synthesis with latent adversarial diffusion
+    distillation"): result and photograph are noised alike at a random level and shown to the judge, a diffusion model
+    of ours with its condition; small heads on the outputs of its blocks learn the hinge loss.  Photographs are the
+    data's own, not the judge's samples.
+
+    The student's gradient is the sum of three, taken at its result: of the absolute error, of the heads' verdict, and
+    of the distance of the features.  The last two are made `verdict` and `feature` times as long as the first, so
+    that neither the size of the heads' answers nor the judge's scale matters (as the adaptive weight of Esser et al.
+    2021, equation 7, balances two).  The loss that is reported is the absolute error, in units of the spread.
+
+    schedule: its noisiest level is where the student begins.
+    judge: a diffusion model for the same task, by name or file.
+    sigma, span: the median of the judge's sigma, and the standard deviation of its logarithm.
+    rate: of the heads' Adam.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        judge: str = "photo-4x",
+        verdict: float = 1.0,
+        feature: float = 0.5,
+        sigma: float = 0.02,
+        span: float = 0.8,
+        rate: float = 5e-4,
+    ):
+        if verdict < 0 or feature < 0 or sigma <= 0 or span < 0 or rate <= 0:
+            raise ValueError("verdict, feature and span are at least 0, and sigma and rate above 0")
+        self.noisiest = schedule(torch.ones(()))
+        self.verdict, self.feature, self.sigma, self.span = verdict, feature, sigma, span
+        model = Model.from_pretrained(judge)
+        if not isinstance(found := model.denoiser(), Denoiser) or model.first is not None:
+            raise ConfigError(f"the judge {judge} must be a diffusion model that begins from no other model")
+        self.judge: Denoiser = found
+        self.seen: list[Tensor] = []
+        blocks = [m for m in model.net.modules() if isinstance(m, Block)]
+        if not blocks:
+            raise ConfigError(f"the judge {judge} must be of the network `unet`, whose blocks its heads look at")
+        for block in blocks[:: max(1, len(blocks) // 4)]:
+            block.register_forward_hook(lambda _module, _given, out: self.seen.append(out))
+        widths = [block.first.in_channels for block in blocks[:: max(1, len(blocks) // 4)]]
+        self.heads = nn.ModuleList(Head(width) for width in widths)
+        self.optimiser = torch.optim.Adam(self.heads.parameters(), lr=rate, betas=(0.5, 0.99))
+
+    def to(self, device: torch.device | str) -> "Adversarial":
+        """Move the judge and its heads."""
+        self.judge.net.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.heads.to(device)
+        return self
+
+    def __call__(self, denoiser: Denoiser, example: Example, *, rng: Stream) -> Loss:
+        """The losses of the student; the heads' gradients are added up beside, until `step`."""
+        clean = clean_of(example)
+        level = Level(*(part.expand(len(clean)) for part in self.noisiest))
+        x = start(rng.normal(clean), self.noisiest, example.base, _spread(denoiser))
+        made = denoiser(x, level, example)
+        sigma = self.sigma * torch.exp(self.span * _normal(rng))
+        noise = rng.normal(clean)
+        shown = made.detach().requires_grad_(True)
+        false = self._features(shown, example, sigma, noise)
+        with torch.no_grad():
+            true = self._features(clean, example, sigma, noise)
+        error = (shown - clean).abs()
+        slope = torch.sign(shown.detach() - clean)
+        for weight, loss in ((self.verdict, self._verdict(false)), (self.feature, _apart(false, true))):
+            if weight:
+                (other,) = torch.autograd.grad(loss, shown, retain_graph=True)
+                slope = slope + weight * _length(slope) / _length(other) * other
+        self._learn([f.detach() for f in false], true)
+        unit = _spread(denoiser)
+        value = error.detach().flatten(1).mean(1) / unit
+        pull = (made * slope).flatten(1).mean(1) / unit
+        return Loss(value + pull - pull.detach(), None)
+
+    def step(self, good: bool = True) -> None:
+        """Let the heads learn what was added up, or forget it."""
+        if dist.is_available() and dist.is_initialized():
+            for parameter in self.heads.parameters():
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= dist.get_world_size()
+        if good:
+            self.optimiser.step()
+        self.optimiser.zero_grad()
+
+    def state(self) -> dict[str, Tensor]:
+        """The heads' weights and moments, by names."""
+        found = {f"heads.{k}": v for k, v in self.heads.state_dict().items()}
+        for number, moments in self.optimiser.state_dict()["state"].items():
+            found |= {f"moments.{number}.{k}": v for k, v in moments.items()}
+        return found
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take up what `state` gave."""
+        self.heads.load_state_dict({k.removeprefix("heads."): v for k, v in tensors.items() if k.startswith("heads.")})
+        held: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("moments."):
+                _, number, name = key.split(".")
+                held.setdefault(int(number), {})[name] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": held})
+
+    def _features(self, x: Tensor, example: Example, sigma: Tensor, noise: Tensor) -> list[Tensor]:
+        """The judge's maps of x + sigma noise, each position's channels of mean 0 and variance 1."""
+        self.seen.clear()
+        level = Level(torch.ones_like(sigma), sigma)
+        self.judge.raw(x + sigma.to(x)[:, None, None, None] * noise, level, example)
+        maps = [F.layer_norm(m.permute(0, 2, 3, 1), (m.shape[1],)).permute(0, 3, 1, 2) for m in self.seen]
+        self.seen.clear()
+        return maps
+
+    def _verdict(self, false: list[Tensor]) -> Tensor:
+        return -torch.stack([head(f).mean() for head, f in zip(self.heads, false, strict=True)]).mean()
+
+    def _learn(self, false: list[Tensor], true: list[Tensor]) -> None:
+        """The hinge loss of the heads, its gradients added up."""
+        with torch.enable_grad():
+            losses = [
+                F.relu(1 + head(f)).mean() + F.relu(1 - head(t)).mean()
+                for head, f, t in zip(self.heads, false, true, strict=True)
+            ]
+            torch.stack(losses).mean().backward()
+
+
+def _spread(denoiser: Any) -> float:
+    return float(getattr(denoiser.prediction, "sigma_data", 1.0))
+
+
+def _normal(rng: Stream) -> Tensor:
+    """[B] standard normal, float64, from the streams' uniform numbers."""
+    return math.sqrt(2) * torch.erfinv(2 * rng.uniform().clamp(1e-12, 1 - 1e-12) - 1)
+
+
+def _apart(a: list[Tensor], b: list[Tensor]) -> Tensor:
+    """The mean absolute difference of the maps."""
+    return torch.stack([(x - y).abs().mean() for x, y in zip(a, b, strict=True)]).mean()
+
+
+def _length(x: Tensor) -> Tensor:
+    """[B, 1, 1, 1]: the norm of each picture; of the whole batch's for none at all."""
+    return x.flatten(1).norm(dim=1)[:, None, None, None].clamp(min=1e-20)
