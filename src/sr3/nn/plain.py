@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sr3.nn.pad import padded
+
 
 class Residual(nn.Module):
     """conv, ReLU, conv, added to its input; Lim et al. (2017, EDSR), figure 2c."""
@@ -30,6 +32,9 @@ class PlainNet(nn.Module):
     in_channels: of x, not used; cond_channels, out_channels: of the conditioning picture and of the answer.
     patch: side of the square of pixels that becomes one position.  width: channels; blocks: residual blocks.
     """
+
+    pads = True
+    """Whether the border is repeated up to multiples of `stride`; needless where the sides always are, as in exports."""
 
     def __init__(
         self,
@@ -62,7 +67,7 @@ class PlainNet(nn.Module):
         """See the class."""
         seen = x if cond is None else cond
         height, width = seen.shape[-2:]
-        h = F.pad(seen, (0, -width % self.patch, 0, -height % self.patch), mode="replicate")
+        h = padded(seen, self.patch) if self.pads else seen
         begin = h = self.enter(F.pixel_unshuffle(h, self.patch))
         for block in self.body:
             h = block(h)

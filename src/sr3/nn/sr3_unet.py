@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sr3.nn.embed import NoiseEmbedding
+from sr3.nn.pad import padded
 
 Resample = Literal["up", "down"]
 
@@ -133,6 +134,9 @@ class SR3UNet(nn.Module):
     ValueError where cond is missing, unexpected, or not as large as x.
     """
 
+    pads = True
+    """Whether the border is repeated up to multiples of `stride`; needless where the sides always are, as in exports."""
+
     def __init__(
         self,
         channels: int = 128,
@@ -198,7 +202,7 @@ class SR3UNet(nn.Module):
         height, width = x.shape[-2:]
         self._check(x, cond)
         h = x if cond is None else torch.cat([cond, x], dim=1)
-        h = F.pad(h, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
+        h = padded(h, self.stride) if self.pads else h
         embedding = self.embed(noise)
         h = self.enter(h)
         kept = [h]
