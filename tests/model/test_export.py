@@ -1,7 +1,6 @@
 """Exports: the graph is the restorer's own answer, and every runtime's answer is the graph's."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from conftest import noise_picture, tiny_config
 from torch import nn
 
 from sr3.model.config import ConfigError
-from sr3.model.export import FORMATS, export
+from sr3.model.export import FORMATS, conventions, export
 from sr3.model.export_graph import Enlarge, Graph
 from sr3.model.model import Model
 from sr3.picture.resize import enlarge
@@ -155,3 +154,98 @@ def test_runtimes_answer_as_the_restorer_does(kind, name, tmp_path, monkeypatch,
         near = np.abs(found - made.numpy()) <= 1 / 255
         assert found.shape == made.shape
         assert near.mean() >= 0.999, (size, near.mean())
+
+
+def said_by(kind, path):
+    """The metadata that an exported file holds."""
+    if kind == "onnx":
+        import onnx
+
+        return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    if kind == "ncnn":
+        return json.loads(path.with_suffix(".json").read_text())
+    import openvino
+
+    return {k: v.astype(str) for k, v in openvino.Core().read_model(path).get_rt_info()["sr3"].items()}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_file_says_what_it_is(kind, tmp_path):
+    model = MODELS["one-step"]()
+    model.about["license"] = "apache-2.0"
+    said = said_by(kind, exported(model, kind, tmp_path)[0])
+    assert (said["name"], said["license"], said["factor"]) == ("tiny", "apache-2.0", "4")
+    assert "RGB, 0 to 1" in said["input"]
+    assert "h * 4, w * 4" in said["output"]
+    assert "standard normal" in said["noise"]
+    assert said["software"].startswith("sr3 ")
+    del model.about["license"]
+    assert conventions(model, Graph(model))["license"] == "none was recorded"
+    regression = MODELS["plain"]()
+    assert "noise" not in conventions(regression, Graph(regression))
+
+
+def test_onnx_takes_a_network_whose_stride_the_factor_does_not_divide_and_batches(tmp_path):
+    model = MODELS["coarse"]()
+    run = through_onnx(exported(model, "onnx", tmp_path)[0])
+    pictures = torch.cat([picture_of(5, 7), picture_of(5, 7).flip(-1), picture_of(5, 7) ** 2])
+    np.testing.assert_allclose(run(pictures), Graph(model)(pictures).numpy(), atol=1e-5)
+    with pytest.raises(ConfigError, match="squares of 8 pixels"):
+        exported(model, "ncnn", tmp_path)
+
+
+REFUSED = [
+    (lambda: model_of(UNET), "onnx", "a.onnx", "3 steps of 'dpmpp'"),
+    (lambda: model_of(UNET, task={"kind": "generation"}, residual=False, **ONE_STEP), "onnx", "a.onnx", "enlarge"),
+    (lambda: model_of(UNET, sampling={"sampler": {"kind": "langevin"}, "steps": 1}), "onnx", "a.onnx", "langevin"),
+    (MODELS["plain"], "tflite", "a.tflite", "no format 'tflite'"),
+    (MODELS["plain"], "openvino", "a.onnx", "must end in .xml"),
+    (MODELS["plain"], "onnx", "there.onnx", "there already; --force"),
+    (MODELS["plain"], "openvino", "there.xml", r"there\.bin is there already"),
+]
+
+
+@pytest.mark.parametrize(("make", "kind", "name", "why"), REFUSED, ids=[r[3] for r in REFUSED])
+def test_what_cannot_be_exported_is_refused_in_a_sentence(make, kind, name, why, tmp_path):
+    for there in ("there.onnx", "there.bin"):
+        (tmp_path / there).write_text("mine")
+    with pytest.raises(ConfigError, match=why):
+        export(make(), kind, tmp_path / name)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["there.bin", "there.onnx"]
+    assert (tmp_path / "there.onnx").read_text() == "mine"
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("sr3.model.export.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"openvino needs the package onnx: pip install 'sr3\[export\]'"):
+        export(MODELS["plain"](), "openvino", tmp_path / "a.xml")
+
+
+def test_ncnn_refuses_a_layer_that_it_does_not_have(tmp_path):
+    pytest.importorskip("pnnx")
+    model = MODELS["plain"]()
+
+    class Strange(nn.Module):
+        def forward(self, x, noise, cond):
+            return torch.special.expit(torch.fft.rfft(cond).imag.sum() + cond)
+
+    model.net = Strange()
+    with pytest.raises(ConfigError, match="tiny cannot be exported to ncnn"):
+        export(model, "ncnn", tmp_path / "a.param")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_line_exports_by_name_and_replaces_only_when_told(sr3, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    MODELS["plain"]().save_pretrained(tmp_path / "m")
+    assert sr3("export", "m/model.safetensors") == (0, "tiny.onnx\n", "")
+    before = (tmp_path / "tiny.onnx").read_bytes()
+    code, out, err = sr3("export", "m/model.safetensors", "-o", "tiny.onnx")
+    assert (code, out) == (2, "")
+    assert err == "sr3: tiny.onnx is there already; --force replaces it\n"
+    (tmp_path / "tiny.onnx").write_text("old")
+    assert sr3("export", "m", "--to", "onnx", "-o", "tiny.onnx", "--force")[0] == 0
+    assert len((tmp_path / "tiny.onnx").read_bytes()) == len(before)
+    assert sr3("export", "m", "--to", "core-ml")[2].startswith("sr3: there is no format 'core-ml'")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "tiny.onnx"]

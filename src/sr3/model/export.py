@@ -147,7 +147,8 @@ def _ncnn(graph: Graph, stem: Path, said: dict[str, str]) -> None:
         raise ConfigError(f"{cannot}: ncnn has no layer for {', '.join(strange)}")
     param.rename(stem.with_suffix(".param"))
     weights.rename(stem.with_suffix(".bin"))
-    write_text(stem.with_suffix(".json"), json.dumps(said, indent=2) + "\n")
+    ends = "in0 is the picture, in1 the noise where there is one, out0 the result, all without the n"
+    write_text(stem.with_suffix(".json"), json.dumps(said | {"ends": ends}, indent=2) + "\n")
 
 
 @contextmanager
