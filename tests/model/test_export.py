@@ -1,11 +1,14 @@
 """Exports: the graph is the restorer's own answer, and every runtime's answer is the graph's."""
 
 import json
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import noise_picture, tiny_config
+from safetensors.torch import save_file
 from torch import nn
 
 from sr3.model.config import ConfigError
@@ -247,5 +250,45 @@ def test_the_command_line_exports_by_name_and_replaces_only_when_told(sr3, tmp_p
     (tmp_path / "tiny.onnx").write_text("old")
     assert sr3("export", "m", "--to", "onnx", "-o", "tiny.onnx", "--force")[0] == 0
     assert len((tmp_path / "tiny.onnx").read_bytes()) == len(before)
+    if find_spec("pnnx"):
+        names = ("tiny.ncnn.param", "tiny.ncnn.bin", "tiny.ncnn.json")
+        assert sr3("export", "m", "--to", "ncnn") == (0, "".join(f"{name}\n" for name in names), "")
+        for name in names:
+            (tmp_path / name).unlink()
     assert sr3("export", "m", "--to", "core-ml")[2].startswith("sr3: there is no format 'core-ml'")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "tiny.onnx"]
+
+
+@pytest.fixture
+def loader():
+    """examples/spandrel_loader.py."""
+    path = Path(__file__).resolve().parents[2] / "examples" / "spandrel_loader.py"
+    spec = spec_from_file_location("spandrel_loader", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["plain", "unet", "coarse", "whole"])
+def test_the_example_loads_a_file_without_sr3(name, tmp_path, loader):
+    assert "import sr3" not in Path(loader.__file__).read_text("utf-8")
+    model = MODELS[name]()
+    path = model.save_pretrained(tmp_path)
+    network, picture = loader.Regression(str(path)), picture_of(7, 10)
+    wanted = Graph(Model.from_pretrained(path))(picture)
+    torch.testing.assert_close(network(picture), wanted, atol=1e-5, rtol=0)
+    assert network.scale == 4
+    assert not list(network.parameters())[0].requires_grad
+
+
+def test_the_example_refuses_what_it_cannot_load(tmp_path, loader):
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    attending = model_of({**UNET, "attention": 2}, **REGRESSION)
+    for path in (
+        tmp_path / "other.safetensors",
+        MODELS["one-step"]().save_pretrained(tmp_path / "a"),
+        MODELS["paper"]().save_pretrained(tmp_path / "b"),
+        attending.save_pretrained(tmp_path / "c"),
+    ):
+        with pytest.raises(ValueError, match="holds no sr3 regression model"):
+            loader.Regression(str(path))

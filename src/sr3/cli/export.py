@@ -19,6 +19,6 @@ def command(
     from sr3.model.model import Model
 
     loaded = Model.from_pretrained(model)
-    suffix = FORMATS[to].suffix if to in FORMATS else ""
-    for path in export(loaded, to, output or Path(f"{loaded.config.name}{suffix}"), force=force):
+    ending = FORMATS[to].mark + FORMATS[to].suffix if to in FORMATS else ""
+    for path in export(loaded, to, output or Path(loaded.config.name + ending), force=force):
         typer.echo(path)

@@ -36,6 +36,8 @@ class Format(NamedTuple):
     """Packages, all in the extra `export`."""
     write: Callable[[Graph, Path, dict[str, str]], None]
     """(graph, path without a suffix, metadata): writes the files."""
+    mark: str = ""
+    """What a name that nobody chose has before the suffix, as two formats' weights end in .bin."""
 
 
 def conventions(model: Model, graph: Graph) -> dict[str, str]:
@@ -167,5 +169,5 @@ def _quiet() -> Generator[None, None, None]:
 FORMATS = {
     "onnx": Format(".onnx", (), ("onnx", "onnxscript"), _onnx),
     "openvino": Format(".xml", (".bin",), ("onnx", "onnxscript", "openvino"), _openvino),
-    "ncnn": Format(".param", (".bin", ".json"), ("pnnx",), _ncnn),
+    "ncnn": Format(".param", (".bin", ".json"), ("pnnx",), _ncnn, ".ncnn"),
 }

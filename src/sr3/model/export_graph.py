@@ -1,4 +1,4 @@
-"""A model that needs one pass as one graph: a picture in, a larger picture out, in operations that every runtime has."""
+"""A model that needs one pass as one graph: a picture in, a larger one out, in operations that every runtime has."""
 
 import torch
 import torch.nn.functional as F

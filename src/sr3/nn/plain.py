@@ -34,7 +34,7 @@ class PlainNet(nn.Module):
     """
 
     pads = True
-    """Whether the border is repeated up to multiples of `stride`; needless where the sides always are, as in exports."""
+    """Whether the border is repeated up to multiples of `stride`; needless where sides always are, as in exports."""
 
     def __init__(
         self,

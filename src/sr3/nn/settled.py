@@ -33,8 +33,7 @@ def settled(net: nn.Module, told: float, pads: bool = True) -> nn.Module:
     pads: see the networks' own; False where the sides are always multiples of `stride`.
     """
     net = deepcopy(net).eval().requires_grad_(False)
-    if hasattr(net, "pads"):
-        net.pads = pads
+    setattr(net, "pads", pads)  # noqa: B010, as a module's attributes are typed as tensors and modules
     if isinstance(net, UNet):
         with torch.no_grad():
             embedding = F.silu(net.embed(torch.tensor([told], dtype=torch.float32)))

@@ -89,7 +89,7 @@ class UNet(nn.Module):
     """
 
     pads = True
-    """Whether the border is repeated up to multiples of `stride`; needless where the sides always are, as in exports."""
+    """Whether the border is repeated up to multiples of `stride`; needless where sides always are, as in exports."""
 
     def __init__(
         self,
