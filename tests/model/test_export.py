@@ -1,6 +1,7 @@
 """Exports: the graph is the restorer's own answer, and every runtime's answer is the graph's."""
 
 import json
+import re
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import noise_picture, tiny_config
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
@@ -238,12 +240,27 @@ def test_ncnn_refuses_a_layer_that_it_does_not_have(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def the_documents_example_works(path):
+    """With the file under the name that docs/exporting.md has for it, and a picture."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "exporting.md").read_text("utf-8")
+    picture = noise_picture(9, 7)
+    picture.save("photo.png")
+    example = re.findall(r"```python\n(.+?)```", text, re.DOTALL)[0].replace("photo.jpg", "photo.png")
+    exec(example.replace("photo-4x-regression.onnx", path), {})
+    large = Restorer(MODELS["plain"](), precision="fp32")(picture, free=True)
+    found = np.asarray(Image.open("large.png"), dtype=int)
+    assert np.abs(found - np.asarray(large, dtype=int)).max() <= 1
+    for name in ("photo.png", "large.png"):
+        Path(name).unlink()
+
+
 def test_the_command_line_exports_by_name_and_replaces_only_when_told(sr3, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     monkeypatch.chdir(tmp_path)
     MODELS["plain"]().save_pretrained(tmp_path / "m")
     assert sr3("export", "m/model.safetensors") == (0, "tiny.onnx\n", "")
     before = (tmp_path / "tiny.onnx").read_bytes()
+    the_documents_example_works("tiny.onnx")
     code, out, err = sr3("export", "m/model.safetensors", "-o", "tiny.onnx")
     assert (code, out) == (2, "")
     assert err == "sr3: tiny.onnx is there already; --force replaces it\n"
