@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sr3 import __version__
-from sr3.cli import compare, demo, evaluate, export, generate, models, study, train, tune, upscale
+from sr3.cli import compare, demo, evaluate, export, generate, import_, models, study, train, tune, upscale
 from sr3.interrupt import terminate_as_interrupt
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command("study")(study.command)
 app.command("train")(train.command)
 app.command("tune")(tune.command)
 app.command("export")(export.command)
+app.command("import")(import_.command)
 
 
 def _version(asked: bool) -> None:

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,7 +39,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a .pth file")
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with (
+            warnings.catch_warnings()
+        ):  # of pickles that are not as PyTorch writes them: what cannot be read is refused
+            warnings.simplefilter("ignore")
+            state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} is not a state dict that PyTorch can read without running code") from error
     if isinstance(state, dict) and "optimizer" in state:
@@ -52,8 +57,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def janspiry_sr3(path: Path, *, factor: int = 8, groups: int | None = None) -> Model:
     """A model from `I…_gen.pth` of github.com/Janspiry/Image-Super-Resolution-via-Iterative-Refinement.
 
-    The shape of the network and the noise schedule are in the file.  What is not, and must be told where the default is
-    wrong: factor, of the enlargement; groups, of the norms, by default 16 for the published 64 to 512 pixels and else 32.
+    The shape of the network and the noise schedule are in the file.  What is not must be told where the default is
+    wrong: factor, of the enlargement; groups, of the norms, by default 16 for the published network of 64 to 512
+    pixels and else 32.
 
     Its "best" is that code's own sampling: 2000 steps, posterior variance, estimates clipped.
     CheckpointError for other files, and ConfigError where what is told does not fit.
@@ -131,7 +137,7 @@ def _schedule(path: Path, betas: Tensor | None) -> tuple[int, dict[str, Any]]:
         # they are stored in float32, and were typed in decimals
         start, stop = (float(f"{betas[k].item():.6g}") for k in (0, -1))
         if not torch.allclose(betas.double(), torch.linspace(start, stop, steps).double(), rtol=1e-4):
-            raise CheckpointError(f"{path} was trained with betas that are not evenly spaced, which sr3 does not import")
+            raise CheckpointError(f"{path} was trained with betas that are not evenly spaced; sr3 imports linear ones")
     return steps, {"kind": "linear-beta", "start": start, "stop": stop, "steps": steps}
 
 
@@ -147,6 +153,7 @@ def _load(path: Path, model: Model, tensors: Mapping[str, Tensor]) -> None:
 
 
 FOREIGN: dict[str, Callable[..., Model]] = {"janspiry-sr3": janspiry_sr3}
+"""What weights can be imported, by the name of the code that made them."""
 
 
 def bring(path: Path, origin: str, **told: Any) -> Model:
