@@ -1,4 +1,4 @@
-"""The command line: `sr3 upscale`, `generate`, `train`, `evaluate`, `tune`, `compare`, `study`, `models`, `show` …
+"""The command line: `sr3 upscale`, `generate`, `train`, `evaluate`, `tune`, `compare`, `study`, `models`, `export` …
 
 Only this package prints and exits.  Heavy imports stay inside the commands, so that `--help` answers at once.
 """
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sr3 import __version__
-from sr3.cli import compare, demo, evaluate, generate, models, study, train, tune, upscale
+from sr3.cli import compare, demo, evaluate, export, generate, import_, models, study, train, tune, upscale
 from sr3.interrupt import terminate_as_interrupt
 
 app = typer.Typer(
@@ -30,6 +30,8 @@ app.command("generate")(generate.command)
 app.command("study")(study.command)
 app.command("train")(train.command)
 app.command("tune")(tune.command)
+app.command("export")(export.command)
+app.command("import")(import_.command)
 
 
 def _version(asked: bool) -> None:

@@ -56,17 +56,22 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def save(
-    path: Path, config: ModelConfig, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None
+    path: Path,
+    config: ModelConfig,
+    tensors: Mapping[str, Tensor],
+    about: Mapping[str, Any] | None = None,
+    *,
+    half: bool = True,
 ) -> None:
-    """Write a model's file.  Floating-point tensors are stored as fp16."""
-    half = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    """Write a model's file.  half: store floating-point tensors as fp16, and otherwise as they are."""
+    stored = {name: t.half() if half and t.is_floating_point() else t for name, t in tensors.items()}
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
         "config": config.model_dump_json(),
         "about": json.dumps(dict(about or {})),
     }
-    write_tensors(path, half, metadata)
+    write_tensors(path, stored, metadata)
 
 
 def load(path: Path) -> Checkpoint:

@@ -16,6 +16,7 @@ from sr3.model import checkpoint
 from sr3.model.checkpoint import CheckpointError
 from sr3.model.config import ConfigError, ModelConfig, build, nearest
 from sr3.model.walk import KINDS, NO_NOISE, Walk, spread_of
+from sr3.nn.janspiry_unet import JanspiryUNet
 from sr3.nn.plain import PlainNet
 from sr3.nn.sr3_unet import SR3UNet
 from sr3.nn.unet import UNet
@@ -24,7 +25,7 @@ from sr3.task import TASKS, Given, Task
 FIRST = "first."
 """What the names of the first model's weights begin with in a file."""
 
-NETWORKS = {"unet": UNet, "plain": PlainNet, "sr3-unet": SR3UNet}
+NETWORKS = {"unet": UNet, "plain": PlainNet, "sr3-unet": SR3UNet, "janspiry-unet": JanspiryUNet}
 
 
 def names() -> list[str]:

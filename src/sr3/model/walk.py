@@ -48,6 +48,10 @@ class Walk(Protocol):
         """Where a search for a better way begins; ConfigError where there is nothing to search."""
         ...
 
+    def path(self, settings: Sampling) -> Path:
+        """The levels that are visited.  ConfigError where the schedule does not have them."""
+        ...
+
     def __call__(
         self, denoise: Denoise, blank: Tensor, noise: Noise, settings: Sampling, example: Example
     ) -> Iterator[Step]:
@@ -95,12 +99,18 @@ class Refinement:
     def tunable(self) -> Sampling:
         return self.config.sampling
 
+    def path(self, settings: Sampling) -> Path:
+        try:
+            return walk(self.schedule, settings.steps, settings.spacing, high=settings.noisiest, low=settings.cleanest)
+        except ValueError as error:
+            raise ConfigError(f"{self.config.name} cannot be sampled so: {error}") from error
+
     def __call__(
         self, denoise: Denoise, blank: Tensor, noise: Noise, settings: Sampling, example: Example
     ) -> Iterator[Step]:
         base = example.base if self.config.residual else None
+        path = self.path(settings)
         try:
-            path = walk(self.schedule, settings.steps, settings.spacing, high=settings.noisiest, low=settings.cleanest)
             x = start(noise(blank), path.first, base, spread_of(self.prediction))
         except ValueError as error:
             raise ConfigError(f"{self.config.name} cannot be sampled so: {error}") from error
@@ -136,10 +146,13 @@ class AtOnce:
     def tunable(self) -> Sampling:
         raise ConfigError(f"{self.config.name} is a regression model: it takes no steps to tune")
 
+    def path(self, settings: Sampling) -> Path:
+        return NO_NOISE
+
     def __call__(
         self, denoise: Denoise, blank: Tensor, noise: Noise, settings: Sampling, example: Example
     ) -> Iterator[Step]:
-        return once(denoise, blank, NO_NOISE, noise=noise)
+        return once(denoise, blank, self.path(settings), noise=noise)
 
 
 NO_NOISE = Path(Level(torch.ones(2, dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)))

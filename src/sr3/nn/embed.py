@@ -26,14 +26,14 @@ def sinusoid(noise: Tensor, dim: int) -> Tensor:
 class NoiseEmbedding(nn.Module):
     """A noise level, already scaled, as a vector: sinusoid, linear, SiLU, linear: [B] -> [B, out].
 
-    features: of the sinusoid; the hidden layer is `out` wide.
+    features: of the sinusoid; hidden: width of the layer between, by default `out`.
     """
 
-    def __init__(self, features: int, out: int):
+    def __init__(self, features: int, out: int, hidden: int | None = None):
         super().__init__()
         self.features = features
-        self.first = nn.Linear(features, out)
-        self.second = nn.Linear(out, out)
+        self.first = nn.Linear(features, hidden or out)
+        self.second = nn.Linear(hidden or out, out)
 
     def forward(self, noise: Tensor) -> Tensor:
         h = sinusoid(noise, self.features).to(self.first.weight.dtype)

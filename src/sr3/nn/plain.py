@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sr3.nn.pad import padded
+
 
 class Residual(nn.Module):
     """conv, ReLU, conv, added to its input; Lim et al. (2017, EDSR), figure 2c."""
@@ -33,6 +35,9 @@ class PlainNet(nn.Module):
     stirred: add a convolution of x to that of the conditioning picture; without it the weights are the same, so that
         a regression's can be begun from.
     """
+
+    pads = True
+    """Whether the border is repeated up to multiples of `stride`; needless where sides always are, as in exports."""
 
     def __init__(
         self,
@@ -76,6 +81,4 @@ class PlainNet(nn.Module):
         return h[..., :height, :width].contiguous()
 
     def _unshuffled(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        x = F.pad(x, (0, -width % self.patch, 0, -height % self.patch), mode="replicate")
-        return F.pixel_unshuffle(x, self.patch)
+        return F.pixel_unshuffle(padded(x, self.patch) if self.pads else x, self.patch)

@@ -1,16 +1,14 @@
 """The U-Net of the SR3 paper: BigGAN residual blocks, skips over sqrt 2, attention where pictures are small."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from sr3.nn.embed import NoiseEmbedding
-
-Resample = Literal["up", "down"]
+from sr3.nn.ladder import Ladder, Resample, resampled
 
 
 def _norm(width: int) -> nn.GroupNorm:
@@ -28,13 +26,6 @@ def _conv(width_in: int, width_out: int, side: int, *, zero: bool = False) -> nn
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
     return conv
-
-
-def _resampled(x: Tensor, resample: Resample | None) -> Tensor:
-    """Twice as large by repetition, half as large by the mean of four, or as it is."""
-    if resample == "up":
-        return F.interpolate(x, scale_factor=2.0, mode="nearest")
-    return F.avg_pool2d(x, 2) if resample == "down" else x
 
 
 class Attention(nn.Module):
@@ -93,10 +84,10 @@ class ResidualBlock(nn.Module):
         self.attention = Attention(width_out, scale) if attend else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = self.first(_resampled(F.silu(self.norm_first(x)), self.resample))
+        h = self.first(resampled(F.silu(self.norm_first(x)), self.resample))
         h = h + self.told(F.silu(embedding))[:, :, None, None]
         h = self.second(self.dropout(F.silu(self.norm_second(h))))
-        return self.attention((self.skip(_resampled(x, self.resample)) + h) * self.scale)
+        return self.attention((self.skip(resampled(x, self.resample)) + h) * self.scale)
 
 
 class Between(nn.Module):
@@ -111,10 +102,10 @@ class Between(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """x [B, C, H, W], an embedding that is not used -> [B, C, H', W']."""
-        return self.conv(F.pad(x, (0, 1, 0, 1)) if self.resample == "down" else _resampled(x, "up"))
+        return self.conv(F.pad(x, (0, 1, 0, 1)) if self.resample == "down" else resampled(x, "up"))
 
 
-class SR3UNet(nn.Module):
+class SR3UNet(Ladder):
     """The SR3 network; Saharia et al. (2021), section 2.4 and appendix A, with the blocks of the score SDE's code.
 
     (x [B, in, H, W], noise [B], cond [B, cond, H, W] | None) -> [B, out, H, W].  The answer is 0 before training.
@@ -130,7 +121,6 @@ class SR3UNet(nn.Module):
     ddpm: the network of Ho et al. (2020), which the paper changed: sums are not divided by sqrt 2, and levels are
         joined by convolutions instead of residual blocks.
     checkpointing: recompute the blocks in the backward pass: less memory, a third more time.
-    ValueError where cond is missing, unexpected, or not as large as x.
     """
 
     def __init__(
@@ -148,85 +138,24 @@ class SR3UNet(nn.Module):
         ddpm: bool = False,
         checkpointing: bool = False,
     ):
-        super().__init__()
+        super().__init__(len(multipliers), cond_channels, checkpointing)
         if channels % 4:
             raise ValueError(f"the norms need groups of at least four channels: {channels} is not a multiple of 4")
-        self.cond_channels, self.checkpointing = cond_channels, checkpointing
-        self.stride = 2 ** (len(multipliers) - 1)
         embedding = 4 * channels
         self.embed = NoiseEmbedding(channels, embedding)
         self.enter = _conv(in_channels + cond_channels, channels, 3)
 
-        def block(
-            width_in: int, width_out: int, *, resample: Resample | None = None, attend: bool = False
-        ) -> ResidualBlock | Between:
+        def rung(width_in: int, width_out: int, resample: Resample | None, attend: bool) -> ResidualBlock | Between:
             if ddpm and resample is not None:
                 return Between(width_in, resample)
             scale = 1.0 if ddpm else 0.5**0.5
             options: dict[str, Any] = {"dropout": dropout, "resample": resample, "attend": attend, "scale": scale}
             return ResidualBlock(width_in, width_out, embedding, **options)
 
-        widths = [channels * multiplier for multiplier in multipliers]
-        attends = [resolution // 2**level in attention_at for level in range(len(widths))]
-        last = len(widths) - 1
-        width = channels
-        kept = [width]
-        down: list[ResidualBlock | Between] = []
-        for level, wide in enumerate(widths):
-            for _ in range(blocks):
-                down.append(block(width, wide, attend=attends[level]))
-                width = wide
-                kept.append(width)
-            if level < last:
-                down.append(block(width, width, resample="down"))
-                kept.append(width)
-        middle = [block(width, width, attend=True), block(width, width)]
-        up: list[ResidualBlock | Between] = []
-        for level in range(last, -1, -1):
-            for _ in range(blocks + 1):
-                up.append(block(width + kept.pop(), widths[level], attend=attends[level]))
-                width = widths[level]
-            if level:
-                up.append(block(width, width, resample="up"))
-        self.down, self.middle, self.up = nn.ModuleList(down), nn.ModuleList(middle), nn.ModuleList(up)
-        self.takes = tuple(part.resample is None for part in up)  # which blocks of `up` are fed what was kept
+        attends = [resolution // 2**level in attention_at for level in range(len(multipliers))]
+        width = self.climb(rung, channels, [channels * multiplier for multiplier in multipliers], blocks, attends)
         self.norm = _norm(width)
         self.leave = _conv(width, out_channels, 3, zero=True)
-
-    def forward(self, x: Tensor, noise: Tensor, cond: Tensor | None = None) -> Tensor:
-        """See the class; noise is the told scalar, [B]."""
-        height, width = x.shape[-2:]
-        self._check(x, cond)
-        h = x if cond is None else torch.cat([cond, x], dim=1)
-        h = F.pad(h, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
-        embedding = self.embed(noise)
-        h = self.enter(h)
-        kept = [h]
-        for block in self.down:
-            h = self._run(block, h, embedding)
-            kept.append(h)
-        for block in self.middle:
-            h = self._run(block, h, embedding)
-        for block, takes in zip(self.up, self.takes, strict=True):
-            h = self._run(block, torch.cat([h, kept.pop()], dim=1) if takes else h, embedding)
-        return self.leave(F.silu(self.norm(h)))[..., :height, :width].contiguous()
-
-    def _run(self, block: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
-        if self.checkpointing and self.training:
-            return checkpoint(block, h, embedding, use_reentrant=False)
-        return block(h, embedding)
-
-    def _check(self, x: Tensor, cond: Tensor | None) -> None:
-        if (0 if cond is None else cond.shape[1]) != self.cond_channels:
-            has = "none" if cond is None else f"one of {cond.shape[1]} channels"
-            raise ValueError(
-                f"the network needs a conditioning picture of {self.cond_channels} channels, and got {has}"
-            )
-        if cond is not None and cond.shape[-2:] != x.shape[-2:]:
-            raise ValueError(
-                f"the conditioning picture is {cond.shape[-1]}x{cond.shape[-2]}, "
-                f"and the noisy picture {x.shape[-1]}x{x.shape[-2]}: enlarge it first"
-            )
 
 
 PUBLISHED: dict[str, dict[str, Any]] = {

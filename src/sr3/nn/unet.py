@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sr3.nn.embed import NoiseEmbedding
+from sr3.nn.pad import padded
 
 
 class PixelNorm(nn.Module):
@@ -87,6 +88,9 @@ class UNet(nn.Module):
     attention: heads of the one global attention, in the middle of the last level; 0: none.
     """
 
+    pads = True
+    """Whether the border is repeated up to multiples of `stride`; needless where sides always are, as in exports."""
+
     def __init__(
         self,
         in_channels: int = 3,
@@ -138,7 +142,7 @@ class UNet(nn.Module):
         """See the class; noise is the told scalar, [B]."""
         height, width = x.shape[-2:]
         h = x if cond is None else torch.cat([cond, x], dim=1)
-        h = F.pad(h, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
+        h = padded(h, self.stride) if self.pads else h
         h = self.enter(F.pixel_unshuffle(h, self.patch).contiguous(memory_format=torch.channels_last))
         embedding = F.silu(self.embed(noise))
         kept: list[Tensor] = []
