@@ -31,10 +31,10 @@ class DataTerm(Protocol):
         """What results are held to, for notes and progress."""
         ...
 
-    def nearest(self, small: Tensor, given: Tensor, *, thorough: bool = False) -> Tensor:
+    def nearest(self, small: Tensor, given: Tensor, *, rounds: int = 1) -> Tensor:
         """Of the pictures that agree with `given` the nearest to `small`, all [B, C, h, w] in [-1, 1].
 
-        thorough: as the end of a walk deserves; within one a first approximation is enough.
+        rounds: of approximation, where it takes some; within a walk 1 is enough.
         """
         ...
 
@@ -43,9 +43,9 @@ class DataTerm(Protocol):
 class Exact:
     """The picture given and no other: right for one that nothing but the reduction has happened to."""
 
-    said = "the picture given, exactly"
+    said: str = "the picture given, exactly"
 
-    def nearest(self, small: Tensor, given: Tensor, *, thorough: bool = False) -> Tensor:
+    def nearest(self, small: Tensor, given: Tensor, *, rounds: int = 1) -> Tensor:
         return given
 
 
@@ -71,8 +71,8 @@ class InBins:
     def said(self) -> str:
         return "the JPEG file's quantisation bins" + (f", and noise of sigma {self.sigma:g}" if self.sigma else "")
 
-    def nearest(self, small: Tensor, given: Tensor, *, thorough: bool = False) -> Tensor:
-        return self.bins.project(small, inset=1 - BEYOND * self.sigma, rounds=100 if thorough else 1)
+    def nearest(self, small: Tensor, given: Tensor, *, rounds: int = 1) -> Tensor:
+        return self.bins.project(small, inset=1 - BEYOND * self.sigma, rounds=rounds)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Soft:
     def said(self) -> str:
         return f"the picture given, within noise of sigma {self.sigma:.3g} ({self.source})"
 
-    def nearest(self, small: Tensor, given: Tensor, *, thorough: bool = False) -> Tensor:
+    def nearest(self, small: Tensor, given: Tensor, *, rounds: int = 1) -> Tensor:
         change, most = small - given, BEYOND * self.sigma / 127.5
         for rows, height in _parts(small.shape[-2]):
             for columns, width in _parts(small.shape[-1]):
