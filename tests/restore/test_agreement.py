@@ -60,6 +60,9 @@ def test_the_file_decides(tmp_path):
     ):
         assert chosen(saved(tmp_path / f"{n}.jpg", **options)).said == BINS, options
     assert chosen(saved(tmp_path / "grey.jpg", noise_picture(9, 9).convert("L"))).said == BINS
+    dots = (np.random.default_rng(0).integers(0, 2, (20, 24, 3)) * 255).astype(np.uint8).repeat(4, 0).repeat(4, 1)
+    for quality in (10, 30, 95):  # no coder copes with them: decoded, luma is 6 steps of 8 bits outside
+        assert chosen(saved(tmp_path / "dots.jpg", Image.fromarray(dots), quality=quality)).said == BINS
     saved(tmp_path / "a.jpg").rename(tmp_path / "named.png")  # what is in it counts, not its name
     assert chosen(tmp_path / "named.png").said == BINS
     for name in ("a.png", "a.webp", "a.tif"):
@@ -144,7 +147,7 @@ def test_results_of_jpegs_are_in_their_bins(tmp_path, restorer, regression, kind
     assert held.held == BINS
     assert free.held == "nothing"
     assert inside(path, free.variants[0]) < 0.97
-    assert inside(path, held.variants[0]) >= 0.99
+    assert inside(path, held.variants[0]) >= 0.998
 
 
 @pytest.mark.parametrize("turned", [1, 2, 6, 7])

@@ -38,7 +38,7 @@ def noise_level(x: Tensor) -> float:
     if min(x.shape[-2:]) < _SIDE:
         return 0.0
     step = max(1, math.ceil(math.sqrt(x.shape[-2] * x.shape[-1] / _MOST)))
-    patches = x.double().unfold(-2, _SIDE, step).unfold(-2, _SIDE, step).flatten(-2).flatten(1, 2)
+    patches = x.unfold(-2, _SIDE, step).unfold(-2, _SIDE, step).flatten(-2).flatten(1, 2).double()
     if patches.shape[1] < _LEAST:
         return 0.0
     sigma = min(_variance(channel) for channel in patches - patches.mean(1, keepdim=True)) ** 0.5 * 127.5
