@@ -35,12 +35,8 @@ def command(
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
     tile: Annotated[int | None, typer.Option(help="Pixels computed at once; smaller needs less memory.")] = None,
     free: Annotated[bool, typer.Option("--free", help="Do not hold the result to the picture given.")] = False,
-    fidelity: Annotated[
-        float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, as its file deserves; 0 as --free.")
-    ] = 1.0,
-    noise: Annotated[
-        float | None, typer.Option(min=0, help="Noise in the picture: sigma in steps of 8 bits.  Default: estimated.")
-    ] = None,
+    fidelity: Annotated[float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.")] = 1.0,
+    noise: Annotated[float | None, typer.Option(min=0, help="Its noise: sigma of 255; default: estimated.")] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="GIF", help="Also write the refinement as an animation.")
     ] = None,
