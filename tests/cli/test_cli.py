@@ -53,8 +53,28 @@ def test_a_file_gives_a_file_with_its_note(sr3, model, tmp_path):
     assert note["model"] == "tiny"
     assert note["seed"] == "7"
     assert note["steps"] == "3"
+    assert (note["fidelity"], note["held_to"]) == ("1", "the picture given, exactly")
     sr3("upscale", tmp_path / "p.png", "--model", model, "--seed", 7, "-o", tmp_path / "again.png")
     assert np.array_equal(np.asarray(opened(target)), np.asarray(opened(tmp_path / "again.png")))
+
+
+def test_how_far_results_are_held_is_written_into_them(sr3, model, tmp_path):
+    noise_picture(19, 16).save(tmp_path / "p.jpg")
+    ways = {
+        "whole": ([], "1", "the JPEG file's quantisation bins"),
+        "half": (["--fidelity", 0.5], "0.5", "0.5 of the way to the JPEG file's quantisation bins"),
+        "noisy": (["--noise", 6], "1", "the JPEG file's quantisation bins, and noise of sigma 6"),
+        "none": (["--fidelity", 0], "0", "nothing"),
+        "free": (["--free", "--fidelity", 1], "0", "nothing"),
+    }
+    for name, (options, fidelity, held) in ways.items():
+        target = tmp_path / f"{name}.png"
+        assert sr3("upscale", tmp_path / "p.jpg", "--model", model, "-o", target, *options)[0] == 0
+        note = read_note(target)
+        assert (note["fidelity"], note["held_to"]) == (fidelity, held)
+    made = [np.asarray(opened(tmp_path / f"{name}.png")).tobytes() for name in ways]
+    assert made[-1] == made[-2]
+    assert len({*made}) == 4
 
 
 def test_a_folder_gives_a_folder_and_broken_files_stop_nothing(sr3, model, folder, tmp_path):
@@ -217,6 +237,11 @@ BAD_USE = [
     ["upscale", "{good}", "--samples", "0"],
     ["upscale", "{good}", "--samples", "-2"],
     ["upscale", "{good}", "--seed", "x"],
+    ["upscale", "{good}", "--fidelity", "1.5"],
+    ["upscale", "{good}", "--fidelity", "-1"],
+    ["upscale", "{good}", "--fidelity", "nan"],
+    ["upscale", "{good}", "--noise", "-1"],
+    ["upscale", "{good}", "--noise", "inf"],
     ["upscale", "{good}", "--device", "tpu"],
     ["upscale", "{good}", "--device", "cuda:99"],
     ["upscale", "{good}", "--precision", "fp8"],

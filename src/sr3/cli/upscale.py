@@ -35,6 +35,8 @@ def command(
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
     tile: Annotated[int | None, typer.Option(help="Pixels computed at once; smaller needs less memory.")] = None,
     free: Annotated[bool, typer.Option("--free", help="Do not hold the result to the picture given.")] = False,
+    fidelity: Annotated[float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.")] = 1.0,
+    noise: Annotated[float | None, typer.Option(min=0, help="Its noise: sigma of 255; default: estimated.")] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="GIF", help="Also write the refinement as an animation.")
     ] = None,
@@ -64,6 +66,8 @@ def command(
         seed=seed,
         samples=samples,
         free=free,
+        fidelity=fidelity,
+        noise=noise,
         steps=steps,
         sampler=sampler,
         spacing=spacing,
@@ -149,24 +153,24 @@ def _jobs(inputs: Sequence[Path], output: Path | None, mark: str) -> tuple[list[
 def _one(
     restorer: "Restorer", source: Path, target: Path, trace: Path | None, options: dict[str, Any], shown: "Bars"
 ) -> None:
-    from sr3.picture.image import read, write
+    from sr3.picture.image import write
     from sr3.restore.restorer import Progress
 
-    picture = read(source)
     bar = shown.add_task(source.name, total=None)
     frames: list[Picture] = []
     result: Progress | Restored | None = None
     try:
-        for result in restorer.stream(picture, **options):
+        for result in restorer.stream(source, **options):
             if isinstance(result, Progress):
-                shown.update(bar, completed=result.done, total=result.total)
+                label = f"{source.name}, held to {result.held.split(' (')[0]}"
+                shown.update(bar, completed=result.done, total=result.total, description=label)
                 if trace is not None and result.done <= result.total // options["samples"]:
                     frames.append(_frame(result))
     finally:
         shown.remove_task(bar)
     assert result is not None
     assert not isinstance(result, Progress)
-    note = _note(restorer, options)
+    note = _note(restorer, options) | {"held_to": result.held}
     target.parent.mkdir(parents=True, exist_ok=True)
     if len(result.variants) == 1:
         write(target, result.variants[0], note=note)
@@ -197,7 +201,7 @@ def _note(restorer: "Restorer", options: dict[str, Any]) -> dict[str, str]:
         "steps": str(settings.steps),
         "sampler": str(settings.sampler["kind"]),
         "spacing": settings.spacing,
-        "consistent": str(not options["free"]).lower(),
+        "fidelity": "0" if options["free"] else f"{options['fidelity']:g}",
         "precision": str(restorer.dtype).removeprefix("torch."),
     }
 

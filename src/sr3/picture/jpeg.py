@@ -28,11 +28,11 @@ _STRIDE = 1.8
 """How many times as far as the bins each visit but the first goes: below 2 it converges, and sooner than with 1."""
 
 
-@lru_cache(maxsize=1)
-def _cosines() -> Tensor:
-    """The orthonormal 8-point DCT-II, [8, 8], float64 (T.81, A.3.3)."""
-    n = torch.arange(8, dtype=torch.float64)
-    matrix = torch.cos(math.pi * (2 * n[None] + 1) * n[:, None] / 16) / 2
+@lru_cache(maxsize=8)
+def cosines(size: int = 8) -> Tensor:
+    """The orthonormal DCT-II of so many points, [size, size], float64; of 8 that of T.81, A.3.3."""
+    n = torch.arange(size, dtype=torch.float64)
+    matrix = torch.cos(math.pi * (2 * n[None] + 1) * n[:, None] / (2 * size)) * math.sqrt(2 / size)
     matrix[0] /= math.sqrt(2)
     return matrix
 
@@ -72,7 +72,7 @@ class _Bin:
 
     def values(self, filled: Tensor) -> Tensor:
         """[B, H, W] of whole blocks -> coefficients [B, rows, columns, 8, 8], not divided by the table."""
-        d = _cosines().to(filled)
+        d = cosines().to(filled)
         return d @ split(F.avg_pool2d(filled[:, None], (self.down, self.across))[:, 0]) @ d.T
 
     def nearest(self, values: Tensor, inset: float) -> Tensor:
@@ -145,7 +145,8 @@ class JpegBins:
         that are visited in turn, until no coefficient is more than 0.05 steps of 8 bits outside, or `rounds` times.
 
         inset: how far inside their bins coefficients end, in steps of 8 bits and at most 3/8 of a bin, so that
-            rounding the picture to 8 bits and the coder's own roundings do not throw them out again.
+            rounding the picture to 8 bits and the coder's own roundings do not throw them out again.  Below 0: how
+            far outside they may be.
         rounds: 1 is enough within a walk; the end of one deserves them all.
         """
         for n in range(rounds):
@@ -163,7 +164,7 @@ class JpegBins:
             values = bin_.values(filled)
             change = bin_.nearest(values, inset) - values
             outside = max(outside, change.abs().max().item())
-            d = _cosines().to(change)
+            d = cosines().to(change)
             # boxes of one mean are changed alike: the pseudo-inverse of the mean
             moved = join(d.T @ change @ d).repeat_interleave(bin_.down, -2).repeat_interleave(bin_.across, -1)
             planes[n] = planes[n] + stride * _folded(moved, bin_, planes[n].shape[-2:])

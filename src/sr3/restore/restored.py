@@ -17,6 +17,8 @@ class Restored:
     mean: Picture | None = None
     spread: Picture | None = None
     """Standard deviation over the variants at each pixel, grey, white where they differ most."""
+    held: str = ""
+    """What the variants are held to, in words."""
 
 
 def restored(source: Picture, variants: list[Tensor]) -> Restored:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from sr3.model.model import Model
 from sr3.picture.image import from_any, to_pil
 from sr3.picture.resize import resize
 from sr3.random import Seeds, staged
+from sr3.restore.agreement import FREE, HELD, Agreement, agreement
 from sr3.restore.restored import Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
 from sr3.restore.tiles import TILE, Runner, check_tile
@@ -30,6 +32,8 @@ class Progress(NamedTuple):
     done: int
     total: int
     step: Step
+    held: str = ""
+    """What the result is held to, in words."""
 
 
 def needs_picture(model: Model) -> Restoration:
@@ -97,12 +101,14 @@ class Restorer:
         *,
         settings: Sampling | None = None,
         free: bool = False,
+        held: Agreement = HELD,
         wrap: Callable[[Denoise], Denoise] | None = None,
         dtype: torch.dtype | None = None,
     ) -> Iterator[Step]:
         """Walk from noise to a batch of pictures; `given.image` is [B, C, h, w] in [-1, 1], one seed for each.
 
         free: do not hold the result to what was given; otherwise every step's estimate is projected onto it.
+        held: what it is held to, and how far; by default exactly to what was given.
         wrap: a wrapper, as those of `sr3.diffusion.wrap`, to put around the denoiser last.
         dtype: another precision than the restorer's.
         """
@@ -112,8 +118,8 @@ class Restorer:
         with torch.inference_mode():
             example = self.model.prepare(given, run)
         denoise = clipped(run(self.model, example, size))
-        if not free:
-            denoise = projected(denoise, lambda x0: task.project(x0, given))
+        if not free and held.share > 0:
+            denoise = projected(denoise, lambda x0: held.project(task, x0, given))
         if wrap is not None:
             denoise = wrap(denoise)
         blank = torch.zeros(len(seeds), 3, *size, device=self.device)
@@ -128,12 +134,11 @@ class Restorer:
         over as it is.
         """
         x = self.mended(last(self.refine(given, seeds, **options)), given, seeds, **options)
-        return self._finish(finite(x) if check else x, given, free=bool(options.get("free")))
+        return self._finish(finite(x) if check else x, given, **options)
 
-    def finish(self, x: Tensor, given: Given, seeds: Sequence[int], *, free: bool = False, **options: Any) -> Tensor:
+    def finish(self, x: Tensor, given: Given, seeds: Sequence[int], **options: Any) -> Tensor:
         """What `make` makes, of a walk that has ended at x."""
-        x = finite(self.mended(x, given, seeds, free=free, **options))
-        return self._finish(x, given, free=free)
+        return self._finish(finite(self.mended(x, given, seeds, **options)), given, **options)
 
     def mended(self, x: Tensor, given: Given, seeds: Sequence[int], **options: Any) -> Tensor:
         """x [B, ...], where a walk with these options has ended, with what is not finite walked again in fp32."""
@@ -144,10 +149,12 @@ class Restorer:
         again = last(self.refine(given, seeds, dtype=torch.float32, **options))
         return torch.where(lost[:, None, None, None], again, x)
 
-    def _finish(self, made: Tensor, given: Given, *, free: bool) -> Tensor:
+    def _finish(
+        self, made: Tensor, given: Given, *, free: bool = False, held: Agreement = HELD, **_options: Any
+    ) -> Tensor:
         given = _moved(given, made.device)
         with torch.inference_mode():
-            done = made.clamp(-1, 1) if free else self.model.task.finish(made, given)
+            done = (FREE if free else held).finish(self.model.task, made, given)
         return done.float().cpu()
 
     def stream(
@@ -159,6 +166,8 @@ class Restorer:
         seed: int = 0,
         samples: int = 1,
         free: bool = False,
+        fidelity: float = 1.0,
+        noise: float | None = None,
         steps: int | None = None,
         sampler: str | None = None,
         spacing: str | None = None,
@@ -169,6 +178,8 @@ class Restorer:
         picture: a path, PIL image, array, tensor or `Picture`; see `sr3.picture.image.from_any`.
         scale: how many times larger, at least 1; size: (width, height) instead.  Default: the model's factor.
         samples: how many variants; their seeds are seed, seed + 1, …
+        free, fidelity, noise: how far the result is held to the picture, 1 is fully and free is 0, and what noise is
+            known to be in it; what it is held to is chosen from the file, see `sr3.restore.agreement.agreement`.
         quality: "fast", "balanced" or "best"; see `settings`.
         """
         factor = needs_picture(self.model).factor
@@ -179,20 +190,23 @@ class Restorer:
         wide, high = target_size(source.size, factor, scale, size)
         count = passes(source.size, (wide, high), factor)
         check_sides(self.model.config, source.size, factor ** (count - 1))
+        chosen = agreement(self.model.task, picture, source, fidelity=0.0 if free else fidelity, noise=noise)
+        # what a later pass is given is no file
+        each_held = [chosen, *[Agreement(share=chosen.share)] * (count - 1)]
         total, done = count * samples * how.steps, 0
         variants: list[Tensor] = []
         for k in range(samples):
             made = source.rgb
-            for number in range(count):
+            for number, held in enumerate(each_held):
                 # the same noise in every pass would repeat its pattern at two sizes
                 given, own, step = Given(made), [staged(seed + k, number)], None
-                for step in self.refine(given, own, settings=how, free=free):
+                for step in self.refine(given, own, settings=how, held=held):
                     done += 1
-                    yield Progress(done, total, step)
+                    yield Progress(done, total, step, chosen.said)
                 assert step is not None
-                made = self.finish(step.x, given, own, settings=how, free=free)
+                made = self.finish(step.x, given, own, settings=how, held=held)
             variants.append(made if (made.shape[-1], made.shape[-2]) == (wide, high) else resize(made, (high, wide)))
-        yield restored(source, variants)
+        yield replace(restored(source, variants), held=chosen.said)
 
     def __call__(self, picture: Any, **options: Any) -> Image.Image:
         """Restore one picture; options as for `stream`.  With samples > 1: the first variant."""

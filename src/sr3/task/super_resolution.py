@@ -70,6 +70,9 @@ class SuperResolution:
         large = self.baseline(given)
         return Example(cond=large, base=large)
 
+    def reduce(self, made: Tensor) -> Tensor:
+        return shrink(made, self.factor)
+
     def project(self, made: Tensor, given: Given) -> Tensor:
         return project(made, given.image, self.factor)
 

@@ -1,0 +1,138 @@
+"""Agreement: what a result is held to and how far, as the file that it is made of deserves."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from sr3.model.config import ConfigError
+from sr3.picture.jpeg import JpegBins
+from sr3.picture.noise import noise_level
+from sr3.picture.picture import Picture, PictureError
+from sr3.task import Given, Task
+from sr3.task.data_term import DataTerm, Exact, InBins, Reduction, Soft
+
+_VISITS, _STRIDE, _NEAR = 24, 1.7, 0.5
+"""The end of a walk visits the data term and the range of pictures in turn, at most so often, each time but the first
+so many times as far as the former (below 2 it converges, and sooner than with 1), until its reduction is near."""
+
+_ROUNDS = 3
+"""Of each of these visits; more bring nothing."""
+
+_APART = 10.0
+"""By how many steps of 8 bits, root mean square, what was decoded from a JPEG file may lie outside its bins."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a result is held to, and how far.
+
+    term: which pictures agree with what is given.  Others than `Exact` need a task that is a `Reduction`.
+    share: of the way to its projection that every estimate of a walk goes.  1: all of it, and the end of the walk is
+        projected until it is in range too.  0: nothing is held.  Between, the last estimate is clamped and is the
+        result, so that a regression's reduces to (1 - share) A x + share s, where it would reduce to A x without.
+    reason: why the term is not the one that the file would deserve; "" where it is.
+    """
+
+    term: DataTerm = field(default_factory=Exact)
+    share: float = 1.0
+    reason: str = ""
+
+    @property
+    def said(self) -> str:
+        """In words, for notes and progress."""
+        if self.share == 0:
+            return "nothing"
+        far = "" if self.share == 1 else f"{self.share:g} of the way to "
+        return far + self.term.said + (f" ({self.reason})" if self.reason else "")
+
+    def project(self, task: Task, made: Tensor, given: Given) -> Tensor:
+        """An estimate within a walk, after its share of the way."""
+        if self.share == 0:
+            return made
+        aim = given if isinstance(self.term, Exact) else self._aim(task, made, given)[0]
+        held = task.project(made, aim)
+        return held if self.share == 1 else made.lerp(held, self.share)
+
+    def finish(self, task: Task, made: Tensor, given: Given) -> Tensor:
+        """What the user gets of a walk that ended at `made`: in [-1, 1]."""
+        if self.share < 1:
+            return made.clamp(-1, 1)
+        if isinstance(self.term, Exact):
+            return task.finish(made, given)
+        for visit in range(_VISITS):
+            aim, off = self._aim(task, made, given, rounds=_ROUNDS)
+            held = task.project(made, aim)
+            made = (held if visit == 0 else made.lerp(held, _STRIDE)).clamp(-1, 1)
+            if 127.5 * off < _NEAR:
+                break
+        return made
+
+    def _aim(self, task: Task, made: Tensor, given: Given, *, rounds: int = 1) -> tuple[Given, float]:
+        """What `made` should reduce to, and how far off it is at most."""
+        assert isinstance(task, Reduction)
+        small = task.reduce(made)
+        aim = self.term.nearest(small, given.image, rounds=rounds)
+        return given._replace(image=aim), (aim - small).abs().max().item()
+
+
+HELD, FREE = Agreement(), Agreement(share=0.0)
+
+
+def agreement(
+    task: Task, source: Any, picture: Picture, *, fidelity: float = 1.0, noise: float | None = None
+) -> Agreement:
+    """The agreement that a picture deserves: a JPEG's bins, soft where there is noise to be seen, else exact.
+
+    source: what the picture was read from; a path is looked at, to see whether it is a JPEG file.
+    fidelity: the share, from 0 to 1.
+    noise: sigma in steps of 8 bits; 0: there is none.  None: as seen in the picture, and none in a JPEG file, where
+        what compression left of it is not white.
+    ConfigError for what is out of range.
+    """
+    if not 0 <= fidelity <= 1:  # NaN is neither
+        raise ConfigError(f"the fidelity {fidelity:g} is out of range; give a number from 0 (free) to 1 (held)")
+    if noise is not None and not (0 <= noise < math.inf):
+        raise ConfigError(f"noise of sigma {noise:g} makes no sense; give it in steps of 8 bits, 0 for none")
+    if fidelity == 0:
+        return FREE
+    if not isinstance(task, Reduction):
+        return Agreement(Exact("what its task was given"), fidelity)
+    data = _jpeg(source)
+    if data is not None:
+        try:
+            return Agreement(InBins(_bins(data, picture), noise or 0.0), fidelity)
+        except PictureError as error:
+            reason = f"not in its JPEG bins: {str(error).split(';')[0]}"
+            return Agreement(Soft(noise) if noise else Exact(), fidelity, reason)
+    sigma = noise_level(picture.pixels) if noise is None else noise
+    if not sigma:
+        return Agreement(share=fidelity)
+    return Agreement(Soft(sigma, "estimated" if noise is None else "given"), fidelity)
+
+
+def _jpeg(source: Any) -> bytes | None:
+    """What is in a JPEG file; None for anything else."""
+    if not isinstance(source, str | Path):
+        return None
+    with Path(source).open("rb") as file:
+        start = file.read(3)
+        return start + file.read() if start == b"\xff\xd8\xff" else None
+
+
+def _bins(data: bytes, picture: Picture) -> JpegBins:
+    """The bins of a JPEG file that was read as this picture.  PictureError where they cannot be had or are not its."""
+    bins = JpegBins.of(data)
+    if bins.size != picture.size:
+        raise PictureError(f"the file's coefficients are of {bins.size[0]}x{bins.size[1]} pixels; give a plain JPEG")
+    # of luma, or red, as a decoder smooths chroma that was halved, and leaves its bins where colours are strong
+    found, first = bins.forward(picture.rgb)[0], bins.planes[0]
+    beyond = ((found - first.steps).abs() - 0.5).clamp(min=0) * first.table
+    apart = beyond.square().mean().sqrt().item()
+    if apart > _APART:
+        raise PictureError(
+            f"the file's coefficients are {apart:.0f} steps of 8 bits from its pixels; give a plain JPEG"
+        )
+    return bins
