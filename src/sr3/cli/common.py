@@ -59,7 +59,7 @@ def bars() -> "Bars":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a file may be called [bold]
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

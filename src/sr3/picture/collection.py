@@ -27,13 +27,19 @@ class DataError(ValueError):
     """A folder or zip that cannot be used, in one sentence."""
 
 
-def find_pictures(root: str | Path) -> list[Path]:
-    """Every picture in a folder and its sub-folders, by suffix, sorted; hidden files and folders are left out."""
+def find_pictures(root: str | Path, unreadable: list[str] | None = None) -> list[Path]:
+    """Every picture in a folder and its sub-folders, by suffix, sorted; hidden files and folders are left out.
+
+    unreadable: takes the names of folders that cannot be listed; without it the first is a PictureError.
+    """
     root = Path(root)
     if not root.is_dir():
         raise PictureError(f"{shown(root)} is not a folder; give one that holds pictures")
 
     def refuse(error: OSError) -> None:
+        if unreadable is not None:
+            unreadable.append(shown(error.filename))
+            return
         raise PictureError(f"{shown(error.filename)} cannot be listed ({error.strerror})") from error
 
     found: list[Path] = []
@@ -90,7 +96,7 @@ def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1) -> Pi
     found = Pictures()
     seen: dict[int, str] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, picture in _decoded(pool, sources):
+        for name, picture in _decoded(pool, sources, found.broken):
             if picture is None:
                 found.broken.append(name)
                 continue
@@ -110,7 +116,9 @@ def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1) -> Pi
     return found
 
 
-def _decoded(pool: ThreadPoolExecutor, sources: Sequence[Path | str]) -> "Iterator[tuple[str, np.ndarray | None]]":
+def _decoded(
+    pool: ThreadPoolExecutor, sources: Sequence[Path | str], unreadable: list[str]
+) -> "Iterator[tuple[str, np.ndarray | None]]":
     """(name, uint8 [H, W, 3] or None where it is broken) of every picture, in order; libvips runs outside Python."""
 
     def decode(file: tuple[str, Path | bytes]) -> np.ndarray | None:
@@ -119,15 +127,15 @@ def _decoded(pool: ThreadPoolExecutor, sources: Sequence[Path | str]) -> "Iterat
         except PictureError:
             return None
 
-    files = (file for source in sources for file in _files(Path(source)))
+    files = (file for source in sources for file in _files(Path(source), unreadable))
     while some := list(islice(files, AHEAD)):
         yield from zip((name for name, _ in some), pool.map(decode, some), strict=True)
 
 
-def _files(source: Path) -> Iterator[tuple[str, Path | bytes]]:
+def _files(source: Path, unreadable: list[str]) -> Iterator[tuple[str, Path | bytes]]:
     """(name, path or contents) of each picture file of a folder, zip or single picture, in the order of the names."""
     if source.is_dir():
-        for path in find_pictures(source):
+        for path in find_pictures(source, unreadable):
             yield str(path.relative_to(source)), path
     elif zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
