@@ -7,6 +7,17 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sr3.cli.common import bars, code_and_sentence
+from sr3.cli.jobs import (
+    Job,
+    absent,
+    all_made_so,
+    at_hand,
+    check,
+    check_room,
+    is_enlarged,
+    plan,
+    write_result,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -36,128 +47,100 @@ def restore_all(
     *,
     trace: Path | None = None,
     skip_existing: bool = False,
+    force: bool = False,
+    size_of: "Callable[[Path], tuple[int, int]] | None" = None,
 ) -> None:
-    """Restore files and folders one picture after another; typer.Exit(1) where some failed.
+    """Restore files and folders one picture after another; typer.Exit(1) where some failed, 3 where all did.
 
     mark: what a result is called after its picture's name.  stream: how one file is restored.
     options: of that, as its result's metadata keep them: seed, samples, steps, sampler, spacing, quality, free.
+    force: overwrite what is there.  size_of: the (width, height) of a file's result, of a command that enlarges: what
+        such a one made is then left as it is, but by force.
     """
     from sr3.model.config import ConfigError
 
-    jobs, missing = _jobs(inputs, output, mark)
+    jobs, failures = plan(inputs, output, mark)
     if trace is not None and len(jobs) != 1:
         raise ConfigError(f"--trace follows one picture, and there are {len(jobs)}")
-    failures = [(str(p), "does not exist") for p in missing]
-    made = 0
+    samples = options["samples"]
+    check(jobs, samples=samples, trace=trace, force=force, skip_existing=skip_existing)
+    notes = _notes(_note(restorer, options) | {"result": mark}, options["seed"], samples)
+    made = left = 0
     with bars() as shown:
         whole = shown.add_task("pictures", total=len(jobs)) if len(jobs) > 1 else None
-        for source, target in jobs:
+        for job in jobs:
             try:
-                if not (skip_existing and target.exists()):
-                    _one(restorer, stream(source), source, target, trace, options, shown)
+                if skip_existing and all_made_so(zip(job.written(samples), notes, strict=True)):
+                    left += 1
+                elif size_of is not None and not force and is_enlarged(job.source):
+                    if len(inputs) == 1 and job.source == inputs[0]:
+                        raise ConfigError(f"{job.source} is a result of sr3 upscale; give --force to enlarge it again")
+                    left += 1
+                else:
+                    with at_hand(job.source) as source:
+                        if size_of is not None:
+                            check_room(job, size_of(source), samples)
+                        _one(stream(source), job, trace, notes, shown)
                     made += 1
             except Exception as error:
                 found = code_and_sentence(error)
                 # what is wrong with the request is wrong for every picture; what is wrong with one is not
                 if found is None or (isinstance(error, ConfigError) and len(jobs) == 1):
                     raise
-                failures.append((str(source), found[1]))
+                failures.append((str(job.source), found[1]))
             if whole is not None:
                 shown.advance(whole)
-    for name, why in failures:
-        typer.echo(f"sr3: {why}" if name in why else f"sr3: {name}: {why}", err=True)
+    _say(failures)
     if len(jobs) > 1:
-        typer.echo(f"{made} done, {len(failures)} failed", err=True)
+        kept = f", {left} left as they are (results of sr3)" if left else ""
+        typer.echo(f"{made} done, {len(failures)} failed{kept}", err=True)
     if failures:
-        raise typer.Exit(1)
+        raise typer.Exit(1 if made or left else 3)
 
 
-def _jobs(inputs: Sequence[Path], output: Path | None, mark: str) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """(source, target) of every picture, and the inputs that do not exist."""
-    from sr3.model.config import ConfigError
-    from sr3.picture.collection import find_pictures
-    from sr3.picture.image import WRITABLE
+def refuse_absent(inputs: Sequence[Path]) -> None:
+    """Ends at once, before PyTorch is loaded, where none of the inputs exists."""
+    failures = [(str(path), why) for path in inputs if (why := absent(path)) is not None]
+    if inputs and len(failures) == len(inputs):
+        _say(failures)
+        raise typer.Exit(3)
 
-    jobs: list[tuple[Path, Path]] = []
-    missing: list[Path] = []
-    many = len(inputs) > 1 or any(p.is_dir() for p in inputs)
-    if many and output is not None and output.is_file():
-        raise ConfigError(f"{output} is a file; several pictures need a folder to go to")
 
-    def suffix_of(path: Path) -> str:
-        return path.suffix if path.suffix.lower() in WRITABLE else ".png"
-
-    for source in inputs:
-        if source.is_dir():
-            root = output if output is not None else source.with_name(f"{source.resolve().name}-{mark}")
-            if len(inputs) > 1 and output is not None:
-                root = output / source.resolve().name
-            found = [p for p in find_pictures(source) if root.resolve() not in p.resolve().parents]
-            if not found:
-                raise ConfigError(f"there is no picture in the folder {source}")
-            for path in found:
-                jobs.append((path, (root / path.relative_to(source)).with_suffix(suffix_of(path))))
-        elif not source.exists():
-            missing.append(source)
-        elif output is None:
-            jobs.append((source, source.with_name(f"{source.stem}-{mark}{suffix_of(source)}")))
-        elif many or output.is_dir():
-            jobs.append((source, output / f"{source.stem}{suffix_of(source)}"))
-        else:
-            if output.suffix.lower() not in WRITABLE:
-                kinds = ", ".join(sorted(WRITABLE))
-                raise ConfigError(f"cannot write {output}: its name must end in one of {kinds}")
-            jobs.append((source, output))
-    taken: dict[Path, Path] = {}
-    for index, (source, target) in enumerate(jobs):
-        if target in taken:  # a.png and a.gif, or two folders' photo.jpg: keep both
-            target = target.with_name(f"{source.stem}-{source.suffix.lstrip('.')}-{index}{target.suffix}")
-            jobs[index] = (source, target)
-        taken[target] = source
-        if target.resolve() == source.resolve():
-            raise ConfigError(f"{target} would overwrite the picture it is made from; give another -o")
-    return jobs, missing
+def _say(failures: Sequence[tuple[str, str]]) -> None:
+    for name, why in failures:
+        line = f"sr3: {why}" if name in why else f"sr3: {name}: {why}"
+        # a name need be neither printable nor text
+        typer.echo("".join(c if c.isprintable() else "?" for c in line), err=True)
 
 
 def _one(
-    restorer: "Restorer",
-    steps: "Iterator[Progress | Restored]",
-    source: Path,
-    target: Path,
-    trace: Path | None,
-    options: dict[str, Any],
-    shown: "Bars",
+    steps: "Iterator[Progress | Restored]", job: Job, trace: Path | None, notes: list[dict[str, str]], shown: "Bars"
 ) -> None:
-    from sr3.picture.image import write
     from sr3.restore.restorer import Progress
 
-    bar = shown.add_task(source.name, total=None)
+    bar = shown.add_task(job.source.name, total=None)
     frames: list[Picture] = []
     result: Progress | Restored | None = None
     try:
         for result in steps:
             if isinstance(result, Progress):
                 shown.update(bar, completed=result.done, total=result.total)
-                if trace is not None and result.done <= result.total // options["samples"]:
+                if trace is not None and result.done <= result.total // max(1, len(notes) - 2):
                     frames.append(_frame(result))
     finally:
         shown.remove_task(bar)
     assert result is not None
     assert not isinstance(result, Progress)
-    note = _note(restorer, options)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if len(result.variants) == 1:
-        write(target, result.variants[0], note=note)
-    else:
-        for k, variant in enumerate(result.variants):
-            seeded = {**note, "seed": str(options["seed"] + k)}
-            write(target.with_name(f"{target.stem}-{k + 1}{target.suffix}"), variant, note=seeded)
-        assert result.mean is not None
-        assert result.spread is not None
-        write(target.with_name(f"{target.stem}-mean{target.suffix}"), result.mean, note=note)
-        write(target.with_name(f"{target.stem}-spread{target.suffix}"), result.spread, note=note)
+    pictures = [*result.variants, *(p for p in (result.mean, result.spread) if p is not None)]
+    for path, picture, note in zip(job.written(len(result.variants)), pictures, notes, strict=True):
+        write_result(path, picture, note)
     if trace is not None:
         _animate(trace, frames, result.variants[0])
+
+
+def _notes(note: dict[str, str], seed: int, samples: int) -> list[dict[str, str]]:
+    """Of each file that a job writes, in the order of `Job.written`."""
+    return [note | {"seed": str(seed + k)} for k in range(samples)] + ([note] * 2 if samples > 1 else [])
 
 
 def _note(restorer: "Restorer", options: dict[str, Any]) -> dict[str, str]:

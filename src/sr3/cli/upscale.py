@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sr3.cli.common import parse_size
-from sr3.cli.restoring import check_trace, restore_all
+from sr3.cli.restoring import check_trace, refuse_absent, restore_all
 
 if TYPE_CHECKING:
     from sr3.restore.restorer import Restorer
@@ -36,17 +36,25 @@ def command(
         Path | None, typer.Option(metavar="GIF", help="Also write the refinement as an animation.")
     ] = None,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave results that are already there.")
+        bool, typer.Option("--skip-existing", help="Leave results that are there and were made in this way.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite what is there, and enlarge even what sr3 has enlarged.")
+    ] = False,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Of damaged pictures take what can be read; the rest is grey.")
     ] = False,
 ) -> None:
     """Make pictures larger: a file gives a file, a folder gives a folder with its tree kept."""
     wanted = parse_size(size)
+    refuse_absent(inputs)
     check_trace(trace)
-    from sr3.picture.image import read
+    from sr3.picture.image import read, read_size
     from sr3.restore.restorer import Restorer, needs_picture
+    from sr3.restore.size import target_size
 
     restorer = Restorer.load(model, device=device, precision=precision, tile=tile)
-    needs_picture(restorer.model)
+    factor = needs_picture(restorer.model).factor
     # what cannot be had fails before any work
     restorer.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality, samples=samples)
     options: dict[str, Any] = dict(
@@ -65,10 +73,12 @@ def command(
         inputs,
         output,
         _mark(restorer, scale, wanted),
-        lambda source: restorer.stream(read(source), **options),
+        lambda source: restorer.stream(read(source, lenient=lenient), **options),
         options,
         trace=trace,
         skip_existing=skip_existing,
+        force=force,
+        size_of=lambda source: target_size(read_size(source), factor, scale, wanted),
     )
 
 
