@@ -10,6 +10,7 @@ import pytest
 import pyvips
 import torch
 from conftest import noise_picture
+from fuzz import mutated
 from PIL import Image
 
 from sr3.picture import memory, opened
@@ -177,3 +178,24 @@ def test_memory_is_that_of_the_machine_or_of_the_container(monkeypatch):
     assert memory.available() == 2_048_000
     assert memory.lacking(100, 20480) is None
     assert memory.lacking(101, 20480) == "0.0 GB of memory, and 0.0 GB are free"
+
+
+def test_mutated_pictures(tmp_path):
+    """Each is read, or refused in one sentence; never anything else."""
+    image, files = noise_picture(32, 24), {"HEIC": HEIC}
+    for form in ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF"):
+        whole = io.BytesIO()
+        image.save(whole, form)
+        files[form] = whole.getvalue()
+    read_once = refused = 0
+    for seed in range(12):
+        for number, (form, data) in enumerate(files.items()):
+            path = tmp_path / form
+            path.write_bytes(mutated(data, seed * 100 + number) or b"x")
+            for reader in (read, read_rgb8, read_size, read_note):
+                try:
+                    reader(path)
+                    read_once += 1
+                except PictureError:
+                    refused += 1
+    assert min(read_once, refused) > 60

@@ -5,6 +5,7 @@ first file is opened.
 """
 
 import mmap
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,9 @@ def read_size(source: str | Path | bytes, *, name: str = "") -> tuple[int, int]:
     image = opened(source, check(source, name), MAX_PIXELS)
     if isinstance(image, Image.Image):
         with image:
-            turned, size = image.getexif().get(0x0112, 1) >= 5, image.size
+            turned, size = False, image.size
+            with suppress(Exception):  # damaged EXIF is no reason to refuse the picture
+                turned = image.getexif().get(0x0112, 1) >= 5
     else:
         turned, size = _orientation(image) >= 5, (image.width, image.height)
     return (size[1], size[0]) if turned else size
