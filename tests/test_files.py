@@ -81,6 +81,15 @@ def test_a_full_disk_is_told_by_its_error():
     assert not disk_full(PermissionError(13, "Permission denied"))
 
 
+@pytest.mark.parametrize("wrap", [OSError, RuntimeError, ValueError])
+def test_a_full_disk_is_said_as_such_whatever_a_library_makes_of_it(wrap):
+    from sr3.cli.common import code_and_sentence
+
+    error = OSError(28, "No space left on device") if wrap is OSError else wrap("write: No space left on device")
+    code, said = code_and_sentence(error) or (0, "")
+    assert (code, said) == (1, "the disk is full; nothing written before is lost")
+
+
 @posix
 def test_permissions_are_those_of_the_file_or_of_any_new_one(tmp_path, monkeypatch):
     def refuse(_):

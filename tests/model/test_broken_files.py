@@ -4,7 +4,9 @@ import json
 import os
 import sys
 import time
+import tomllib
 from contextlib import suppress
+from importlib.resources import files
 
 import pytest
 import torch
@@ -101,6 +103,20 @@ def test_mutated_models(path):
             Model.from_pretrained(path)
             read += 1
     assert 0 < read < 40
+
+
+def test_mutated_recipes(tmp_path):
+    text = (files("sr3.model") / "recipes" / "photo-4x.toml").read_bytes()
+    raw, path, read = tomllib.loads(text.decode()), tmp_path / "a.toml", 0
+    for seed in range(120):
+        path.write_bytes(mutated(text, seed))
+        with suppress(ConfigError):
+            if seed % 2:
+                recipe.load(str(path))
+            else:
+                parse("recipe a", Recipe, changed(raw, seed))
+            read += 1
+    assert 0 < read < 120
 
 
 def test_values_in_sentences_are_short():
