@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from sr3.model import hub, recipe
 from sr3.model.checkpoint import CheckpointError, read_tensors
-from sr3.model.config import ConfigError, cut
+from sr3.model.config import ConfigError, Recipe, cut, parse
 from sr3.model.model import Model
 
 
