@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from PIL import Image
 
 from sr3.cli.jobs import PIPE, Job, absent, plan
 from sr3.model.config import ConfigError
+from sr3.picture import memory
+from sr3.restore.restorer import Restorer
 
 
 @pytest.fixture
@@ -205,3 +208,19 @@ def test_names_that_are_no_text_and_unreadable_folders_stop_nothing(up, here, mo
     assert "2 done, 2 failed" in err
     assert "locked" in err
     assert sorted(os.listdir(b"out")) == [b"n\xff[b].png", b"z.png"]
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(up, here, monkeypatch):
+    monkeypatch.setattr(Restorer, "stream", lambda *_, **__: pytest.fail("it began to work"))
+    code, _, err = up("a.png", "-o", "a.webp", "--size", "20000x9")
+    assert code == 3
+    assert "16383" in err
+    monkeypatch.setattr(memory, "available", lambda: 24 * 20 * 60 - 1)
+    code, _, err = up("a.png", "-o", "b.png")
+    assert code == 3
+    assert "a.png would become 24x20, which takes" in err
+    monkeypatch.setattr(memory, "available", lambda: None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 23))
+    code, _, err = up("a.png", "-o", "b.png")
+    assert code == 3
+    assert "is full" in err
