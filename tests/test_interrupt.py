@@ -1,12 +1,18 @@
 """Ctrl-C: between steps, never inside one, and at once the second time."""
 
 import signal
+import subprocess
+import sys
 import threading
+import time
+from contextlib import contextmanager
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from sr3.interrupt import held, terminate_as_interrupt
+from sr3 import cli
+from sr3.interrupt import held, swift, terminate_as_interrupt
 from sr3.model import recipe as recipes
 from sr3.model.checkpoint import read_tensors
 from sr3.picture.collection import load
@@ -189,3 +195,56 @@ def test_pictures_that_go_are_no_reason_to_lose_steps(training, monkeypatch, tmp
     with pytest.raises(MemoryError):
         training("run", 24)
     assert read_tensors(tmp_path / "run" / "state.safetensors")[1]["seen"] == "12"
+
+
+INSIDE = """
+import hashlib, os, sys
+from pathlib import Path
+from sr3 import cli, interrupt
+from sr3.files import replacing
+
+interrupt.terminate_as_interrupt()
+with interrupt.swift(cli._leave, 0.2), replacing(Path(sys.argv[1], "a.png")):
+    print("here", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # one call, which takes a quarter of an hour
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to one process")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_even_one_long_call_of_a_library_is_left(tmp_path, number):
+    command = [sys.executable, "-c", INSIDE, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        time.sleep(0.5)  # until it is inside the call
+        process.send_signal(number)
+        began = time.monotonic()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 10
+    assert err == "sr3: stopped; nothing half-written is left\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_ends_by_itself_is_not_left_by_force(monkeypatch):
+    monkeypatch.setattr("os._exit", lambda _: pytest.fail("it ended in time"))
+    with pytest.raises(KeyboardInterrupt), swift(lambda: None, 5):
+        press()
+    with swift(lambda: None, 0.01):
+        pass
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+@pytest.mark.parametrize(("command", "wanted"), [("upscale", True), ("evaluate", True), ("train", False)])
+def test_commands_that_save_at_their_end_are_let(monkeypatch, command, wanted):
+    asked: list[bool] = []
+
+    @contextmanager
+    def noted(_):
+        asked.append(True)
+        yield
+
+    monkeypatch.setattr(cli, "swift", noted)
+    CliRunner().invoke(cli.app, [command])
+    assert bool(asked) == wanted

@@ -1,8 +1,9 @@
 """Ctrl-C, held back where it would leave something half done, and SIGTERM, which schedulers send, made the same."""
 
 import signal
+import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 
@@ -39,3 +40,36 @@ def held() -> Generator[None, None, None]:
             signal.signal(number, signal.default_int_handler)
     if came:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def swift(leave: Callable[[], None], seconds: float = 1.5) -> Generator[None, None, None]:
+    """Let Ctrl-C and SIGTERM end the process within so many seconds, even inside one long step of a library.
+
+    Python's own handlers wait for such a step, which may take minutes.  leave: called from another thread to end the
+    process by force, with nothing half-written.  For commands whose files are replaced whole.
+    Does nothing outside the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    here, there = socket.socketpair()
+    there.setblocking(False)
+    before = signal.set_wakeup_fd(there.fileno(), warn_on_full_buffer=False)
+    over = threading.Event()
+
+    def watch() -> None:
+        while came := here.recv(1):  # written by the signal itself, not by Python's handler
+            if came[0] in (signal.SIGINT, signal.SIGTERM) and not over.wait(seconds):
+                leave()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        signal.set_wakeup_fd(before)
+        there.close()
+        thread.join()
+        here.close()

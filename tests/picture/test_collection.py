@@ -1,18 +1,22 @@
 """Collections are decoded by the one reader: named where bad, and upright by whatever way a picture comes in."""
 
+import io
 import json
 import sys
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import noise_picture
+from fuzz import mutated
 from PIL import Image, ImageOps
 
 from sr3.cli import main
 from sr3.evaluation.evaluate import evaluate
 from sr3.evaluation.study import pixels_of, read_pairs
+from sr3.picture import collection
 from sr3.picture.collection import DataError, load
 from sr3.picture.image import read, read_note, read_rgb8, read_size, write
 from sr3.restore.restorer import Restorer
@@ -155,3 +159,44 @@ def test_the_command_measures_upright_pictures(tmp_path, tiny, monkeypatch):
     measured = json.loads((tmp_path / "e.json").read_text())["each"]["bicubic"]["psnr"]
     *_, found = evaluate(Restorer(tiny, device="cpu"), load(tmp_path / "data"), samples=1)
     assert measured == pytest.approx(found.each["bicubic"]["psnr"])
+
+
+def zip_of(folder: Path) -> bytes:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        for k in range(4):
+            noise_picture(12, 12, seed=k).save(folder / f"{k}.png")
+            archive.write(folder / f"{k}.png", f"{k}.png")
+    return whole.getvalue()
+
+
+def test_a_bad_member_of_a_zip_is_named_and_stops_nothing(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    whole = bytearray(zip_of(tmp_path / "a"))
+    at = whole.index(b"1.png") + 30
+    whole[at : at + 20] = bytes(20)
+    path = tmp_path / "a.zip"
+    path.write_bytes(whole)
+    found = load(path)
+    assert found.names == ["0.png", "2.png", "3.png"]
+    assert found.broken == ["1.png"]
+    locked = bytearray(zip_of(tmp_path / "a"))
+    locked[locked.rindex(b"PK\x01\x02") + 8] |= 1  # the last file wants a password
+    path.write_bytes(locked)
+    assert load(path).broken == ["3.png"]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "a" / "0.png", "good.png")
+        archive.writestr("bomb.png", bytes(3_000_000))
+    monkeypatch.setattr(collection, "MEMBER", 2_999_999)
+    assert load(path).broken == ["bomb.png"]
+
+
+def test_mutated_zips(tmp_path):
+    (tmp_path / "a").mkdir()
+    whole, path, read = zip_of(tmp_path / "a"), tmp_path / "a.zip", 0
+    for seed in range(150):
+        path.write_bytes(mutated(whole, seed))
+        with suppress(DataError):
+            assert all(p.shape == (12, 12, 3) for p in load(path).pixels)
+            read += 1
+    assert read > 30

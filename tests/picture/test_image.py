@@ -577,7 +577,7 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "numbers.png": (b"1,2,3\n4,5,6\n", "not a picture"),
     "matrix.png": (b"2 2\n1 2\n3 4\n", "not a picture"),
     "pickle.png": (b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00.", "not a picture"),
-    "postscript.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n", "not a picture"),
+    "postscript.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n", "PostScript"),
     "one-byte.jpg": (b"\xff", "not a picture"),
     "signature.png": (PNG[:8], "damaged|not a picture"),
     "header.png": (PNG[:33], "damaged"),

@@ -3,6 +3,7 @@
 Only this package prints and exits.  Heavy imports stay inside the commands, so that `--help` answers at once.
 """
 
+import os
 import sys
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from sr3 import __version__
 from sr3.cli import compare, demo, evaluate, export, generate, import_, models, study, train, tune, upscale
-from sr3.interrupt import terminate_as_interrupt
+from sr3.interrupt import swift, terminate_as_interrupt
 
 app = typer.Typer(
     name="sr3",
@@ -40,13 +41,30 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+_STOPPED = "sr3: stopped; nothing half-written is left"
+_SLOW_TO_END = ("train", "study")
+"""Commands that finish and save what they are at."""
+
+
 @app.callback()
 def root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
     """Enlarge and restore pictures by iterative refinement."""
+    if context.invoked_subcommand not in _SLOW_TO_END:
+        context.with_resource(swift(_leave))
+
+
+def _leave() -> None:
+    from sr3.files import drop_temporary
+
+    drop_temporary()
+    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # which a bar had hidden
+    print(f"{show_cursor}{_STOPPED}", file=sys.stderr, flush=True)
+    os._exit(130)
 
 
 def main() -> None:
@@ -55,15 +73,14 @@ def main() -> None:
     Bad use exits with 2, failure with 1, Ctrl-C and SIGTERM with 130; each says one sentence.
     """
     terminate_as_interrupt()
-    stopped = "sr3: stopped; nothing half-written is left"
     try:
         app()
     except KeyboardInterrupt:
-        print(stopped, file=sys.stderr)
+        print(_STOPPED, file=sys.stderr)
         sys.exit(130)
     except SystemExit as end:
         if end.code == 130:  # what typer makes of KeyboardInterrupt, without a word
-            print(stopped, file=sys.stderr)
+            print(_STOPPED, file=sys.stderr)
         raise
     except Exception as error:
         from sr3.cli.common import code_and_sentence

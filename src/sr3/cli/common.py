@@ -1,6 +1,5 @@
 """What the commands share: errors as sentences, progress bars, sizes."""
 
-import errno
 from typing import TYPE_CHECKING
 
 import typer
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
 def code_and_sentence(error: Exception) -> tuple[int, str] | None:
     """(exit code, one sentence) for an error that a person can cause; None for a defect of ours."""
+    from sr3.files import disk_full
     from sr3.model.checkpoint import CheckpointError
     from sr3.model.config import ConfigError
     from sr3.picture.collection import DataError
@@ -28,12 +28,10 @@ def code_and_sentence(error: Exception) -> tuple[int, str] | None:
         return 1, sentence
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("sr3"):
         return 2, f"this needs the package {error.name}, which is not installed; see the README for the extras"
+    if disk_full(error):  # whatever a library makes of it, such as TensorBoard's writer
+        name = getattr(error, "filename", None)
+        return 1, f"the disk is full{f' ({name})' if name else ''}; nothing written before is lost"
     if isinstance(error, OSError):
-        if error.errno == errno.ENOSPC:
-            return (
-                1,
-                f"the disk is full{f' ({error.filename})' if error.filename else ''}; nothing written before is lost",
-            )
         return 1, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else sentence
     if isinstance(error, MemoryError) or "out of memory" in sentence.lower() or "can't allocate memory" in sentence:
         return 1, "not enough memory; give a smaller --tile, or close other programs"
@@ -59,7 +57,7 @@ def bars() -> "Bars":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a file may be called [bold]
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -102,7 +102,7 @@ def _serve(
         # the socket listens already, so the page loads as soon as the server runs
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     try:
-        serve(application(desk), where)
+        serve(application(desk, ("127.0.0.1", "localhost") if host in ("127.0.0.1", "localhost") else ("*",)), where)
     except KeyboardInterrupt:
         typer.echo(f"stopped; the answers are in {study.path}" if study.path.exists() else "stopped; nobody answered")
 

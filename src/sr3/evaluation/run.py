@@ -58,7 +58,7 @@ def read_run(path: Path) -> Run:
     try:
         found = json.loads(path.read_text("utf-8"))
         return _run(found)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError, OSError) as error:
         raise ConfigError(f"{path} is not a file that `sr3 evaluate --json` wrote") from error
 
 
@@ -73,7 +73,17 @@ def _run(found: Any) -> Run:
             raise ValueError("there is one value for each picture")
     if not rows or rows.keys() != each.keys() or not all(isinstance(name, str) for name in (*names, *rows)):
         raise ValueError("there is a row for each method")
+    if not isinstance(protocol.get("method", ""), str) or not all(map(_sound, rows.values())):
+        raise ValueError("a row has numbers, and intervals of two")
     return Run(protocol, rows, names, each)
+
+
+def _sound(row: dict[str, Any]) -> bool:
+    """Whether a row's numbers are numbers, and its intervals each two of them or of None."""
+    for ends in row.get("interval", {}).values():
+        if ends is not None and len([_finite(end) for end in ends]) != 2:
+            return False
+    return all(abs(value) < 1e300 for value in row.values() if isinstance(value, int | float))
 
 
 def _finite(value: Any) -> float | None:

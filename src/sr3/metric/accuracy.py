@@ -17,15 +17,19 @@ def read_labels(path: Path, names: Sequence[str]) -> list[int]:
     A first line whose class is no number is a heading.  MissingError for a picture without a class.
     """
     found: dict[str, int] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, line in enumerate(csv.reader(file)):
-            if not line:
+    try:
+        lines = list(csv.reader(path.read_text("utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise MissingError(f"{path} cannot be read as a table of name,class: it is no CSV file in UTF-8") from error
+    for number, line in enumerate(lines):
+        if not line:
+            continue
+        text = line[1].strip() if len(line) > 1 else ""
+        if not (text.isascii() and text.isdigit() and len(text) < 8):
+            if number == 0:
                 continue
-            if len(line) < 2 or not line[1].strip().isdigit():
-                if number == 0:
-                    continue
-                raise MissingError(f"{path}: line {number + 1} is not name,class with a class counted from 0")
-            found[line[0].strip()] = int(line[1])
+            raise MissingError(f"{path}: line {number + 1} is not name,class with a class counted from 0")
+        found[line[0].strip()] = int(text)
     if without := [name for name in names if name not in found]:
         raise MissingError(f"{path} has no class for {without[0]}")
     return [found[name] for name in names]

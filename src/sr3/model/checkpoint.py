@@ -1,7 +1,7 @@
 """Files of weights: safetensors whose header holds the configuration and the format's version.  Never unpickled."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,9 +11,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sr3.files import replacing
-from sr3.model.config import ModelConfig, parse
+from sr3.model.config import ModelConfig, cut, parse
 
 FORMAT, VERSION = "sr3", 1
+
+LARGEST = 2**20
+"""No number of channels, steps or pixels in a model's file is larger."""
 
 
 class CheckpointError(ValueError):
@@ -41,8 +44,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file; CheckpointError where it is none."""
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder, not a file of weights")
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise CheckpointError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}, not a file of weights")
     try:
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
@@ -82,13 +85,51 @@ def load(path: Path) -> Checkpoint:
     version = metadata.get("version", "")
     if version != str(VERSION):
         raise CheckpointError(f"{path} is of format version {version!r}; this sr3 reads version {VERSION}: upgrade sr3")
-    try:
-        raw, about = json.loads(metadata["config"]), json.loads(metadata.get("about", "{}"))
-    except (KeyError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path}: the configuration in its header cannot be read") from error
+    raw = _plain_json(path, "configuration", metadata.get("config"))
+    about = _plain_json(path, "description", metadata.get("about", "{}"))
+    _bounded(path, raw, len(tensors))
     config = parse(str(path), ModelConfig, raw)
     floats = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
     for name, t in floats.items():
         if t.is_floating_point() and not torch.isfinite(t).all():
             raise CheckpointError(f"{path}: the weights {name} hold NaN or infinity")
     return Checkpoint(config, floats, about)
+
+
+def _plain_json(path: Path, what: str, text: str | None) -> dict[str, Any]:
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} is no JSON")
+
+    try:
+        found = json.loads(text or "", parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: the {what} in its header cannot be read") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path}: the {what} in its header is no table of names")
+    return found
+
+
+def _bounded(path: Path, raw: dict[str, Any], weights: int) -> None:
+    """CheckpointError for a configuration that names another file, or that is too large to be built or is nested."""
+    first = raw.get("first")
+    if first is not None and not isinstance(first, dict):
+        raise CheckpointError(f"{path}: its first model must be described in it, not named; {cut(first)} is a name")
+    if isinstance(first, dict) and first.get("first") is not None:
+        raise CheckpointError(f"{path}: its first model has a first of its own, and is to have none")
+    for model in (raw, first or {}):
+        network = model.get("network")
+        asked = network.get("blocks", 0) if isinstance(network, dict) else 0
+        layers = sum(n for n in (asked if isinstance(asked, list) else [asked]) if isinstance(n, int))
+        if layers > max(weights, 64):
+            raise CheckpointError(f"{path}: it describes {layers} blocks and holds {weights} weights")
+    for number in _numbers(raw):
+        if abs(number) > LARGEST:
+            raise CheckpointError(f"{path}: {cut(number)} in its configuration is more than any size can be")
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(inner)

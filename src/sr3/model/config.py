@@ -2,9 +2,9 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -24,13 +24,22 @@ def nearest(word: str, known: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; there is {', '.join(sorted(known)) or 'nothing to set'}"
 
 
+def cut(value: Any) -> str:
+    """A value as it can stand in a sentence: in one line, and not too long."""
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # a number of thousands of digits, or a table deep in tables
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
 def _sentence(what: str, error: ValidationError) -> str:
     """Pydantic's first complaint as one sentence."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     count = len(error.errors())
     more = f" (and {count - 1} more)" if count > 1 else ""
-    return f"{what}: {where or 'the whole'}: {first['msg'].lower()}, got {first.get('input')!r}{more}"
+    return f"{what}: {where or 'the whole'}: {first['msg'].lower()}, got {cut(first.get('input'))}{more}"
 
 
 def build(what: str, table: Mapping[str, Callable[..., Any]], spec: Mapping[str, Any], **fixed: Any) -> Any:
@@ -176,9 +185,17 @@ def parse(what: str, model: type[_T], raw: Any) -> _T:
         first = error.errors()[0]
         if first["type"] == "extra_forbidden":
             *path, key = (str(part) for part in first["loc"])
-            known: Any = model
-            for part in path:
-                known = known.model_fields[part].annotation
+            known = _fields_at(model, path)
             where = ".".join(path) or what
-            raise ConfigError(f"{what}: {where} has no {key!r}{nearest(key, list(known.model_fields))}") from error
+            raise ConfigError(f"{what}: {where} has no {key!r}{nearest(key, known)}") from error
         raise ConfigError(_sentence(what, error)) from error
+
+
+def _fields_at(model: Any, path: Sequence[str]) -> list[str]:
+    """The names that a table may have which stands at `path` of one of these models."""
+    for part in path:
+        found = getattr(model, "model_fields", {}).get(part)
+        if found is not None:  # else the name of a branch of a union, or a key of a plain table
+            kinds = (found.annotation, *get_args(found.annotation))
+            model = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), model)
+    return list(getattr(model, "model_fields", {}))

@@ -133,7 +133,8 @@ class Model:
                 model = cls(config, about=about)
         except ConfigError as error:
             raise CheckpointError(f"{path}: {error}") from error
-        wanted = {k: v.shape for k, v in model.tensors().items()}
+        described = model.tensors()
+        wanted = {k: v.shape for k, v in described.items()}
         if missing := sorted(set(wanted) - set(tensors)):
             raise CheckpointError(f"{path}: the weights {missing[0]} are missing ({len(missing)} in all)")
         if extra := sorted(set(tensors) - set(wanted)):
@@ -143,6 +144,10 @@ class Model:
                 raise CheckpointError(
                     f"{path}: the weights {key} have shape {tuple(tensors[key].shape)}, "
                     f"and the network its header describes needs {tuple(shape)}"
+                )
+            if tensors[key].dtype != described[key].dtype:
+                raise CheckpointError(
+                    f"{path}: the weights {key} are {tensors[key].dtype}, and must be {described[key].dtype}"
                 )
         model._load(tensors)
         return model

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sr3.model.config import ConfigError, Recipe, nearest, parse
+from sr3.model.config import ConfigError, Recipe, cut, nearest, parse
 
 
 def names() -> list[str]:
@@ -19,7 +19,7 @@ def names() -> list[str]:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text  # a bare word is a string: --set training.precision=fp32
 
 
@@ -44,6 +44,8 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
     if name in names():
         text = (files("sr3.model") / "recipes" / f"{name}.toml").read_text("utf-8")
     elif Path(name).suffix == ".toml":
+        if Path(name).exists() and not Path(name).is_file():  # a pipe would never end
+            raise ConfigError(f"cannot read the recipe {name}: it is no regular file")
         try:
             text = Path(name).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -53,7 +55,7 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
         raise ConfigError(f"there is no recipe {name!r}{nearest(name, names())}, or give the path of a .toml file")
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"the recipe {name} is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # and numbers, dates and nesting that Python will not have
+        raise ConfigError(f"the recipe {name} is not TOML: {cut(str(error))}") from error
     change(raw, settings)
     return parse(f"recipe {name}", Recipe, raw)

@@ -1,10 +1,15 @@
 """Collections of pictures: any folder or zip, checked and decoded once; what training and measuring begin with."""
 
+import lzma
 import os
+import struct
+import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -23,17 +28,42 @@ AHEAD = 64
 """So many files are read and decoded at once, in as many threads as there are processors."""
 
 
+MEMBER = 2**28
+"""Bytes: a larger file in a zip, unpacked, counts as broken; some unpack to a thousand times the zip."""
+
+_ZIP_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,  # a way of packing that Python does not know
+    RuntimeError,  # a password
+    OSError,
+    ValueError,
+    KeyError,
+    struct.error,
+    IndexError,
+)
+
+
 class DataError(ValueError):
     """A folder or zip that cannot be used, in one sentence."""
 
 
-def find_pictures(root: str | Path) -> list[Path]:
-    """Every picture in a folder and its sub-folders, by suffix, sorted; hidden files and folders are left out."""
+def find_pictures(root: str | Path, unreadable: list[str] | None = None) -> list[Path]:
+    """Every picture in a folder and its sub-folders, by suffix, sorted; hidden files and folders are left out.
+
+    unreadable: takes the names of folders that cannot be listed; without it the first is a PictureError.
+    """
     root = Path(root)
     if not root.is_dir():
         raise PictureError(f"{shown(root)} is not a folder; give one that holds pictures")
 
     def refuse(error: OSError) -> None:
+        if unreadable is not None:
+            unreadable.append(shown(error.filename))
+            return
         raise PictureError(f"{shown(error.filename)} cannot be listed ({error.strerror})") from error
 
     found: list[Path] = []
@@ -90,7 +120,7 @@ def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1) -> Pi
     found = Pictures()
     seen: dict[int, str] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, picture in _decoded(pool, sources):
+        for name, picture in _decoded(pool, sources, found.broken):
             if picture is None:
                 found.broken.append(name)
                 continue
@@ -110,33 +140,62 @@ def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1) -> Pi
     return found
 
 
-def _decoded(pool: ThreadPoolExecutor, sources: Sequence[Path | str]) -> "Iterator[tuple[str, np.ndarray | None]]":
+def _decoded(
+    pool: ThreadPoolExecutor, sources: Sequence[Path | str], unreadable: list[str]
+) -> "Iterator[tuple[str, np.ndarray | None]]":
     """(name, uint8 [H, W, 3] or None where it is broken) of every picture, in order; libvips runs outside Python."""
 
-    def decode(file: tuple[str, Path | bytes]) -> np.ndarray | None:
+    def decode(file: tuple[str, Path | Member]) -> np.ndarray | None:
         try:
-            return read_rgb8(file[1], name=file[0])
-        except PictureError:
+            contents = file[1]() if callable(file[1]) else file[1]
+            return None if contents is None else read_rgb8(contents, name=file[0])
+        except (PictureError, MemoryError):
             return None
 
-    files = (file for source in sources for file in _files(Path(source)))
+    files = (file for source in sources for file in _files(Path(source), unreadable))
     while some := list(islice(files, AHEAD)):
         yield from zip((name for name, _ in some), pool.map(decode, some), strict=True)
 
 
-def _files(source: Path) -> Iterator[tuple[str, Path | bytes]]:
-    """(name, path or contents) of each picture file of a folder, zip or single picture, in the order of the names."""
+Member = Callable[[], bytes | None]
+"""Reads one file of a zip; None where it is damaged, locked, or of a size that no picture has."""
+
+
+def _files(source: Path, unreadable: list[str]) -> Iterator[tuple[str, Path | Member]]:
+    """(name, path or what reads it) of each picture file of a folder, zip or single picture, in the order of names."""
     if source.is_dir():
-        for path in find_pictures(source):
+        for path in find_pictures(source, unreadable):
             yield str(path.relative_to(source)), path
-    elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            for name in sorted(archive.namelist()):
-                if Path(name).suffix.lower() in PICTURE_SUFFIXES and not Path(name).name.startswith("."):
-                    yield name, archive.read(name)
+    elif source.is_file() and zipfile.is_zipfile(source):
+        yield from _members(source)
     elif source.is_file() and source.suffix.lower() in PICTURE_SUFFIXES:
         yield source.name, source
     elif source.exists():
         raise DataError(f"{source} is neither a folder, a zip nor a picture")
     else:
         raise DataError(f"{source} does not exist; give a folder or a zip of pictures")
+
+
+def _members(source: Path) -> Iterator[tuple[str, Member]]:
+    try:
+        archive = zipfile.ZipFile(source)
+        names = sorted(archive.namelist())
+    except _ZIP_FAULTS as error:
+        raise DataError(
+            f"{source} is a damaged zip ({shown(' '.join(str(error).split()))}); give a whole copy"
+        ) from error
+    lock = threading.Lock()
+
+    def member(name: str) -> bytes | None:
+        try:
+            with lock:  # one file, from several threads
+                if archive.getinfo(name).file_size > MEMBER:
+                    return None
+                return archive.read(name)
+        except _ZIP_FAULTS:
+            return None
+
+    # open for as long as any member may be read
+    for name in names:
+        if Path(name).suffix.lower() in PICTURE_SUFFIXES and not Path(name).name.startswith("."):
+            yield shown(name), partial(member, name)

@@ -4,9 +4,8 @@ Files go through libvips; what its build cannot read (BMP, JPEG 2000 …) throug
 first file is opened.
 """
 
-import io
 import mmap
-import warnings
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from PIL import Image
 
 from sr3.picture import metadata
 from sr3.picture.exchange import from_array, from_pil, from_tensor, to_pil
+from sr3.picture.opened import MAX_PIXELS, check, open_by_vips, opened
 from sr3.picture.picture import (
     BLOCKS,
     Picture,
@@ -26,7 +26,6 @@ from sr3.picture.picture import (
     from_samples,
     load_vips,
     reason,
-    shown,
     to_samples,
 )
 from sr3.picture.write import WRITABLE, write
@@ -44,15 +43,10 @@ __all__ = [
     "write",
 ]
 
-MAX_PIXELS = 2**30
-"""More are refused by the header, before anything is decoded."""
-
-_PILLOW = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "SGI", "TIFF", "WEBP")
-_NOT_PIXELS = ("csv", "matrix", "vips", "raw", "mat")  # loaders of libvips that take nearly any text for a picture
 _FOREIGN = {"lab", "labs", "labq", "lch", "cmc", "xyz", "yxy", "hsv"}
 
 
-def read(source: str | Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS) -> Picture:
+def read(source: str | Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS, lenient: bool = False) -> Picture:
     """The picture in a file of any format, whatever its name ends in; of several pages or frames the first.
 
     Upright, as its EXIF orientation says.  Palettes are expanded.  8 or 16 bits by the file's own sample format.  Grey
@@ -60,11 +54,12 @@ def read(source: str | Path | bytes, *, name: str = "", max_pixels: int = MAX_PI
 
     source: the file's path, or its contents, which `name` then names in messages.
     max_pixels: more than this are refused by the header, before anything is decoded.
+    lenient: of a damaged or cut-off file take what can be decoded; the rest is grey.
     Raises PictureError for files that are missing, unreadable, truncated, damaged, too large, no pictures, or of
     floating-point or 32-bit samples.
     """
-    name = _check(source, name)
-    image = _opened(source, name, max_pixels)
+    name = check(source, name)
+    image = opened(source, name, max_pixels, lenient=lenient)
     if isinstance(image, Image.Image):
         with image:
             return from_pil(image, name)
@@ -76,8 +71,8 @@ def read(source: str | Path | bytes, *, name: str = "", max_pixels: int = MAX_PI
 
 def read_rgb8(source: str | Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """What `read` reads, as uint8 [H, W, 3]: grey is repeated, alpha and metadata left out, 16 bits rounded to 8."""
-    name = _check(source, name)
-    image = _opened(source, name, max_pixels)
+    name = check(source, name)
+    image = opened(source, name, max_pixels)
     if isinstance(image, Image.Image):
         with image:
             samples = to_samples(replace(from_pil(image, name), alpha=None), 8)
@@ -91,40 +86,15 @@ def read_rgb8(source: str | Path | bytes, *, name: str = "", max_pixels: int = M
 
 def read_size(source: str | Path | bytes, *, name: str = "") -> tuple[int, int]:
     """(width, height) of an upright picture, by its header alone.  Raises PictureError where that cannot be read."""
-    image = _opened(source, _check(source, name), MAX_PIXELS)
+    image = opened(source, check(source, name), MAX_PIXELS)
     if isinstance(image, Image.Image):
         with image:
-            turned, size = image.getexif().get(0x0112, 1) >= 5, image.size
+            turned, size = False, image.size
+            with suppress(Exception):  # damaged EXIF is no reason to refuse the picture
+                turned = image.getexif().get(0x0112, 1) >= 5
     else:
         turned, size = _orientation(image) >= 5, (image.width, image.height)
     return (size[1], size[0]) if turned else size
-
-
-def _opened(source: str | Path | bytes, name: str, max_pixels: int) -> Any:
-    """A libvips image, or Pillow's where libvips cannot read the format; nothing but its header is read."""
-    vips = load_vips()
-    try:
-        image = _open(vips, source)
-    except vips.Error as error:
-        image = _open_by_pillow(source, name, error)
-    else:
-        if str(image.get("vips-loader")).startswith(_NOT_PIXELS):
-            raise PictureError(_no_picture(name))
-    if image.width * image.height > max_pixels:
-        if isinstance(image, Image.Image):
-            image.close()
-        raise PictureError(
-            f"{name} says it is {image.width}x{image.height}, {image.width * image.height} pixels, and at most "
-            f"{max_pixels} are read; give a smaller picture"
-        )
-    return image
-
-
-def _open(vips: Any, source: str | Path | bytes) -> Any:
-    # through a source: a plain name ending in [...] would be read as options
-    new = vips.Source.new_from_memory if isinstance(source, bytes) else vips.Source.new_from_file
-    opened = new(source if isinstance(source, bytes) else str(source))
-    return vips.Image.new_from_source(opened, "", access="sequential", fail_on="error")
 
 
 def _samples(image: Any, name: str) -> tuple["np.ndarray[Any, Any]", Any]:
@@ -186,60 +156,13 @@ def _of_tiff(whole: Any) -> dict[str, bytes | None]:
     return {"exif-data": metadata.clean_exif(whole), "iptc-data": metadata.iptc_of_tiff(whole)}
 
 
-def _open_by_pillow(source: str | Path | bytes, name: str, first: Exception) -> Image.Image:
-    """What libvips could not open; `first` is what it said."""
-    Image.init()
-    formats = [f for f in _PILLOW if f in Image.OPEN]  # not EPS and its like, which start programs
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats)
-    except Image.DecompressionBombError as error:
-        raise PictureError(f"{name} claims to be too large ({error}); give a smaller picture") from error
-    except Exception as error:  # Pillow's parsers raise nearly everything on damaged files
-        if "known format" in str(first):
-            raise PictureError(_no_picture(name)) from first
-        raise PictureError(f"{name} is damaged or incomplete ({reason(first)}); give a whole copy of it") from error
-
-
-def _no_picture(name: str) -> str:
-    return f"{name} is not a picture, or is damaged at its start; give a PNG, JPEG, WebP, TIFF, AVIF, GIF or BMP file"
-
-
-def _check(source: str | Path | bytes, name: str = "") -> str:
-    """The file's name for messages; PictureError where there is no readable, non-empty file."""
-    if isinstance(source, bytes):
-        if not source:
-            raise PictureError(f"{shown(name)} is empty (0 bytes); give a whole copy of it")
-        return shown(name) or "the picture"
-    path = Path(source)
-    name = shown(path)
-    try:
-        if path.is_dir():
-            raise PictureError(f"{name} is a folder; give a picture file")
-        if path.exists() and not path.is_file():
-            raise PictureError(f"{name} is not a regular file; give a picture file")
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise PictureError(f"{name} is empty (0 bytes); give a whole copy of it")
-    except FileNotFoundError as error:
-        raise PictureError(f"{name} does not exist; check its name") from error
-    except OSError as error:
-        raise PictureError(f"{name} cannot be opened ({error.strerror}); give a readable file") from error
-    except ValueError as error:
-        if isinstance(error, PictureError):
-            raise
-        raise PictureError(f"{name} cannot be a file's name; check it") from error
-    return name
-
-
 def read_note(path: str | Path) -> dict[str, str]:
     """The note that `write` left in a file; empty where there is none.  Raises PictureError for unreadable files."""
     path = Path(path)
-    name = _check(path)
+    name = check(path)
     vips = load_vips()
     try:
-        image = _open(vips, path)
+        image = open_by_vips(path)
     except vips.Error as error:
         raise PictureError(f"{name} cannot be read as a picture ({reason(error)})") from error
     return metadata.find_note(bytes(image.get("xmp-data"))) if image.get_typeof("xmp-data") else {}

@@ -69,10 +69,11 @@ def from_samples(
 ) -> Picture:
     """The picture of uint8 or uint16 samples [H, W, 1 to 4]: grey, grey + alpha, RGB, RGB + alpha."""
     bits = 8 * samples.dtype.itemsize
-    bands = torch.from_numpy(samples.astype(np.float32)).permute(2, 0, 1).contiguous().div_(TOP[bits])
+    # in place, as large pictures fill the memory
+    bands = torch.from_numpy(samples.transpose(2, 0, 1).astype(np.float32, order="C")).div_(TOP[bits])
     colours = 1 if len(bands) < 3 else 3
     alpha = bands[colours:].clone() if len(bands) > colours else None
-    return Picture(bands[:colours] * 2 - 1, alpha, bits, keep or {}, dpi)
+    return Picture(bands[:colours].mul_(2).sub_(1), alpha, bits, keep or {}, dpi)
 
 
 def to_samples(picture: Picture, bits: int, *, opaque: bool = False, name: str = "the picture") -> Any:
@@ -80,12 +81,13 @@ def to_samples(picture: Picture, bits: int, *, opaque: bool = False, name: str =
 
     opaque: lay the picture on white and leave the alpha out.  Raises PictureError where a pixel is NaN or infinite.
     """
-    bands = ((check_finite(picture, name).pixels.detach().float().cpu() + 1) / 2).clamp(0, 1)
+    pixels = check_finite(picture, name).pixels.detach().float().cpu()
+    bands = (pixels + 1).div_(2).clamp_(0, 1)
     if picture.alpha is not None:
         alpha = picture.alpha.detach().float().cpu().clamp(0, 1)
-        bands = bands * alpha + (1 - alpha) if opaque else torch.cat([bands, alpha])
-    rounded = (bands * TOP[bits]).round_().permute(1, 2, 0).contiguous().numpy()
-    return rounded.astype(np.uint8 if bits == 8 else np.uint16)
+        bands = bands.mul_(alpha).add_(1 - alpha) if opaque else torch.cat([bands, alpha])
+    rounded = bands.mul_(TOP[bits]).round_().numpy()
+    return np.ascontiguousarray(rounded.astype(np.uint8 if bits == 8 else np.uint16).transpose(1, 2, 0))
 
 
 def check_finite(picture: Picture, name: str) -> Picture:
@@ -109,12 +111,17 @@ def reason(error: Exception) -> str:
 
 
 def load_vips() -> Any:
-    """The module pyvips, loaded when first needed.  PictureError where it or libvips is missing."""
+    """The module pyvips, loaded when first needed, with all loaders blocked that libvips does not trust.
+
+    PictureError where it or libvips is missing or older than 8.13.
+    """
     # pyvips hands libvips' warnings to logging, which prints them where nobody listens
     logging.getLogger("pyvips").addHandler(_SILENT)
     try:
-        return import_module("pyvips")
-    except (ImportError, OSError) as error:
+        vips = import_module("pyvips")
+        vips.block_untrusted_set(True)
+        return vips
+    except (ImportError, OSError, AttributeError) as error:
         reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
         raise PictureError(
             f"pictures cannot be read or written because libvips cannot be loaded ({reason}); "

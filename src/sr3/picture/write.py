@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sr3.files import replacing
+from sr3.files import disk_full, replacing
 from sr3.picture import metadata
 from sr3.picture.picture import BLOCKS, Picture, PictureError, load_vips, reason, shown, to_samples
 
@@ -38,17 +38,11 @@ def write(path: str | Path, picture: Picture, *, note: Mapping[str, str] | None 
     cannot be written.
     """
     path = Path(path)
-    name, saver = shown(path), WRITABLE.get(path.suffix.lower())
-    if saver is None:
-        raise PictureError(f"cannot write {name}: its name must end in one of {', '.join(sorted(WRITABLE))}")
+    name, saver = shown(path), check_format(path, picture.size)
     if not 1 <= quality <= 100:
         raise PictureError(f"cannot write {name} with quality {quality}; give 1 to 100")
     if path.is_dir():
         raise PictureError(f"cannot write {name}: it is a folder; give a file's name")
-    width, height = picture.size
-    longest = _LONGEST.get(saver, 2**31 - 1)
-    if max(width, height) > longest:
-        raise PictureError(f"cannot write {name}: {width}x{height} exceeds the format's {longest} a side; use .png")
     bits = picture.bits if saver in ("pngsave", "tiffsave") else 8
     samples = to_samples(picture, bits, opaque=saver == "jpegsave", name=f"the picture for {name}")
     vips = load_vips()
@@ -63,15 +57,32 @@ def write(path: str | Path, picture: Picture, *, note: Mapping[str, str] | None 
     }[saver]
     try:
         with replacing(Path(os.path.realpath(path))) as temporary:
-            getattr(image, saver)(str(temporary), **options)
+            getattr(image, saver)(os.fsencode(temporary), **options)
             if saver == "pngsave":
                 metadata.amend_png(temporary, blocks.get("xmp-data"))
             elif saver == "tiffsave":
                 metadata.amend_tiff(temporary, blocks.get("exif-data"), blocks.get("iptc-data"))
     except vips.Error as error:
+        if disk_full(error):
+            raise PictureError(f"cannot write {name}: the disk is full") from error
         raise PictureError(f"cannot write {name} ({reason(error)}); check the disk and the format") from error
     except OSError as error:
+        if disk_full(error):
+            raise PictureError(f"cannot write {name}: the disk is full") from error
         raise PictureError(f"cannot write {name} ({error.strerror or error}); check the folder and the disk") from error
+
+
+def check_format(path: Path, size: tuple[int, int]) -> str:
+    """libvips' name of what writes files of this suffix; PictureError where none does, or none of this size."""
+    saver = WRITABLE.get(path.suffix.lower())
+    if saver is None:
+        raise PictureError(f"cannot write {shown(path)}: its name must end in one of {', '.join(sorted(WRITABLE))}")
+    longest = _LONGEST.get(saver, 2**31 - 1)
+    if max(size) > longest:
+        raise PictureError(
+            f"cannot write {shown(path)}: {size[0]}x{size[1]} exceeds the format's {longest} a side; use .png"
+        )
+    return saver
 
 
 def _blocks(picture: Picture, note: Mapping[str, str] | None, saver: str) -> dict[str, bytes]:

@@ -5,13 +5,14 @@ keyed hash; pictures are sent uncompressed, so that one has as many bytes as the
 to the server alone.
 """
 
+import asyncio
 import hashlib
 import hmac
 import io
 import json
-import math
 import secrets
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,23 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from sr3.evaluation.study import SIDES, Side, Study, Trial, pixels_of, rater_name
 from sr3.model.config import ConfigError
+
+BODY = 10_000
+"""Bytes of the largest answer; a page sends a few hundred."""
+
+PATIENCE = 10.0
+"""Seconds that a body may take."""
+
+A_YEAR = 365 * 86_400_000.0
+"""Milliseconds; no answer takes longer."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -98,8 +110,11 @@ class Desk:
         return hmac.new(self._secret, key, hashlib.sha256).hexdigest()[:32]
 
 
-def application(desk: Desk) -> Starlette:
-    """The web application: "/" the page, "/next" and "/answer" for it, "/p/…" the pictures."""
+def application(desk: Desk, hosts: Sequence[str] = ("*",)) -> Starlette:
+    """The web application: "/" the page, "/next" and "/answer" for it, "/p/…" the pictures.
+
+    hosts: the names that it answers to; on one's own machine only that one's, or any page of the web could ask it.
+    """
 
     async def page(request: Request) -> Response:
         return HTMLResponse(desk.page(), headers=HEADERS)
@@ -112,7 +127,7 @@ def application(desk: Desk) -> Starlette:
     async def answer(request: Request) -> Response:
         sent = await _sent(request)
         rater, side, took = _rater(sent), sent.get("answer"), sent.get("milliseconds")
-        if side not in SIDES or not isinstance(took, int | float) or isinstance(took, bool) or not math.isfinite(took):
+        if side not in SIDES or not isinstance(took, int | float) or isinstance(took, bool) or not abs(took) < A_YEAR:
             raise HTTPException(400, "an answer is left or right, after some milliseconds")
         try:
             saved = await run_in_threadpool(desk.answer, str(sent.get("trial")), side, took)
@@ -142,6 +157,7 @@ def application(desk: Desk) -> Starlette:
             Route("/p/{address}", picture),
         ],
         exception_handlers={HTTPException: _refused},
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)],
     )
 
 
@@ -149,9 +165,20 @@ async def _sent(request: Request) -> dict[str, Any]:
     # only this page's own scripts can send JSON; a form on another site cannot
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise HTTPException(415, "send JSON")
+    body = bytearray()
     try:
-        sent = await request.json()
-    except ValueError as error:
+        async with asyncio.timeout(PATIENCE):
+            async for part in request.stream():
+                body += part
+                if len(body) > BODY:
+                    raise HTTPException(413, f"send at most {BODY} bytes")
+    except TimeoutError as error:
+        raise HTTPException(408, "send it sooner") from error
+    except ClientDisconnect as error:
+        raise HTTPException(400, "there is nobody left") from error
+    try:
+        sent = json.loads(body)
+    except (ValueError, RecursionError) as error:
         raise HTTPException(400, "send JSON") from error
     if not isinstance(sent, dict):
         raise HTTPException(400, "send a JSON object")
@@ -176,7 +203,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(app: Starlette, where: socket.socket) -> None:
     """Serve until interrupted; raises KeyboardInterrupt then, with every request answered."""
-    settings = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)
+    settings = uvicorn.Config(
+        app, log_config=None, access_log=False, limit_concurrency=500, timeout_graceful_shutdown=3
+    )
     try:
         uvicorn.Server(settings).run(sockets=[where])
     finally:

@@ -1,0 +1,280 @@
+"""What `sr3 upscale` reads and writes: every name is known, and checked, before any work."""
+
+import difflib
+import os
+import shutil
+import sys
+import tempfile
+import unicodedata
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from sr3.picture.image import Picture
+
+PIPE = Path("-")
+"""Standard input, and standard output."""
+
+Key = tuple[int, int] | str
+"""One for each file, however it is named."""
+
+_TOLD = ("software",)
+"""What a note says that makes no other picture."""
+
+
+class Job(NamedTuple):
+    """A picture, and the file that its result goes to; of several samples each has a name made from that."""
+
+    source: Path
+    target: Path
+
+    def written(self, samples: int) -> list[Path]:
+        """Every file that the job writes, in the order: the samples, their mean, their spread."""
+        if samples == 1:
+            return [self.target]
+        ends = [*(str(k + 1) for k in range(samples)), "mean", "spread"]
+        return [self.target.with_name(f"{self.target.stem}-{end}{self.target.suffix}") for end in ends]
+
+
+class Plan(NamedTuple):
+    """jobs: in order.  failures: (name, why) of what was asked for and cannot be had."""
+
+    jobs: list[Job]
+    failures: list[tuple[str, str]]
+
+
+def absent(path: Path) -> str | None:
+    """What to say of a file that is not there, with the nearest name that is; None where it is there."""
+    if path == PIPE or os.path.exists(path):
+        return None
+    try:
+        near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
+    except OSError:
+        near = []
+    return f"does not exist{f'; did you mean {path.with_name(near[0])}?' if near else '; check its name'}"
+
+
+def plan(inputs: Sequence[Path], output: Path | None, mark: str) -> Plan:
+    """The jobs of a command line.  mark: what is put after the name where a result lies beside its picture.
+
+    No two results have one name, whatever the order of the inputs and even where capitals do not count.  ConfigError
+    where the inputs and the output do not go together.
+    """
+    from sr3.model.config import ConfigError
+
+    many = len(inputs) > 1 or any(p.is_dir() for p in inputs)
+    if many and output is not None and (output == PIPE or output.is_file()):
+        raise ConfigError(f"{output} is no folder; several pictures need one to go to")
+    found = Plan([], [])
+    for source in inputs:
+        if (why := absent(source)) is not None:
+            found.failures.append((str(source), why))
+        elif source != PIPE and source.is_dir():
+            _add_folder(found, source, output, mark, several=len(inputs) > 1)
+        else:
+            found.jobs.append(Job(source, _target(source, output, mark, many)))
+    once = {os.path.abspath(job.source): job for job in found.jobs}  # a picture that is named twice
+    return Plan(_told_apart(list(once.values())), found.failures)
+
+
+def _add_folder(found: Plan, source: Path, output: Path | None, mark: str, *, several: bool) -> None:
+    from sr3.model.config import ConfigError
+    from sr3.picture.collection import find_pictures
+
+    whole = source.resolve()
+    if output is None:
+        if not whole.name:
+            raise ConfigError(f"the results of {source} have no place beside it; give -o")
+        root = (whole if source.name in ("", "..") else source).with_name(f"{whole.name}-{mark}")
+    else:
+        root = output / whole.name if several else output
+    if root.resolve() == whole:
+        raise ConfigError(f"the results would overwrite the pictures of {source}; give another -o")
+    unreadable: list[str] = []
+    pictures = [p for p in find_pictures(source, unreadable) if root.resolve() not in p.resolve().parents]
+    if not pictures and not unreadable:
+        raise ConfigError(f"there is no picture in the folder {source}")
+    found.failures.extend((name, "cannot be listed, and its pictures are left out") for name in unreadable)
+    for path in pictures:
+        place = root / path.relative_to(source)
+        found.jobs.append(Job(path, place.with_name(_named(path))))
+
+
+def _target(source: Path, output: Path | None, mark: str, many: bool) -> Path:
+    from sr3.model.config import ConfigError
+    from sr3.picture.image import WRITABLE
+
+    if output is None:
+        if source == PIPE:
+            return PIPE
+        name = Path(_named(source))
+        return source.with_name(f"{name.stem}-{mark}{name.suffix}")
+    if many or output.is_dir():
+        return output / ("picture.png" if source == PIPE else _named(source))
+    if output != PIPE and output.suffix.lower() not in WRITABLE:
+        kinds = ", ".join(sorted(WRITABLE))
+        raise ConfigError(f"cannot write {output}: its name must end in one of {kinds}")
+    return output
+
+
+def _named(source: Path) -> str:
+    """A result's name: the picture's own, or p-gif.png for p.gif, so that p.gif and p.bmp do not become one."""
+    from sr3.picture.image import WRITABLE
+
+    if source.suffix.lower() in WRITABLE:
+        return source.name
+    return f"{'-'.join(part for part in (source.stem, source.suffix[1:].lower()) if part)}.png"
+
+
+def _told_apart(jobs: list[Job]) -> list[Job]:
+    """Where results would have one name (two folders' photo.jpg), each has its folder's before it, or a number."""
+    groups: dict[Key, list[int]] = defaultdict(list)
+    for index, job in enumerate(jobs):
+        groups[_name_key(job.target)].append(index)
+    taken = {key for key, group in groups.items() if len(group) == 1}
+    for group in groups.values():
+        for index in group if len(group) > 1 else ():
+            source, target = jobs[index]
+            stem = f"{source.resolve().parent.name}-{target.stem}"
+            names = (f"{stem}{f'-{n}' if n > 1 else ''}{target.suffix}" for n in range(1, len(jobs) + 2))
+            target = next(p for p in map(target.with_name, names) if _name_key(p) not in taken)
+            taken.add(_name_key(target))
+            jobs[index] = Job(source, target)
+    return jobs
+
+
+def _name_key(path: Path) -> Key:
+    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
+
+
+def _key(path: Path) -> Key:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return _name_key(path)
+    return (found.st_dev, found.st_ino) if found.st_ino else _name_key(path)
+
+
+def check(jobs: Sequence[Job], *, samples: int, trace: Path | None, force: bool, skip_existing: bool) -> None:
+    """ConfigError where a job would overwrite a picture that is read, or another's result; or any file, without force.
+
+    And where a result's place is no folder, or one that cannot be written into.
+    """
+    from sr3.model.config import ConfigError
+
+    read = {_key(job.source): job.source for job in jobs if job.source != PIPE}
+    taken: set[Key] = set()
+    there: list[Path] = []
+    for path in (*(p for job in jobs for p in job.written(samples)), *((trace,) if trace is not None else ())):
+        if path == PIPE or (os.path.exists(path) and not path.is_file() and not path.is_dir()):
+            continue  # a pipe or a device
+        key = _key(path)
+        if key in read:
+            raise ConfigError(f"{path} would overwrite the picture {read[key]}; give another -o")
+        if key in taken or _name_key(path) in taken:
+            raise ConfigError(f"two results would both be {path}; give another -o, or the pictures one at a time")
+        taken |= {key, _name_key(path)}
+        if os.path.lexists(path) and not force and (path == trace or not skip_existing):
+            there.append(path)
+    if there:
+        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+        raise ConfigError(
+            f"{there[0]} is there already{more}; give another -o, --skip-existing to keep what was made in this way, "
+            "or --force to overwrite"
+        )
+    for folder in {job.target.parent for job in jobs if job.target != PIPE}:
+        _check_place(folder)
+
+
+def _check_place(folder: Path) -> None:
+    from sr3.model.config import ConfigError
+
+    nearest = next(p for p in (folder, *folder.absolute().parents) if os.path.exists(p))
+    if not nearest.is_dir():
+        raise ConfigError(f"{nearest} is no folder, so that nothing can be written into {folder}; give another -o")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"nothing may be written into {nearest}; give another -o")
+
+
+def check_room(job: Job, size: tuple[int, int], samples: int) -> None:
+    """PictureError where results of this (width, height) fit neither their format, nor the memory, nor the disk."""
+    from sr3.picture.memory import WRITING, lacking
+    from sr3.picture.picture import PictureError, shown
+    from sr3.picture.write import check_format
+
+    check_format(job.target if job.target != PIPE else Path("picture.png"), size)
+    pixels = size[0] * size[1]
+    if (lack := lacking(pixels, WRITING + 12 * (samples - 1))) is not None:
+        raise PictureError(f"{shown(job.source)} would become {size[0]}x{size[1]}, which takes {lack}; ask for less")
+    nearest = next(p for p in job.target.absolute().parents if os.path.exists(p))
+    # no format needs less for photographs than a sixtieth of three bytes a pixel
+    need, free = len(job.written(samples)) * pixels // 20, shutil.disk_usage(nearest).free
+    if job.target != PIPE and need > free:
+        raise PictureError(
+            f"{shown(job.source)} would become {size[0]}x{size[1]}, and the disk of {shown(nearest)} is full "
+            f"({free / 1e6:.0f} MB free)"
+        )
+
+
+def is_enlarged(path: Path) -> bool:
+    """Whether a file's note says that it is a result of `sr3 upscale`; what cannot be read is none."""
+    from sr3.picture.image import PictureError, read_note
+
+    try:
+        note = read_note(path) if path != PIPE else {}
+    except PictureError:
+        return False
+    # what was made before notes said so has "consistent"
+    return "model" in note and note.get("result", "1" if "consistent" in note else "")[:1].isdigit()
+
+
+@contextmanager
+def at_hand(source: Path) -> Generator[Path, None, None]:
+    """The file to read: the source itself, or for a moment what standard input brought."""
+    if source != PIPE:
+        yield source
+        return
+    with tempfile.TemporaryDirectory(prefix=".sr3-") as folder:
+        whole = Path(folder, "standard input")
+        whole.write_bytes(sys.stdin.buffer.read())
+        yield whole
+
+
+def write_result(path: Path, picture: "Picture", note: Mapping[str, str]) -> None:
+    """Write a picture to its file, or as PNG to standard output."""
+    from sr3.picture.image import write
+
+    if path != PIPE:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, picture, note=note)
+        return
+    with tempfile.TemporaryDirectory(prefix=".sr3-") as folder:
+        whole = Path(folder, "picture.png")
+        write(whole, picture, note=note)
+        sys.stdout.buffer.write(whole.read_bytes())
+        sys.stdout.buffer.flush()
+
+
+def made_so(path: Path, note: Mapping[str, str]) -> bool:
+    """Whether a file is the result that this note promises; PictureError where it is something else's."""
+    from sr3.picture.image import PictureError, read_note
+    from sr3.picture.picture import shown
+
+    try:
+        found = read_note(path)
+    except PictureError:
+        found = {}
+    if "model" not in found:
+        raise PictureError(f"{shown(path)} is there already and no result of sr3; give another -o, or --force")
+    return all(found.get(key) == value for key, value in note.items() if key not in _TOLD)
+
+
+def all_made_so(paths: Iterable[tuple[Path, Mapping[str, str]]]) -> bool:
+    """Whether every file is there and the result that its note promises; PictureError where one is no result."""
+    found = True
+    for path, note in paths:  # to the last, as any may be another's
+        found &= os.path.lexists(path) and made_so(path, note)
+    return found

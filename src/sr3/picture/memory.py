@@ -1,0 +1,69 @@
+"""How much memory there is, so that what cannot fit is refused before it is begun."""
+
+import os
+from pathlib import Path
+
+READING = 20
+"""Bytes for each pixel of 8 bits while a picture is read: its samples twice and float32, in three channels."""
+
+WRITING = 60
+"""Bytes for each pixel of a result while it is made and written."""
+
+
+def available() -> int | None:
+    """Bytes of memory that this process may still take; None where the system does not say.
+
+    Of the machine or of the container, whichever has less left.
+    """
+    found = [n for n in (_machine(), _container()) if n is not None]
+    return min(found) if found else None
+
+
+def _machine() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        pass
+    if os.name == "nt":
+        return _windows()
+    try:  # macOS: all there is, as nothing tells what is free
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _container() -> int | None:
+    """What is left of a control group's limit, version 2 or 1; file pages that can be given back count as free."""
+    for folder, limit, used, cached in (
+        ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            most, now = (int(Path(folder, name).read_text("ascii")) for name in (limit, used))
+            stat = Path(folder, "memory.stat").read_text("ascii").split()
+            return max(0, most - now + int(stat[stat.index(cached) + 1]))
+        except (OSError, ValueError, IndexError):
+            continue
+    return None
+
+
+def _windows() -> int | None:
+    import ctypes
+
+    class Status(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
+            (name, ctypes.c_ulonglong) for name in ("total", "free", "swap", "swap_free", "space", "space_free", "more")
+        ]
+
+    status = Status(length=ctypes.sizeof(Status))
+    kernel = getattr(ctypes, "windll").kernel32  # noqa: B009
+    return int(status.free) if kernel.GlobalMemoryStatusEx(ctypes.byref(status)) else None
+
+
+def lacking(pixels: int, bytes_each: int) -> str | None:
+    """'9.1 GB, and 2.0 GB are free', where so many pixels do not fit into memory; None where they do."""
+    free, need = available(), pixels * bytes_each
+    if free is None or need <= free:
+        return None
+    return f"{need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"

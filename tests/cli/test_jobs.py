@@ -1,0 +1,226 @@
+"""What `sr3 upscale` reads and writes: nothing is overwritten or made twice, whatever the files are called."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import noise_picture, spent
+from PIL import Image
+
+from sr3.cli.jobs import PIPE, Job, absent, plan
+from sr3.model.config import ConfigError
+from sr3.picture import memory
+from sr3.restore.restorer import Restorer
+
+
+@pytest.fixture
+def model(tiny, tmp_path):
+    return tiny.save_pretrained(tmp_path / "model")
+
+
+@pytest.fixture
+def up(sr3, model):
+    return lambda *arguments: sr3("upscale", "--model", model, "--steps", 1, *arguments)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    for name in ("out-1.png", "a.png", "p.gif"):
+        noise_picture(6, 5).save(name)
+    return place
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "out-1.png -o out.png --samples 2",
+        "a.png out-1.png -o . --samples 1",
+        "p.gif --trace p.gif",
+        "p.gif --trace ./../here/p.gif",
+        "a.png --trace link.gif",
+        "a.png -o hard.png",
+        "a.png -o out.png --samples 2",
+        ". -o .",
+        "../here -o ../here",
+        "a.png -o a-4x-1.png/b.png",
+        "a.png -o t.png --trace t.png",
+    ],
+)
+def test_what_is_read_is_never_overwritten(up, here, line):
+    (here / "link.gif").symlink_to("p.gif")
+    os.link("a.png", "hard.png")
+    Path("a-4x-1.png").touch()
+    before = contents(here)
+    for more in ([], ["--force"]):
+        if line.startswith("a.png -o out.png") and more:
+            continue  # it is no input then
+        if "link.gif" in line and more:
+            continue
+        code, _, err = up(*line.split(), *more)
+        assert code == 2, err
+        assert len(err.splitlines()) == 1
+        assert contents(here) == before
+
+
+def test_what_is_there_stays_without_force(up, here):
+    assert up("a.png")[0] == 0
+    first = Path("a-4x.png").read_bytes()
+    code, _, err = up("a.png", "--seed", 1)
+    assert code == 2
+    assert "a-4x.png is there already" in err
+    assert Path("a-4x.png").read_bytes() == first
+    assert up("a.png", "--seed", 1, "--force")[0] == 0
+    assert Path("a-4x.png").read_bytes() != first
+    assert up("a.png", "-o", "new.png", "--trace", "new.gif", "--skip-existing")[0] == 0
+    code, _, err = up("a.png", "-o", "other.png", "--trace", "new.gif", "--skip-existing")
+    assert code == 2
+    assert "new.gif is there already" in err
+
+
+def test_skipping_goes_by_what_made_the_result(up, here):
+    def stamps() -> dict[str, int]:
+        return {p.name: p.stat().st_mtime_ns for p in here.glob("out*")}
+
+    line = ["a.png", "-o", "out.png", "--samples", 2, "--skip-existing"]
+    Path("out-1.png").unlink()
+    assert up(*line)[0] == 0
+    assert len(stamps()) == 4
+    before = stamps()
+    assert up(*line)[0] == 0
+    assert stamps() == before
+    Path("out-spread.png").unlink()
+    assert up(*line)[0] == 0
+    assert stamps().keys() == before.keys()
+    for change in (["--seed", 5], ["--scale", 2], ["--steps", 2], ["--free"]):
+        before = stamps()
+        assert up(*line, *change)[0] == 0
+        assert all(stamps()[name] != before[name] for name in before), change
+    noise_picture(3, 3).save("out-mean.png")
+    before = contents(here)
+    code, _, err = up(*line)
+    assert code == 3
+    assert "no result of sr3" in err
+    assert contents(here) == before
+
+
+def test_its_own_results_are_not_enlarged(up, here):
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        assert up("a.png", "-o", f"{folder}/made.png")[0] == 0
+    noise_picture(6, 5, seed=1).save("b/other.jpg")
+    code, _, err = up("b")
+    assert code == 0
+    assert "1 done, 0 failed, 1 left" in err
+    assert sorted(contents(here / "b-4x")) == ["other.jpg"]
+    code, _, err = up("a/made.png")
+    assert code == 2
+    assert "--force" in err
+    assert up("a/made.png", "--force")[0] == 0
+
+
+def names(jobs: list[Job]) -> list[str]:
+    return [job.target.as_posix() for job in jobs]
+
+
+def test_each_result_has_a_name_of_its_own(here):
+    for name in ("p.bmp", "p.jpg", "x/deep/photo.jpg", "y/photo.jpg", "y/PHOTO.jpg", ".png", "no suffix"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        noise_picture(6, 5).save(name, "PNG")
+    found, failures = plan([Path(n) for n in ("p.gif", "p.bmp", "p.jpg", ".png", "no suffix")], None, "4x")
+    assert names(found) == ["p-gif-4x.png", "p-bmp-4x.png", "p-4x.jpg", ".png-4x.png", "no suffix-4x.png"]
+    assert not failures
+    inputs = [Path("x/deep/photo.jpg"), Path("y/photo.jpg"), Path("y/PHOTO.jpg"), Path("p.jpg")]
+    found, _ = plan(inputs, Path("out"), "4x")
+    expected = ["out/deep-photo.jpg", "out/y-photo.jpg", "out/y-PHOTO-2.jpg", "out/p.jpg"]
+    assert names(found) == expected
+    assert sorted(names(plan([*inputs[:2][::-1], *inputs[2:]], Path("out"), "4x").jobs)) == sorted(expected)
+    assert len(plan([Path("p.jpg"), Path("../here/p.jpg")], None, "4x").jobs) == 1
+    assert names(plan([Path("y/../x")], None, "4x").jobs) == ["y/../x-4x/deep/photo.jpg"]
+    os.chdir("x")
+    assert names(plan([Path(".")], None, "2x").jobs) == [(here / "x-2x/deep/photo.jpg").as_posix()]
+    with pytest.raises(ConfigError, match="would overwrite"):
+        plan([Path("../x")], Path("."), "4x")
+
+
+def test_a_misspelt_name_is_refused_before_anything_is_loaded(here):
+    command = [sys.executable, "-X", "importtime", "-m", "sr3", "upscale", "b.png", "zzz"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 3
+    said = [line for line in told.stderr.splitlines() if not line.startswith("import time:")]
+    assert said == ["sr3: b.png: does not exist; did you mean a.png?", "sr3: zzz: does not exist; check its name"]
+    assert not {"torch", "numpy", "pyvips"} & {line.split("|")[-1].strip() for line in told.stderr.splitlines()}
+    assert absent(Path("x" * 5000)) is not None
+    assert absent(PIPE) is None
+
+
+def test_a_misspelt_name_is_refused_at_once(here):
+    assert 0 < spent("upscale", "b.png") < 0.5
+
+
+def test_some_failed_is_1_and_all_failed_3(up, here):
+    Path("bad.png").write_bytes(b"no")
+    code, _, err = up("bad.png", "a.png", "missing.png", "-o", "out")
+    assert code == 1
+    assert "1 done, 2 failed" in err
+    assert up("bad.png", "-o", "out")[0] == 3
+
+
+def test_a_pipe_in_and_a_pipe_out(model, here):
+    command = [sys.executable, "-m", "sr3", "upscale", "-", "--model", model, "--steps", "1"]
+    given = Path("a.png").read_bytes()
+    made = subprocess.run(command, input=given, stdout=subprocess.PIPE, timeout=120, check=True).stdout
+    subprocess.run([*command[:4], "a.png", *command[5:], "-o", "file.png"], timeout=120, check=True)
+    with Image.open(io.BytesIO(made)) as piped, Image.open("file.png") as file:
+        assert np.array_equal(np.asarray(piped), np.asarray(file))
+    assert sorted(p.name for p in here.iterdir()) == ["a.png", "file.png", "out-1.png", "p.gif"]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are text")
+def test_names_that_are_no_text_and_unreadable_folders_stop_nothing(up, here, monkeypatch):
+    odd = Path(os.fsdecode(b"folder/n\xff[b].png"))
+    Path("folder/locked").mkdir(parents=True)
+    noise_picture(6, 5).save(io.BytesIO(), "PNG")
+    odd.write_bytes(Path("a.png").read_bytes())
+    Path("folder/z.png").write_bytes(Path("a.png").read_bytes())
+    Path(os.fsdecode(b"folder/bad\xfe.png")).write_bytes(b"no")
+    real = os.scandir
+
+    def scandir(path="."):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    code, _, err = up("folder", "-o", "out")
+    assert code == 1
+    assert "2 done, 2 failed" in err
+    assert "locked" in err
+    assert sorted(os.listdir(b"out")) == [b"n\xff[b].png", b"z.png"]
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(up, here, monkeypatch):
+    monkeypatch.setattr(Restorer, "stream", lambda *_, **__: pytest.fail("it began to work"))
+    code, _, err = up("a.png", "-o", "a.webp", "--size", "20000x9")
+    assert code == 3
+    assert "16383" in err
+    monkeypatch.setattr(memory, "available", lambda: 24 * 20 * 60 - 1)
+    code, _, err = up("a.png", "-o", "b.png")
+    assert code == 3
+    assert "a.png would become 24x20, which takes" in err
+    monkeypatch.setattr(memory, "available", lambda: None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 23))
+    code, _, err = up("a.png", "-o", "b.png")
+    assert code == 3
+    assert "is full" in err
