@@ -103,7 +103,7 @@ class Board:
         """Rows: given, averaged weights, raw weights, original."""
         given = self.run.model.task.degrade(self.clean)
         cond = self.run.model.task.prepare(given).cond
-        rows: list[Tensor] = [self.clean if cond is None else cond.clamp(-1, 1).cpu()]
+        rows: list[Tensor] = [self.clean if cond is None else cond.clamp(-1, 1).cpu().expand_as(self.clean)]
         for weights in (self.run.average, self.run.flat.weights):
             rows.append(self._restorer(weights).make(given, list(range(len(self.clean))), free=True))
         rows.append(self.clean)
