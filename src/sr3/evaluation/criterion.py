@@ -45,7 +45,7 @@ class Criterion:
         return [kernel, LPIPS(self.network.distance, "feature")]
 
     def score(self, measures: Mapping[str, float], baseline: Mapping[str, float]) -> float:
-        """Of a trial's measures; lower is better.  baseline: its measures on the same pictures, with "consistency_free".
+        """Of a trial's measures; lower is better.  baseline: its own on the same pictures, with "consistency_free".
 
         The kernel distance counts from 0: below, it says that the sets are not told apart.  Where the baseline has no
         positive distance, there is nothing to take a share of, and that measure does not count.

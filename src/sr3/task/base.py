@@ -20,7 +20,7 @@ class Given(NamedTuple):
     mask: Tensor | None = None
     """Bool [B, 1, h, w], True where pixels are missing; None: nowhere."""
     files: tuple[JpegBins, ...] | None = None
-    """What each picture's JPEG file says of it; None in training, which does not ask."""
+    """What each picture's JPEG file says of it; None where that is not known, as in training, which does not ask."""
     label: Tensor | None = None
     """int64 [B], which of several tasks each picture is for; None where there is one."""
     bits: int = 8
@@ -128,3 +128,41 @@ class Restoration(Task, Protocol):
     def baseline(self, given: Given) -> Tensor:
         """What one gets without a model, [B, 3, H, W]; what every method is compared with."""
         ...
+
+
+class SameSize:
+    """What tasks have in common whose results are as large as what is given, and which correct that: Palette's."""
+
+    method = "palette"
+    channels = 3
+    factor = 1
+    border = 0
+    colours = False
+
+    def result_size(self, given: Given) -> tuple[int, int]:
+        """(height, width)."""
+        return given.image.shape[-2], given.image.shape[-1]
+
+    def take(self, picture: Picture) -> Given:
+        """The pixels, of which nothing more is known."""
+        return Given(picture.rgb, bits=picture.bits)
+
+    def baseline(self, given: Given) -> Tensor:
+        """What is given, as it is."""
+        return given.image
+
+    def again(self, made: Tensor, given: Given) -> Tensor:
+        """The result itself: nobody knows what was done to it."""
+        return made
+
+    def prepare(self, given: Given) -> Example:
+        """The network sees what is given, and begins from the baseline."""
+        return Example(cond=given.image, base=self.baseline(given), mask=given.mask)
+
+    def project(self, made: Tensor, given: Given) -> Tensor:
+        """Nothing is certain."""
+        return made
+
+    def finish(self, made: Tensor, given: Given) -> Tensor:
+        """Within the range."""
+        return made.clamp(-1, 1)
