@@ -36,15 +36,17 @@ def restore_all(
     *,
     trace: Path | None = None,
     skip_existing: bool = False,
+    exact: bool = False,
 ) -> None:
     """Restore files and folders one picture after another; typer.Exit(1) where some failed.
 
     mark: what a result is called after its picture's name.  stream: how one file is restored.
     options: of that, as its result's metadata keep them: seed, samples, steps, sampler, spacing, quality, free.
+    exact: whether results go into files that hold every pixel as it is, where none are named.
     """
     from sr3.model.config import ConfigError
 
-    jobs, missing = _jobs(inputs, output, mark)
+    jobs, missing = _jobs(inputs, output, mark, EXACT if exact else None)
     if trace is not None and len(jobs) != 1:
         raise ConfigError(f"--trace follows one picture, and there are {len(jobs)}")
     failures = [(str(p), "does not exist") for p in missing]
@@ -72,8 +74,17 @@ def restore_all(
         raise typer.Exit(1)
 
 
-def _jobs(inputs: Sequence[Path], output: Path | None, mark: str) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """(source, target) of every picture, and the inputs that do not exist."""
+EXACT = (".png", ".tif", ".tiff")
+"""Of what can be written, what loses nothing."""
+
+
+def _jobs(
+    inputs: Sequence[Path], output: Path | None, mark: str, suffixes: Sequence[str] | None = None
+) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """(source, target) of every picture, and the inputs that do not exist.
+
+    suffixes: those that a result has from its picture, where there is one of them; else it is a PNG.
+    """
     from sr3.model.config import ConfigError
     from sr3.picture.collection import find_pictures
     from sr3.picture.image import WRITABLE
@@ -85,7 +96,7 @@ def _jobs(inputs: Sequence[Path], output: Path | None, mark: str) -> tuple[list[
         raise ConfigError(f"{output} is a file; several pictures need a folder to go to")
 
     def suffix_of(path: Path) -> str:
-        return path.suffix if path.suffix.lower() in WRITABLE else ".png"
+        return path.suffix if path.suffix.lower() in (suffixes or WRITABLE) else ".png"
 
     for source in inputs:
         if source.is_dir():

@@ -1,7 +1,11 @@
 """Grey pictures and the coloured ones that become them."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
+
+from sr3.picture.picture import TOP, Picture
 
 WEIGHTS = (0.299, 0.587, 0.114)
 """Of red, green and blue in luminance: BT.601's, on the values as they are stored, as JPEG and Pillow's mode L have."""
@@ -11,6 +15,14 @@ def luminance(x: Tensor) -> Tensor:
     """[B, 3, H, W] -> [B, 1, H, W], of the same range."""
     r, g, b = x.split(1, dim=1)
     return WEIGHTS[0] * r + WEIGHTS[1] * g + WEIGHTS[2] * b
+
+
+def as_grey(picture: Picture) -> Picture:
+    """A picture without its colours, in whole samples of its own depth."""
+    if len(picture.pixels) == 1:
+        return picture
+    half = TOP[picture.bits] / 2
+    return replace(picture, pixels=((luminance(picture.pixels[None])[0] + 1) * half).round() / half - 1)
 
 
 def coloured(x: Tensor, grey: Tensor, bits: int = 8) -> Tensor:

@@ -121,6 +121,10 @@ class Restoration(Task, Protocol):
         """What a picture says by itself, without more from its user.  PictureError where that is too little."""
         ...
 
+    def reduced(self, given: Given, size: tuple[int, int]) -> Given:
+        """The same of a picture reduced to (height, width).  ValueError where that is another task altogether."""
+        ...
+
     def again(self, made: Tensor, given: Given) -> Tensor:
         """What `given.image` would be if results `made` were the truth; the consistency is measured with it."""
         ...
@@ -150,6 +154,10 @@ class SameSize:
     def baseline(self, given: Given) -> Tensor:
         """What is given, as it is."""
         return given.image
+
+    def reduced(self, given: Given, size: tuple[int, int]) -> Given:
+        """Of most tasks: what was done to a picture is gone when it is reduced."""
+        raise ValueError("what is to be restored is lost where a picture is reduced")
 
     def again(self, made: Tensor, given: Given) -> Tensor:
         """The result itself: nobody knows what was done to it."""

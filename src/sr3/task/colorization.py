@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sr3.picture.grey import coloured, luminance
 from sr3.picture.picture import Picture, PictureError
-from sr3.picture.resize import round8
+from sr3.picture.resize import resize, round8
 from sr3.random import Stream
 from sr3.task.base import Given, SameSize
 
@@ -28,6 +28,9 @@ class Colorization(SameSize):
         if len(pixels) == 3 and not (pixels[:1] == pixels).all():
             raise PictureError("this picture has colours already; make it grey first")
         return Given(picture.rgb, bits=picture.bits)
+
+    def reduced(self, given: Given, size: tuple[int, int]) -> Given:
+        return given._replace(image=round8(resize(given.image, size)), bits=8)
 
     def again(self, made: Tensor, given: Given) -> Tensor:
         return round8(luminance(made)).expand_as(made)

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sr3.picture.picture import Picture, PictureError
+from sr3.picture.resize import resize, round8
 from sr3.random import Stream
 from sr3.task.base import Given, SameSize, own_stream
-from sr3.task.holes import FILLINGS, Fill, filled, masks
+from sr3.task.holes import FILLINGS, Fill, filled, masks, smooth
 
 
 class Filling(SameSize):
@@ -41,6 +43,14 @@ class Filling(SameSize):
 
     def baseline(self, given: Given) -> Tensor:
         return given.image if given.mask is None else filled(given.image, given.mask, self.fill)
+
+    def reduced(self, given: Given, size: tuple[int, int]) -> Given:
+        if given.mask is None:
+            return given._replace(image=resize(given.image, size))
+        image = round8(resize(smooth(given.image, given.mask), size))
+        # a pixel that holds anything unknown is unknown
+        mask = F.adaptive_max_pool2d(given.mask.float(), size) > 0
+        return hollow(image, mask, own_stream(image, 1))
 
     def again(self, made: Tensor, given: Given) -> Tensor:
         return made if given.mask is None else torch.where(given.mask, given.image.to(made), made)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sr3.diffusion.denoiser import Example
 from sr3.picture.picture import Picture
-from sr3.picture.resize import enlarge, project, round8, shrink
+from sr3.picture.resize import enlarge, project, resize, round8, shrink
 from sr3.random import Stream
 from sr3.task.base import Given
 from sr3.task.damage import Damage
@@ -62,6 +62,9 @@ class SuperResolution:
 
     def take(self, picture: Picture) -> Given:
         return Given(picture.rgb)
+
+    def reduced(self, given: Given, size: tuple[int, int]) -> Given:
+        return Given(resize(given.image, size))
 
     def again(self, made: Tensor, given: Given) -> Tensor:
         return self.degrade(made).image

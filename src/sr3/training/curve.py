@@ -52,6 +52,7 @@ def error(restorer: Restorer, pictures: Pictures) -> float:
                 level = model.schedule(model.schedule.when(logsnr).expand(len(truth)).to(device))
                 denoise = cast(Denoiser, model.denoiser())
                 x0 = denoise(diffuse(truth, eps, level), level, example).float().clamp(-1, 1)
+                x0 = x0 if example.mask is None else torch.where(example.mask, x0, truth)  # the rest is known
                 total[k] += float((x0 - truth).square().mean((1, 2, 3)).sum() / 4)
         count += len(truth)
     return sum(10 * math.log10(t / count) for t in total) / len(total)
