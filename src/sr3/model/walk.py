@@ -17,9 +17,9 @@ from sr3.diffusion.level import Level
 from sr3.diffusion.path import SPACINGS, Path, walk
 from sr3.diffusion.predict import EDM, Prediction
 from sr3.diffusion.sample import Noise, Step, once
-from sr3.diffusion.schedule import Schedule
+from sr3.diffusion.schedule import SCHEDULES, Schedule
 from sr3.diffusion.tables import SAMPLERS
-from sr3.model.config import QUALITIES, ConfigError, ModelConfig, Sampling, check, nearest
+from sr3.model.config import QUALITIES, ConfigError, ModelConfig, Sampling, build, check, nearest
 
 
 class Walk(Protocol):
@@ -100,7 +100,8 @@ class Refinement:
     ) -> Iterator[Step]:
         base = example.base if self.config.residual else None
         try:
-            path = walk(self.schedule, settings.steps, settings.spacing, high=settings.noisiest, low=settings.cleanest)
+            schedule = build("schedule", SCHEDULES, settings.schedule) if settings.schedule else self.schedule
+            path = walk(schedule, settings.steps, settings.spacing, high=settings.noisiest, low=settings.cleanest)
             x = start(noise(blank), path.first, base, spread_of(self.prediction))
         except ValueError as error:
             raise ConfigError(f"{self.config.name} cannot be sampled so: {error}") from error

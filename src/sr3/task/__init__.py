@@ -6,6 +6,7 @@ from sr3.task.denoising import Denoising
 from sr3.task.generation import Generation
 from sr3.task.inpainting import Inpainting
 from sr3.task.jpeg_restoration import JpegRestoration
+from sr3.task.several import Several
 from sr3.task.super_resolution import SuperResolution
 from sr3.task.uncropping import Uncropping
 
@@ -15,6 +16,7 @@ TASKS = {
     "generation": Generation,
     "inpainting": Inpainting,
     "jpeg-restoration": JpegRestoration,
+    "several": Several,
     "super-resolution": SuperResolution,
     "uncropping": Uncropping,
 }
@@ -28,6 +30,7 @@ __all__ = [
     "Inpainting",
     "JpegRestoration",
     "Restoration",
+    "Several",
     "SuperResolution",
     "Task",
     "Uncropping",
