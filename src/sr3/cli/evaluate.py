@@ -58,6 +58,10 @@ def command(
         typer.Option(help="A classifier for accuracy: efficientnet-lite0, my.module:name or file.py:name. It is run."),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="A CSV file of name,class for --classifier.")] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A setting of the task, as quality=30 or measured=inpainting."),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Also write a page with table, plots and gallery.")] = None,
     keep: Annotated[int, typer.Option(min=0, help="Pictures in the report's gallery.")] = 24,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
@@ -66,7 +70,7 @@ def command(
         Path | None, typer.Option("--json", help="Also write protocol, rows and values as JSON.")
     ] = None,
 ) -> None:
-    """Measure a model beside bicubic and its regression baseline, with 95 % intervals."""
+    """Measure a model beside its task's baseline and its regression baseline, with 95 % intervals."""
     from sr3.evaluation.evaluate import evaluate
     from sr3.evaluation.method import regression_beside
     from sr3.restore.restorer import Restorer, needs_picture
@@ -75,6 +79,8 @@ def command(
     restorer = Restorer.load(model, device=device, precision=precision)
     needs_picture(restorer.model)
     other = regression_beside(restorer, regression)
+    for one in (restorer.model, *([other.model] if other else [])):
+        one.change_task(task or [])
     pictures = held_out(data, restorer.model, limit)
     running = evaluate(
         restorer,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from sr3.cli.common import parse_size
+from sr3.cli.common import load_restorer, parse_size
 from sr3.cli.restoring import check_trace, restore_all
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Run(NamedTuple):
         from sr3.restore.whole import set_task, stream
 
         check_trace(self.trace)
-        restorer = _load(self.model, device=self.device, precision=self.precision, tile=self.tile)
+        restorer = load_restorer(self.model, device=self.device, precision=self.precision, tile=self.tile)
         task = set_task(restorer.model, kind, command) if kind else needs_picture(restorer.model)
         how: dict[str, Any] = {
             "steps": self.steps,
@@ -102,21 +102,6 @@ if TYPE_CHECKING:
     Stream = Callable[[Picture, Given], Iterator[Progress | Restored]]
     Begin = Callable[[Restorer, Restoration, Path, Picture, Stream], Iterator[Progress | Restored]]
     """How one file's restoration begins: (restorer, task, file, its picture, what restores it) -> steps."""
-
-
-def _load(name: str, **options: Any) -> "Restorer":
-    """A restorer; ConfigError that says how to train what is not there yet."""
-    from sr3.model import recipe
-    from sr3.model.config import ConfigError
-    from sr3.model.model import names
-    from sr3.restore.restorer import Restorer
-
-    if name not in names() and name in recipe.names():
-        raise ConfigError(
-            f"no model {name} comes with the package; train one with: sr3 train {name} --data pictures/ --out "
-            f"runs/{name}, and give --model runs/{name}/model.safetensors"
-        )
-    return Restorer.load(name, **options)
 
 
 def dejpeg(

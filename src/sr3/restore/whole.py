@@ -1,6 +1,6 @@
 """Whole pictures for tasks that need them whole: reduced to what a model is for, and brought back to full size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -38,13 +38,11 @@ def stream(restorer: Restorer, source: Picture, given: Given, **options: Any) ->
     A model for small pictures alone is shown a reduced one, and what it makes of that is enlarged and held to what is
     given at full size: colours to the luminance, fillings to the pixels around them.
     """
-    task, sides = needs_picture(restorer.model), restorer.model.config.sides
+    task, small = needs_picture(restorer.model), _small(restorer, given)
     size = task.result_size(given)
-    if sides is None or max(size) <= sides[1]:
+    if small is None:
         yield from restorer.stream(source, given=given, **options)
         return
-    share = sides[1] / max(size)
-    small = task.reduced(given, (max(1, round(size[0] * share)), max(1, round(size[1] * share))))
     shown = Picture(small.image[0].clamp(-1, 1))
     for step in restorer.stream(shown, given=small, **options):
         if isinstance(step, Progress):
@@ -53,3 +51,22 @@ def stream(restorer: Restorer, source: Picture, given: Given, **options: Any) ->
             large = [resize(made.pixels.expand(3, -1, -1)[None], size).clamp(-1, 1) for made in step.variants]
             variants: list[Tensor] = large if options.get("free") else [task.finish(x, given) for x in large]
             yield restored(source, variants, colours=task.colours)
+
+
+def make(restorer: Restorer, given: Given, seeds: Sequence[int]) -> Tensor:
+    """`Restorer.make` of a batch, reduced and brought to full size again where the model is for small pictures."""
+    small = _small(restorer, given)
+    if small is None:
+        return restorer.make(given, seeds)
+    task = needs_picture(restorer.model)
+    return task.finish(resize(restorer.make(small, seeds), task.result_size(given)).clamp(-1, 1), given)
+
+
+def _small(restorer: Restorer, given: Given) -> Given | None:
+    """What a model for small pictures is shown of a larger one; None where it can be shown all."""
+    task, sides = needs_picture(restorer.model), restorer.model.config.sides
+    size = task.result_size(given)
+    if task.factor != 1 or sides is None or max(size) <= sides[1]:
+        return None
+    share = sides[1] / max(size)
+    return task.reduced(given, (max(1, round(size[0] * share)), max(1, round(size[1] * share))))
