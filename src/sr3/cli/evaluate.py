@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sr3.evaluation.evaluate import Progress
     from sr3.evaluation.result import Result
     from sr3.picture.collection import Pictures
+    from sr3.restore.restorer import Restorer
 
 ALWAYS = 8
 """So many of the first are always shown; the others where a method has them."""
@@ -72,15 +73,9 @@ def command(
 ) -> None:
     """Measure a model beside its task's baseline and its regression baseline, with 95 % intervals."""
     from sr3.evaluation.evaluate import evaluate
-    from sr3.evaluation.method import regression_beside
-    from sr3.restore.restorer import Restorer, needs_picture
 
     _check(labels, classifier, report)
-    restorer = Restorer.load(model, device=device, precision=precision)
-    needs_picture(restorer.model)
-    other = regression_beside(restorer, regression)
-    for one in (restorer.model, *([other.model] if other else [])):
-        one.change_task(task or [])
+    restorer, other = _models(model, regression, task or [], device=device, precision=precision)
     pictures = held_out(data, restorer.model, limit)
     running = evaluate(
         restorer,
@@ -105,6 +100,20 @@ def command(
     _write(found, json_file, report)
     if pictures.broken:
         raise typer.Exit(1)
+
+
+def _models(model: str, regression: str | None, task: list[str], **options: Any) -> "tuple[Restorer, Restorer | None]":
+    """The model and its regression, both for the task as it is to be measured."""
+    from sr3.evaluation.method import regression_beside
+    from sr3.restore.restorer import Restorer, needs_picture
+
+    restorer = Restorer.load(model, **options)
+    needs_picture(restorer.model)
+    other = regression_beside(restorer, regression)
+    for one in (restorer, other):
+        if one is not None:
+            one.model.change_task(task)
+    return restorer, other
 
 
 def _finished(running: "Iterator[Progress | Result]") -> "Result":
