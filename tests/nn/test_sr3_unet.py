@@ -9,7 +9,7 @@ from sr3.diffusion.level import Level
 from sr3.nn.embed import NoiseEmbedding, sinusoid
 from sr3.nn.sr3_unet import PUBLISHED, Attention, ResidualBlock, SR3UNet
 
-MILLIONS = {"16-128": 564.5, "64-256": 621.4, "64-512": 614.1, "256-1024": 150.2}
+MILLIONS = {"16-128": 564.5, "64-256": 621.4, "64-512": 614.1, "256-1024": 150.2, "palette": 552.8}
 
 
 def small(**changes: object) -> SR3UNet:

@@ -23,7 +23,9 @@ def black_and_white(height: int, width: int) -> torch.Tensor:
 
 
 def test_the_tasks_that_there_are():
-    assert {"super-resolution": SuperResolution, "generation": Generation} == TASKS
+    palette = {"colorization", "denoising", "inpainting", "jpeg-restoration", "uncropping"}
+    assert TASKS.keys() == {"super-resolution", "generation", "several", *palette}
+    assert TASKS["super-resolution"] is SuperResolution
     assert isinstance(SuperResolution(), Restoration)
     assert not isinstance(Generation(), Restoration)
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sr3 import __version__
-from sr3.cli import compare, demo, evaluate, export, generate, import_, models, study, train, tune, upscale
+from sr3.cli import compare, demo, evaluate, export, generate, import_, models, palette, study, train, tune, upscale
 from sr3.interrupt import swift, terminate_as_interrupt
 
 app = typer.Typer(
@@ -27,6 +27,11 @@ app.command("models")(models.list_command)
 app.command("show")(models.show_command)
 app.command("evaluate")(evaluate.command)
 app.command("compare")(compare.command)
+app.command("dejpeg")(palette.dejpeg)
+app.command("colorize")(palette.colorize)
+app.command("inpaint")(palette.inpaint)
+app.command("uncrop")(palette.uncrop)
+app.command("restore")(palette.restore)
 app.command("generate")(generate.command)
 app.command("study")(study.command)
 app.command("train")(train.command)

@@ -1,6 +1,6 @@
 """What the commands share: errors as sentences, progress bars, sizes."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from sr3.model.model import Model
     from sr3.picture.collection import Pictures
+    from sr3.restore.restorer import Restorer
 
 
 def code_and_sentence(error: Exception) -> tuple[int, str] | None:
@@ -38,6 +39,21 @@ def code_and_sentence(error: Exception) -> tuple[int, str] | None:
     if type(error).__name__ == "TrainingError":
         return 1, sentence
     return None
+
+
+def load_restorer(name: str, **options: Any) -> "Restorer":
+    """A restorer; ConfigError that says how to train what is not there yet."""
+    from sr3.model import recipe
+    from sr3.model.config import ConfigError
+    from sr3.model.model import names
+    from sr3.restore.restorer import Restorer
+
+    if name not in names() and name in recipe.names():
+        raise ConfigError(
+            f"no model {name} comes with the package; train one with: sr3 train {name} --data pictures/ --out "
+            f"runs/{name}, and give --model runs/{name}/model.safetensors"
+        )
+    return Restorer.load(name, **options)
 
 
 def held_out(data: "list[Path]", model: "Model", limit: int | None) -> "Pictures":

@@ -5,27 +5,44 @@ from typing import Annotated
 
 import typer
 
-from sr3.cli.common import bars
+from sr3.cli.common import bars, load_restorer
+
+TASKS = {
+    "upscale": ("super-resolution", "photo-4x"),
+    "colorize": ("colorization", "face-palette"),
+    "inpaint": ("inpainting", "face-palette"),
+    "uncrop": ("uncropping", "face-palette"),
+    "dejpeg": ("jpeg-restoration", "photo-jpeg"),
+}
+"""The kind of each command's task, and its usual model."""
 
 
 def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="The picture to write.")] = Path("demo.png"),
-    model: Annotated[str, typer.Option("--model", "-m", help="A model's name, file or Hub id.")] = "photo-4x",
+    task: Annotated[str, typer.Option(help="upscale, colorize, inpaint, uncrop or dejpeg.")] = "upscale",
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="A model's name, file or Hub id; default: the task's.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
 ) -> None:
-    """Shrink scikit-image's photographs, restore them, and write one labelled picture with the measures."""
+    """Damage scikit-image's photographs, restore them, and write one labelled picture with the measures."""
     from sr3.evaluation import demo
     from sr3.evaluation.method import regression_beside
-    from sr3.model.config import ConfigError
+    from sr3.model.config import ConfigError, nearest
     from sr3.picture.image import WRITABLE, from_any, write
-    from sr3.restore.restorer import Restorer, needs_picture
+    from sr3.restore.restorer import needs_picture
+    from sr3.restore.whole import set_task
 
+    if task not in TASKS:
+        raise ConfigError(f"there is no demo of {task!r}{nearest(task, list(TASKS))}")
     if output.suffix.lower() not in WRITABLE:
         raise ConfigError(f"cannot write {output}: its name must end in one of {', '.join(sorted(WRITABLE))}")
-    restorer = Restorer.load(model)
+    kind, usual = TASKS[task]
+    restorer = load_restorer(model or usual)
+    set_task(restorer.model, kind, task)
     regression = regression_beside(restorer)
-    if regression is None:
-        raise ConfigError(f"the demo compares with a regression model, and none is known for {model}")
+    if regression is not None:
+        set_task(regression.model, kind, task)
     made: list[demo.Row] = []
     with bars() as shown:
         bar = shown.add_task("photographs", total=len(demo.PHOTOGRAPHS))

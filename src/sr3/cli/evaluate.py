@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sr3.evaluation.evaluate import Progress
     from sr3.evaluation.result import Result
     from sr3.picture.collection import Pictures
+    from sr3.restore.restorer import Restorer
 
 ALWAYS = 8
 """So many of the first are always shown; the others where a method has them."""
@@ -58,6 +59,10 @@ def command(
         typer.Option(help="A classifier for accuracy: efficientnet-lite0, my.module:name or file.py:name. It is run."),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="A CSV file of name,class for --classifier.")] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A setting of the task, as quality=30 or measured=inpainting."),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Also write a page with table, plots and gallery.")] = None,
     keep: Annotated[int, typer.Option(min=0, help="Pictures in the report's gallery.")] = 24,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
@@ -66,15 +71,11 @@ def command(
         Path | None, typer.Option("--json", help="Also write protocol, rows and values as JSON.")
     ] = None,
 ) -> None:
-    """Measure a model beside bicubic and its regression baseline, with 95 % intervals."""
+    """Measure a model beside its task's baseline and its regression baseline, with 95 % intervals."""
     from sr3.evaluation.evaluate import evaluate
-    from sr3.evaluation.method import regression_beside
-    from sr3.restore.restorer import Restorer, needs_picture
 
     _check(labels, classifier, report)
-    restorer = Restorer.load(model, device=device, precision=precision)
-    needs_picture(restorer.model)
-    other = regression_beside(restorer, regression)
+    restorer, other = _models(model, regression, task or [], device=device, precision=precision)
     pictures = held_out(data, restorer.model, limit)
     running = evaluate(
         restorer,
@@ -99,6 +100,20 @@ def command(
     _write(found, json_file, report)
     if pictures.broken:
         raise typer.Exit(1)
+
+
+def _models(model: str, regression: str | None, task: list[str], **options: Any) -> "tuple[Restorer, Restorer | None]":
+    """The model and its regression, both for the task as it is to be measured."""
+    from sr3.evaluation.method import regression_beside
+    from sr3.restore.restorer import Restorer, needs_picture
+
+    restorer = Restorer.load(model, **options)
+    needs_picture(restorer.model)
+    other = regression_beside(restorer, regression)
+    for one in (restorer, other):
+        if one is not None:
+            one.model.change_task(task)
+    return restorer, other
 
 
 def _finished(running: "Iterator[Progress | Result]") -> "Result":

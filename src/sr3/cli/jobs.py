@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 PIPE = Path("-")
 """Standard input, and standard output."""
 
+EXACT = (".png", ".tif", ".tiff")
+"""Of what can be written, what loses nothing."""
+
 Key = tuple[int, int] | str
 """One for each file, however it is named."""
 
@@ -57,8 +60,11 @@ def absent(path: Path) -> str | None:
     return f"does not exist{f'; did you mean {path.with_name(near[0])}?' if near else '; check its name'}"
 
 
-def plan(inputs: Sequence[Path], output: Path | None, mark: str) -> Plan:
+def plan(inputs: Sequence[Path], output: Path | None, mark: str, suffixes: Sequence[str] | None = None) -> Plan:
     """The jobs of a command line.  mark: what is put after the name where a result lies beside its picture.
+
+    suffixes: those that a result has from its picture, of all that can be written; where that has none of them, its
+    result is a PNG.
 
     No two results have one name, whatever the order of the inputs and even where capitals do not count.  ConfigError
     where the inputs and the output do not go together.
@@ -73,14 +79,16 @@ def plan(inputs: Sequence[Path], output: Path | None, mark: str) -> Plan:
         if (why := absent(source)) is not None:
             found.failures.append((str(source), why))
         elif source != PIPE and source.is_dir():
-            _add_folder(found, source, output, mark, several=len(inputs) > 1)
+            _add_folder(found, source, output, mark, suffixes, several=len(inputs) > 1)
         else:
-            found.jobs.append(Job(source, _target(source, output, mark, many)))
+            found.jobs.append(Job(source, _target(source, output, mark, suffixes, many=many)))
     once = {os.path.abspath(job.source): job for job in found.jobs}  # a picture that is named twice
     return Plan(_told_apart(list(once.values())), found.failures)
 
 
-def _add_folder(found: Plan, source: Path, output: Path | None, mark: str, *, several: bool) -> None:
+def _add_folder(
+    found: Plan, source: Path, output: Path | None, mark: str, suffixes: Sequence[str] | None, *, several: bool
+) -> None:
     from sr3.model.config import ConfigError
     from sr3.picture.collection import find_pictures
 
@@ -100,31 +108,31 @@ def _add_folder(found: Plan, source: Path, output: Path | None, mark: str, *, se
     found.failures.extend((name, "cannot be listed, and its pictures are left out") for name in unreadable)
     for path in pictures:
         place = root / path.relative_to(source)
-        found.jobs.append(Job(path, place.with_name(_named(path))))
+        found.jobs.append(Job(path, place.with_name(_named(path, suffixes))))
 
 
-def _target(source: Path, output: Path | None, mark: str, many: bool) -> Path:
+def _target(source: Path, output: Path | None, mark: str, suffixes: Sequence[str] | None, *, many: bool) -> Path:
     from sr3.model.config import ConfigError
     from sr3.picture.image import WRITABLE
 
     if output is None:
         if source == PIPE:
             return PIPE
-        name = Path(_named(source))
+        name = Path(_named(source, suffixes))
         return source.with_name(f"{name.stem}-{mark}{name.suffix}")
     if many or output.is_dir():
-        return output / ("picture.png" if source == PIPE else _named(source))
+        return output / ("picture.png" if source == PIPE else _named(source, suffixes))
     if output != PIPE and output.suffix.lower() not in WRITABLE:
         kinds = ", ".join(sorted(WRITABLE))
         raise ConfigError(f"cannot write {output}: its name must end in one of {kinds}")
     return output
 
 
-def _named(source: Path) -> str:
+def _named(source: Path, suffixes: Sequence[str] | None) -> str:
     """A result's name: the picture's own, or p-gif.png for p.gif, so that p.gif and p.bmp do not become one."""
     from sr3.picture.image import WRITABLE
 
-    if source.suffix.lower() in WRITABLE:
+    if source.suffix.lower() in (suffixes or WRITABLE):
         return source.name
     return f"{'-'.join(part for part in (source.stem, source.suffix[1:].lower()) if part)}.png"
 

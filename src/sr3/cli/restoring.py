@@ -1,6 +1,6 @@
 """What the commands that restore pictures share: files and folders, where results go, bars, faults."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,7 @@ import typer
 
 from sr3.cli.common import bars, code_and_sentence
 from sr3.cli.jobs import (
+    EXACT,
     Job,
     absent,
     all_made_so,
@@ -48,23 +49,27 @@ def restore_all(
     trace: Path | None = None,
     skip_existing: bool = False,
     force: bool = False,
+    exact: bool = False,
+    told: Mapping[str, str] | None = None,
     size_of: "Callable[[Path], tuple[int, int]] | None" = None,
 ) -> None:
     """Restore files and folders one picture after another; typer.Exit(1) where some failed, 3 where all did.
 
     mark: what a result is called after its picture's name.  stream: how one file is restored.
     options: of that, as its result's metadata keep them: seed, samples, steps, sampler, spacing, quality, free.
-    force: overwrite what is there.  size_of: the (width, height) of a file's result, of a command that enlarges: what
+    force: overwrite what is there.  exact: whether results go into files that hold every pixel as it is, where none
+        are named.  told: what else makes a result this one and no other, for its metadata.
+    size_of: the (width, height) of a file's result, of a command that enlarges: what
         such a one made is then left as it is, but by force.
     """
     from sr3.model.config import ConfigError
 
-    jobs, failures = plan(inputs, output, mark)
+    jobs, failures = plan(inputs, output, mark, EXACT if exact else None)
     if trace is not None and len(jobs) != 1:
         raise ConfigError(f"--trace follows one picture, and there are {len(jobs)}")
     samples = options["samples"]
     check(jobs, samples=samples, trace=trace, force=force, skip_existing=skip_existing)
-    notes = _notes(_note(restorer, options) | {"result": mark}, options["seed"], samples)
+    notes = _notes(_note(restorer, options) | {"result": mark, **(told or {})}, options["seed"], samples)
     made = left = 0
     with bars() as shown:
         whole = shown.add_task("pictures", total=len(jobs)) if len(jobs) > 1 else None

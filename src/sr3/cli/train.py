@@ -187,8 +187,7 @@ def _train(run: "Run", board: "Board", clock: "Clock", profile: bool) -> None:
     if run.seen < length:
         typer.echo(f"{made} is of {run.seen:,} of {length:,} pictures; the same command goes on")
     else:
-        use = "generate" if run.recipe.model.task.get("kind") == "generation" else "upscale photo.jpg"
-        typer.echo(f"{made} is ready: sr3 {use} --model {made}")
+        typer.echo(f"{made} is ready: sr3 {run.model.task.command} --model {made}")
 
 
 def _line(report: "Report", board: "Board", clock: "Clock") -> str:

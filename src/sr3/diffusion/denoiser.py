@@ -26,6 +26,8 @@ class Example(NamedTuple):
     """Bool [B, 1, H, W], True where pixels are to be made; None = everywhere."""
     base: Tensor | None = None
     """A first guess of the picture; residual models predict the difference from it."""
+    label: Tensor | None = None
+    """int64 [B], which of several tasks each picture is for, where the network is to be told."""
 
 
 NOTHING = Example()
@@ -64,7 +66,7 @@ TELLS: dict[str, Callable[[Level], Tensor]] = {
 class Denoiser:
     """A network, what it predicts, and how it is told the noise.  Owns no weights; variants are `replace(d, net=…)`.
 
-    net: (x [B, C, H, W], told [B], cond | None) -> [B, C, H, W].
+    net: (x [B, C, H, W], told [B], cond | None) -> [B, C, H, W]; where there is a label, that is a fourth argument.
     residual: predict the difference from `example.base`: the network is shown x - alpha * base, so that the
         diffusion is still of the picture itself and samplers and wrappers need not know.
     """
@@ -78,7 +80,7 @@ class Denoiser:
         """The network's own answer at x_t, for objectives: to be compared with `target`."""
         told = self.tell(level).float().to(x.device).expand(len(x))
         inside = self._shift(x, level, example)
-        return self.net(self.prediction.enter(inside, level), told, example.cond).to(x.dtype)
+        return _asked(self.net, self.prediction.enter(inside, level), told, example).to(x.dtype)
 
     def target(self, x0: Tensor, eps: Tensor, level: Level, example: Example) -> Tensor:
         """What `raw` should answer when x_t = alpha * x0 + sigma * eps."""
@@ -133,7 +135,7 @@ class Regressor:
     def raw(self, like: Tensor, example: Example) -> Tensor:
         """The network's own answer [B, C, H, W], in units of `scale`."""
         told = torch.zeros(len(like), device=like.device)
-        return self.net(torch.zeros_like(like), told, example.cond).to(like.dtype)
+        return _asked(self.net, torch.zeros_like(like), told, example).to(like.dtype)
 
     def __call__(self, x: Tensor, level: Level, example: Example = NOTHING) -> Tensor:
         x0 = self.scale * self.raw(x, example)
@@ -142,6 +144,12 @@ class Regressor:
     def given(self, example: Example = NOTHING) -> Denoise:
         """The function of (x, level) that samplers and wrappers take; ignores both."""
         return lambda x, level: self(x, level, example)
+
+
+def _asked(net: nn.Module, x: Tensor, told: Tensor, example: Example) -> Tensor:
+    """A network's answer; one that knows of no labels need not take any."""
+    more = () if example.label is None else (example.label,)
+    return net(x, told, example.cond, *more)
 
 
 TERMINAL_ALPHA_BAR = 1e-3

@@ -15,7 +15,7 @@ CRITERIA = ("auto", "eye", "swd")
 """By name; "auto" is "eye" where its network is installed."""
 
 SHARES = ("kernel", "feature", "consistency_free")
-"""What "eye" adds up, each as a share of bicubic's."""
+"""What "eye" adds up, each as a share of the baseline's."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class Criterion:
         """What the score is, for protocols."""
         if self.network is None:
             return "SWD x1e3 + consistency without projection x1e-5"
-        return f"kernel + feature + consistency without projection, each as a share of bicubic's; {self.network.said}"
+        return (
+            f"kernel + feature + consistency without projection, each as a share of the baseline's; {self.network.said}"
+        )
 
     def metrics(self) -> list[Metric]:
         """What `score` needs beside SWD and consistency, anew."""
@@ -42,15 +44,15 @@ class Criterion:
         kernel = FeatureDistance(self.network, {"kernel": DISTANCES["kernel"]})
         return [kernel, LPIPS(self.network.distance, "feature")]
 
-    def score(self, measures: Mapping[str, float], bicubic: Mapping[str, float]) -> float:
-        """Of a trial's measures; lower is better.  bicubic: its measures on the same pictures, with "consistency_free".
+    def score(self, measures: Mapping[str, float], baseline: Mapping[str, float]) -> float:
+        """Of a trial's measures; lower is better.  baseline: its own on the same pictures, with "consistency_free".
 
-        The kernel distance counts from 0: below, it says that the sets are not told apart.  Where bicubic has no
+        The kernel distance counts from 0: below, it says that the sets are not told apart.  Where the baseline has no
         positive distance, there is nothing to take a share of, and that measure does not count.
         """
         if self.network is None:
             return measures["swd"] + measures["consistency_free"]
-        return sum(max(0.0, measures[name]) / bicubic[name] for name in SHARES if bicubic[name] > 0)
+        return sum(max(0.0, measures[name]) / baseline[name] for name in SHARES if baseline[name] > 0)
 
 
 BY_SWD = Criterion()

@@ -1,4 +1,4 @@
-"""The demonstration: scikit-image's bundled photographs, shrunk, restored, and put side by side with the measures."""
+"""The demonstration: scikit-image's bundled photographs, degraded, restored, and put side by side with the measures."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from sr3.metric.psnr import psnr_y
 from sr3.metric.ssim import ssim_y
 from sr3.picture.resize import round8
 from sr3.restore.restorer import Restorer, needs_picture
+from sr3.restore.whole import make
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 SIDE = 256
@@ -42,22 +43,18 @@ def photographs(names: tuple[str, ...] = PHOTOGRAPHS) -> Iterator[tuple[str, Ten
         yield name, picture[..., top : top + SIDE, left : left + SIDE]
 
 
-def rows(restorer: Restorer, regression: Restorer, *, seed: int = 0) -> Iterator[Row]:
+def rows(restorer: Restorer, regression: Restorer | None, *, seed: int = 0) -> Iterator[Row]:
     """Each photograph: what was given, the baseline, the regression, the model, and the original."""
     task = needs_picture(restorer.model)
     for name, original in photographs():
         given = task.degrade(original)
         small = torch.nn.functional.interpolate(given.image, size=task.result_size(given), mode="nearest")
-        yield Row(
-            name,
-            [
-                (f"given, {given.image.shape[-1]}x{given.image.shape[-2]}", small),
-                (task.baseline_name, round8(task.baseline(given))),
-                (regression.model.methods()[0], round8(regression.make(given, [0]))),
-                (restorer.model.methods()[0].upper(), round8(restorer.make(given, [seed]))),
-                ("original", original),
-            ],
-        )
+        shown = [(f"given, {given.image.shape[-1]}x{given.image.shape[-2]}", small)]
+        shown.append((task.baseline_name, round8(task.baseline(given))))
+        if regression is not None:
+            shown.append((regression.model.methods()[0], round8(make(regression, given, [0]))))
+        shown.append((restorer.model.methods()[0].upper(), round8(make(restorer, given, [seed]))))
+        yield Row(name, [*shown, ("original", original)])
 
 
 def sheet(made: list[Row], border: int) -> Image.Image:

@@ -79,15 +79,15 @@ def evaluate(
         factor=task.factor,
         device=restorer.device,
     )
-    tally = Tally(ways, more, lambda x: (task.degrade(2 * x - 1).image + 1) / 2, border, patches)
+    tally = Tally(ways, more, border, patches)
     kept: list[Shown] = []
     total, done = len(pictures) * len(ways.methods), 0
     for indices in _batches(pictures, task.factor, batch):
         clean = torch.stack([_clean(pictures.pixels[i], task.factor) for i in indices])
         given = task.degrade(clean)
         shown = [Shown(pictures.names[i], {}, {}) for i in indices[: max(0, keep - len(kept))]]
-        part = Batch((clean + 1) / 2, (given.image + 1) / 2, shown)
-        part.keep("given", part.given)
+        part = Batch((clean + 1) / 2, given, shown)
+        part.keep("given", (given.image + 1) / 2)
         for made in ways(given, indices):
             if labels is not None and not made.finite.all():
                 raise ConfigError(f"{made.method} made pictures that are not finite; leave the labels out to see which")

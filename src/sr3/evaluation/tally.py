@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sr3.evaluation.method import Made, Ways
+from sr3.evaluation.method import Made, Ways, again
 from sr3.evaluation.result import Row, Shown
 from sr3.metric import PSNR, SSIM, SWD, Consistency, Metric, Tint
 from sr3.metric.diversity import Diversity
 from sr3.metric.extra import Extra
 from sr3.restore.restored import spread
+from sr3.restore.restorer import needs_picture
+from sr3.task import Given
 
 OTHERS = 4
 """How many samples beside the first a picture of the gallery shows."""
@@ -24,6 +26,7 @@ class _Method:
 
     metrics: list[Metric]
     free: Consistency
+    held: Consistency = field(default_factory=Consistency)
     seconds: float = 0.0
     pictures: int = 0
     measured: list[int] = field(default_factory=list)
@@ -43,29 +46,30 @@ class _Method:
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures that are measured together: originals [B, 3, H, W] and what was given of them, in [0, 1]."""
+    """Pictures that are measured together: originals [B, 3, H, W] in [0, 1], and what was given of them."""
 
     original: Tensor
-    given: Tensor
+    given: Given
     shown: list[Shown] = field(default_factory=list)
     """For the first of them that are kept."""
 
     def keep(self, name: str, pictures: Tensor) -> None:
         """Remember these of the pictures that are kept."""
         for one, picture in zip(self.shown, pictures, strict=False):
-            whole = (picture.nan_to_num().permute(1, 2, 0) * 255).round()
+            whole = (picture.nan_to_num().clamp(0, 1).permute(1, 2, 0) * 255).round()
             one.pictures[name] = whole.to(torch.uint8).numpy()
 
 
 class Tally:
-    """Adds up what `Ways` makes; degrade: on [0, 1], for consistency."""
+    """Adds up what `Ways` makes."""
 
-    def __init__(self, ways: Ways, more: Extra, degrade: Callable[[Tensor], Tensor], border: int, patches: int):
+    def __init__(self, ways: Ways, more: Extra, border: int, patches: int):
+        self.task = needs_picture(ways.restorer.model)
         self.own, self.diversity = ways.own, Diversity(more.lpips)
         self.methods = {
             method: _Method(
-                [PSNR(border), SSIM(border), Consistency(degrade), SWD(patches), Tint(), *more.make()],
-                Consistency(degrade, "consistency_free"),
+                [PSNR(border), SSIM(border), SWD(patches), Tint(), *more.make()],
+                Consistency(name="consistency_free"),
             )
             for method in ways.methods
         }
@@ -75,12 +79,15 @@ class Tally:
         method, (one, *mean) = self.methods[made.method], self.own
         there = made.finite
         chosen: Callable[[Tensor], Tensor] = (lambda x: x) if there.all() else (lambda x: x[there])
-        original, given = chosen(batch.original), chosen(batch.given)
+        part = batch.given if there.all() else batch.given.of(there.nonzero().flatten().tolist())
+        original, given = chosen(batch.original), (part.image + 1) / 2
         if there.any():
+            pictures = chosen(made.pictures)
             for metric in method.metrics:
-                metric.update(chosen(made.pictures), original, given)
+                metric.update(pictures, original, given)
+            method.held.update(again(self.task, pictures, part), original, given)
             if made.free is not None:
-                method.free.update(chosen(made.free), original, given)
+                method.free.update(again(self.task, chosen(made.free), part), original, given)
         method.seconds += made.seconds
         method.measured += [method.pictures + k for k in there.nonzero().flatten().tolist()]
         method.pictures += len(made.pictures)
@@ -108,7 +115,7 @@ class Tally:
         for name, method in self.methods.items():
             row: Row = {"method": name, "interval": {}}
             each[name] = {}
-            for metric in (*method.metrics, method.free):
+            for metric in (*method.metrics, method.held, method.free):
                 row |= metric.compute()
                 row["interval"] |= {measure: list(ends) for measure, ends in metric.intervals(seed).items()}
                 each[name] |= {measure: method.each(values) for measure, values in metric.each().items()}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sr3.evaluation.criterion import BY_SWD, Criterion
-from sr3.evaluation.method import rounded
+from sr3.evaluation.method import again, rounded
 from sr3.evaluation.result import plain
 from sr3.metric import PSNR, SWD, Consistency
 from sr3.metric.swd import patches_for
@@ -206,16 +206,14 @@ class _Bench:
         self.baseline = self._baseline() if criterion.network else {}
 
     def _baseline(self) -> dict[str, float]:
-        metrics = [*self.criterion.metrics(), self._free()]
+        metrics, free = self.criterion.metrics(), Consistency(name="consistency_free")
         for clean, given in zip(self.clean, self.given, strict=True):
             made = rounded(self.task.baseline(given))
             for metric in metrics:
                 metric.update(made, (clean + 1) / 2, (given.image + 1) / 2)
+            free.update(again(self.task, made, given), (clean + 1) / 2, (given.image + 1) / 2)
+        metrics.append(free)
         return {name: value for metric in metrics for name, value in metric.compute().items()}
-
-    def _free(self) -> Consistency:
-        task = self.task
-        return Consistency(lambda x: (task.degrade(2 * x - 1).image + 1) / 2, "consistency_free")
 
     def _made(
         self, restorer: Restorer, settings: Sampling | None, free: bool
@@ -235,7 +233,7 @@ class _Bench:
 
     def trial(self, settings: Sampling, budget: int, floor: float | None) -> Trial | None:
         """None where the walk cannot be walked (it would not start from pure noise, or repeats a level)."""
-        lost, free = 0, self._free()
+        lost, free = 0, Consistency(name="consistency_free")
         metrics = [PSNR(self.task.border), SWD(self.patches), *self.criterion.metrics()]
         try:
             for made, clean, given in self._made(self.restorer, settings, free=False):
@@ -248,7 +246,7 @@ class _Bench:
         except ConfigError:
             return None
         lost += _lost(made)
-        free.update(made, clean, (given.image + 1) / 2)
+        free.update(again(self.task, made, given), clean, (given.image + 1) / 2)
         measures = {name: value for metric in (*metrics, free) for name, value in metric.compute().items()}
         score = math.inf if lost else self.criterion.score(measures, self.baseline)
         return Trial(settings, budget, score, measures, floor is None or measures["psnr"] >= floor, lost)

@@ -20,12 +20,13 @@ def consistency(made: Tensor, given: Tensor, degrade: Callable[[Tensor], Tensor]
 class Consistency(PerPicture):
     """Mean over pictures of `consistency`.  degrade: [B, 3, H, W] -> [B, 3, h, w], both in [0, 1].
 
+    By default nothing: what is handed over as made has been degraded already, by the task that knows what was given.
     name: of the measure.
     """
 
     higher_is_better = False
 
-    def __init__(self, degrade: Callable[[Tensor], Tensor], name: str = "consistency"):
+    def __init__(self, degrade: Callable[[Tensor], Tensor] = lambda x: x, name: str = "consistency"):
         super().__init__()
         self.degrade, self.names = degrade, (name,)
 

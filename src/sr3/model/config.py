@@ -103,6 +103,8 @@ class Sampling(_Strict):
     """sigma / alpha where the walk starts; None: the schedule's end."""
     cleanest: float | None = Field(None, gt=0)
     """sigma / alpha of the last level before the clean picture; None: the schedule's beginning."""
+    schedule: Spec | None = None
+    """What is walked along, where that is not the schedule of training: Palette's has fewer steps and more noise."""
 
 
 QUALITIES = ("fast", "balanced", "best")

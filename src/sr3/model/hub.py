@@ -15,7 +15,8 @@ from huggingface_hub import HfApi, ModelCard, ModelCardData, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from sr3.model.checkpoint import CheckpointError
-from sr3.model.config import ModelConfig
+from sr3.model.config import ModelConfig, build
+from sr3.task import TASKS, Restoration, Task
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 """The files of a model's repository."""
@@ -84,12 +85,12 @@ def model_card(repo: str, config: ModelConfig, about: Mapping[str, Any]) -> Mode
     about: `what`, `terms`, `license` (one of the Hub's names, such as "apache-2.0"), `data`, `pictures_seen`, `recipe`,
     `results` (a table of names and values) or `curve` (whose last line is then shown), `limits`; all may be missing.
     """
-    generates = config.task.get("kind") == "generation"
+    task: Task = build("task", TASKS, config.task)
     said = about.get("license")
     data = ModelCardData(
         model_name=config.name,
         library_name="sr3",
-        pipeline_tag="unconditional-image-generation" if generates else "image-to-image",
+        pipeline_tag="image-to-image" if isinstance(task, Restoration) else "unconditional-image-generation",
         tags=[str(config.task.get("kind")), config.kind],
         license=said or "other",
         license_name=None if said else "terms-in-this-card",
@@ -102,7 +103,7 @@ def model_card(repo: str, config: ModelConfig, about: Mapping[str, Any]) -> Mode
         template_path=str(Path(__file__).with_name("card.md")),
         repo=repo,
         name=config.name,
-        command="generate --count 4" if generates else "upscale photo.jpg",
+        command=task.command,
         recipe=json.dumps(recipe, indent=2) if recipe else "",
         results=about.get("results") or curve[-1],
         **{key: about.get(key) for key in ("what", "terms", "pictures_seen", "limits")},

@@ -1,6 +1,6 @@
 """A model: a configuration and a network with weights, with everything that the configuration names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from sr3.files import write_text
 from sr3.model import checkpoint
 from sr3.model.checkpoint import CheckpointError
 from sr3.model.config import ConfigError, ModelConfig, build, nearest
+from sr3.model.recipe import change
 from sr3.model.walk import KINDS, NO_NOISE, Walk, spread_of
 from sr3.nn.janspiry_unet import JanspiryUNet
 from sr3.nn.plain import PlainNet
@@ -53,6 +54,12 @@ class Model:
                 f"there is no way to tell the noise called {config.tell!r}{nearest(config.tell, list(TELLS))}"
             )
         self.net: nn.Module = net or build("network", NETWORKS, config.network, cond_channels=self.task.channels)
+
+    def change_task(self, settings: Sequence[str]) -> None:
+        """Change what the task does to what is measured, by `key=value`; ConfigError for what it has not."""
+        spec = dict(self.config.task)
+        change(spec, settings)
+        self.task = build("task", TASKS, spec)
 
     @property
     def spread(self) -> float:

@@ -17,9 +17,9 @@ from sr3.diffusion.level import Level
 from sr3.diffusion.path import SPACINGS, Path, walk
 from sr3.diffusion.predict import EDM, Prediction
 from sr3.diffusion.sample import Noise, Step, once
-from sr3.diffusion.schedule import Schedule
+from sr3.diffusion.schedule import SCHEDULES, Schedule
 from sr3.diffusion.tables import SAMPLERS
-from sr3.model.config import QUALITIES, ConfigError, ModelConfig, Sampling, check, nearest
+from sr3.model.config import QUALITIES, ConfigError, ModelConfig, Sampling, build, check, nearest
 
 
 class Walk(Protocol):
@@ -101,7 +101,8 @@ class Refinement:
 
     def path(self, settings: Sampling) -> Path:
         try:
-            return walk(self.schedule, settings.steps, settings.spacing, high=settings.noisiest, low=settings.cleanest)
+            schedule = build("schedule", SCHEDULES, settings.schedule) if settings.schedule else self.schedule
+            return walk(schedule, settings.steps, settings.spacing, high=settings.noisiest, low=settings.cleanest)
         except ValueError as error:
             raise ConfigError(f"{self.config.name} cannot be sampled so: {error}") from error
 

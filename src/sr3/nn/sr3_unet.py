@@ -29,11 +29,11 @@ def _conv(width_in: int, width_out: int, side: int, *, zero: bool = False) -> nn
 
 
 class Attention(nn.Module):
-    """(x + attention(norm(x))) * scale over all positions, one head.  [B, C, H, W] -> [B, C, H, W]."""
+    """(x + attention(norm(x))) * scale over all positions, in one or more heads.  [B, C, H, W] -> [B, C, H, W]."""
 
-    def __init__(self, width: int, scale: float = 0.5**0.5):
+    def __init__(self, width: int, scale: float = 0.5**0.5, heads: int = 1):
         super().__init__()
-        self.scale = scale
+        self.scale, self.heads = scale, heads
         self.norm = _norm(width)
         self.qkv = _conv(width, 3 * width, 1)
         self.out = _conv(width, width, 1, zero=True)
@@ -43,8 +43,13 @@ class Attention(nn.Module):
                 nn.init.xavier_uniform_(part)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)  # [B, H * W, C] each
-        h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
+        qkv = self.qkv(self.norm(x)).flatten(2).transpose(1, 2)  # [B, H * W, 3 C]
+        if self.heads > 1:
+            q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [B, heads, H * W, C / heads] each
+            h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        else:
+            h = F.scaled_dot_product_attention(*qkv.chunk(3, dim=2))
+        h = h.transpose(1, 2).reshape(x.shape)
         return (x + self.out(h)) * self.scale
 
 
@@ -54,6 +59,8 @@ class ResidualBlock(nn.Module):
     h: norm, swish, resample, conv, + linear(swish(embedding)), norm, swish, dropout, conv (zero at first).
     skip: resample, and a 1 x 1 convolution where the channels or the size change.
     scale: of the sum, 1 / sqrt 2 in SR3 and 1 in DDPM.
+    guided: as in Dhariwal & Nichol (2021): the noise level scales and shifts what the second norm leaves, the skip of a
+        resampled picture is the picture, and attention has heads of 64 channels.
     (x [B, C, H, W], embedding [B, E]) -> [B, width_out, H', W'].  Song et al. (2021, score SDE), appendix H.
     """
 
@@ -67,26 +74,34 @@ class ResidualBlock(nn.Module):
         resample: Resample | None = None,
         attend: bool = False,
         scale: float = 0.5**0.5,
+        guided: bool = False,
     ):
         super().__init__()
+        self.guided = guided
         self.resample: Resample | None = resample
         self.scale = scale
         self.norm_first = _norm(width_in)
         self.first = _conv(width_in, width_out, 3)
-        self.told = nn.Linear(embedding, width_out)
+        self.told = nn.Linear(embedding, 2 * width_out if guided else width_out)
         nn.init.xavier_uniform_(self.told.weight)
         nn.init.zeros_(self.told.bias)
         self.norm_second = _norm(width_out)
         self.dropout = nn.Dropout(dropout)
         self.second = _conv(width_out, width_out, 3, zero=True)
-        changes = width_in != width_out or resample is not None
+        changes = width_in != width_out or (resample is not None and not guided)
         self.skip = _conv(width_in, width_out, 1) if changes else nn.Identity()
-        self.attention = Attention(width_out, scale) if attend else nn.Identity()
+        heads = max(1, width_out // 64) if guided else 1
+        self.attention = Attention(width_out, scale, heads) if attend else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.first(resampled(F.silu(self.norm_first(x)), self.resample))
-        h = h + self.told(F.silu(embedding))[:, :, None, None]
-        h = self.second(self.dropout(F.silu(self.norm_second(h))))
+        told = self.told(F.silu(embedding))[:, :, None, None]
+        if self.guided:
+            scale, shift = told.chunk(2, dim=1)
+            h = self.norm_second(h) * (1 + scale) + shift
+        else:
+            h = self.norm_second(h + told)
+        h = self.second(self.dropout(F.silu(h)))
         return self.attention((self.skip(resampled(x, self.resample)) + h) * self.scale)
 
 
@@ -120,6 +135,7 @@ class SR3UNet(Ladder):
     cond_channels: of the conditioning picture; 0 for an unconditional network, whose cond is None.
     ddpm: the network of Ho et al. (2020), which the paper changed: sums are not divided by sqrt 2, and levels are
         joined by convolutions instead of residual blocks.
+    guided: the network of Dhariwal & Nichol (2021), which Palette has: see `ResidualBlock`; no sum is divided.
     checkpointing: recompute the blocks in the backward pass: less memory, a third more time.
     """
 
@@ -136,6 +152,7 @@ class SR3UNet(Ladder):
         out_channels: int = 3,
         dropout: float = 0.0,
         ddpm: bool = False,
+        guided: bool = False,
         checkpointing: bool = False,
     ):
         super().__init__(len(multipliers), cond_channels, checkpointing)
@@ -148,9 +165,9 @@ class SR3UNet(Ladder):
         def rung(width_in: int, width_out: int, resample: Resample | None, attend: bool) -> ResidualBlock | Between:
             if ddpm and resample is not None:
                 return Between(width_in, resample)
-            scale = 1.0 if ddpm else 0.5**0.5
+            scale = 1.0 if ddpm or guided else 0.5**0.5
             options: dict[str, Any] = {"dropout": dropout, "resample": resample, "attend": attend, "scale": scale}
-            return ResidualBlock(width_in, width_out, embedding, **options)
+            return ResidualBlock(width_in, width_out, embedding, guided=guided, **options)
 
         attends = [resolution // 2**level in attention_at for level in range(len(multipliers))]
         width = self.climb(rung, channels, [channels * multiplier for multiplier in multipliers], blocks, attends)
@@ -162,6 +179,14 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "16-128": {"channels": 128, "multipliers": (1, 2, 4, 8, 8), "blocks": 3, "resolution": 128, "dropout": 0.2},
     "64-256": {"channels": 128, "multipliers": (1, 2, 4, 4, 8, 8), "blocks": 3, "resolution": 256},
     "64-512": {"channels": 64, "multipliers": (1, 2, 4, 8, 8, 16, 16), "blocks": 3, "resolution": 512},
+    "palette": {
+        "channels": 256,
+        "multipliers": (1, 1, 2, 2, 4, 4),
+        "blocks": 2,
+        "resolution": 256,
+        "attention_at": (32, 16, 8),
+        "guided": True,
+    },
     "256-1024": {"channels": 16, "multipliers": (1, 2, 4, 8, 16, 32, 32, 32), "blocks": 2, "resolution": 1024},
 }
-"""The shapes of Saharia et al. (2021), appendix A: `SR3UNet(**PUBLISHED["16-128"])`."""
+"""The shapes of Saharia et al. (2021), appendix A: `SR3UNet(**PUBLISHED["16-128"])`; and Palette's."""

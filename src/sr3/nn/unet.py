@@ -86,6 +86,7 @@ class UNet(nn.Module):
     widths: channels at each level, finest first.
     blocks: residual blocks at each level, on the way down and again on the way up (the last level: once).
     attention: heads of the one global attention, in the middle of the last level; 0: none.
+    labels: how many labels it may be told, each with a vector that is added to the noise level's; 0: none.
     """
 
     pads = True
@@ -103,6 +104,7 @@ class UNet(nn.Module):
         dropout: float = 0.0,
         checkpointing: bool = False,
         attention: int = 0,
+        labels: int = 0,
     ):
         super().__init__()
         if len(widths) != len(blocks):
@@ -111,6 +113,9 @@ class UNet(nn.Module):
         self.checkpointing = checkpointing
         self.stride = patch * 2 ** (len(widths) - 1)
         self.embed = NoiseEmbedding(embedding, embedding)
+        self.label = nn.Embedding(labels, embedding) if labels else None
+        if self.label is not None:
+            nn.init.zeros_(self.label.weight)
         self.enter = nn.Conv2d((in_channels + cond_channels) * patch**2, widths[0], 3, padding=1)
 
         def stage(width: int, count: int) -> nn.ModuleList:
@@ -138,13 +143,18 @@ class UNet(nn.Module):
             rings += both_ways * count * 2 * self.patch * 2**level
         return rings + self.stride  # and within one position of the coarsest grid
 
-    def forward(self, x: Tensor, noise: Tensor, cond: Tensor | None = None) -> Tensor:
-        """See the class; noise is the told scalar, [B]."""
+    def forward(self, x: Tensor, noise: Tensor, cond: Tensor | None = None, label: Tensor | None = None) -> Tensor:
+        """See the class; noise is the told scalar, [B], and label int64 [B]."""
         height, width = x.shape[-2:]
         h = x if cond is None else torch.cat([cond, x], dim=1)
         h = padded(h, self.stride) if self.pads else h
         h = self.enter(F.pixel_unshuffle(h, self.patch).contiguous(memory_format=torch.channels_last))
-        embedding = F.silu(self.embed(noise))
+        told = self.embed(noise)
+        if self.label is not None:
+            told = told if label is None else told + self.label(label)
+        elif label is not None:
+            raise ValueError("the network was built without labels and is told one; set labels to their number")
+        embedding = F.silu(told)
         kept: list[Tensor] = []
         for level, stage in enumerate(self.down):
             if level:

@@ -21,14 +21,17 @@ class Restored:
     """What the variants are held to, in words."""
 
 
-def restored(source: Picture, variants: list[Tensor]) -> Restored:
-    """The variants [1, 3, H, W] as pictures with the alpha, depth and metadata of their source; grey if that is."""
+def restored(source: Picture, variants: list[Tensor], *, colours: bool = False) -> Restored:
+    """The variants [1, 3, H, W] as pictures with the alpha, depth and metadata of their source.
+
+    colours: whether what is made of a grey picture has colours; otherwise it is grey as well.
+    """
     high, wide = variants[0].shape[-2:]
     alpha = None if source.alpha is None else resize(source.alpha[None], (high, wide))[0].clamp(0, 1)
 
     def dress(pixels: Tensor) -> Picture:
         pixels = pixels[0].clamp(-1, 1)
-        if source.pixels.shape[0] == 1:
+        if source.pixels.shape[0] == 1 and not colours:
             pixels = pixels.mean(0, keepdim=True)
         return replace(source, pixels=pixels, alpha=alpha)
 

@@ -112,7 +112,7 @@ class Restorer:
         wrap: a wrapper, as those of `sr3.diffusion.wrap`, to put around the denoiser last.
         dtype: another precision than the restorer's.
         """
-        task, given = self.model.task, _moved(given, self.device)
+        task, given = self.model.task, given.to(self.device)
         run = Runner(self.device, dtype or self.dtype, self.tile)
         size = task.result_size(given)
         with torch.inference_mode():
@@ -152,7 +152,7 @@ class Restorer:
     def _finish(
         self, made: Tensor, given: Given, *, free: bool = False, held: Agreement = HELD, **_options: Any
     ) -> Tensor:
-        given = _moved(given, made.device)
+        given = given.to(made.device)
         with torch.inference_mode():
             done = (FREE if free else held).finish(self.model.task, made, given)
         return done.float().cpu()
@@ -161,6 +161,7 @@ class Restorer:
         self,
         picture: Any,
         *,
+        given: Given | None = None,
         scale: float | None = None,
         size: tuple[int, int] | None = None,
         seed: int = 0,
@@ -176,37 +177,41 @@ class Restorer:
         """Restore one picture, step by step: yields a `Progress` for each step and last the `Restored`.
 
         picture: a path, PIL image, array, tensor or `Picture`; see `sr3.picture.image.from_any`.
+        given: what the model's task is given of it, where that is more than the picture says by itself.
         scale: how many times larger, at least 1; size: (width, height) instead.  Default: the model's factor.
         samples: how many variants; their seeds are seed, seed + 1, …
         free, fidelity, noise: how far the result is held to the picture, 1 is fully and free is 0, and what noise is
             known to be in it; what it is held to is chosen from the file, see `sr3.restore.agreement.agreement`.
         quality: "fast", "balanced" or "best"; see `settings`.
         """
-        factor = needs_picture(self.model).factor
-        source = from_any(picture)
+        task = needs_picture(self.model)
+        source, factor = from_any(picture), task.factor
+        begin = task.take(source) if given is None else given
         how = self.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality)
         if samples < 1:
             raise ConfigError(f"{samples} samples cannot be made; give at least 1")
-        wide, high = target_size(source.size, factor, scale, size)
-        count = passes(source.size, (wide, high), factor)
-        check_sides(self.model.config, source.size, factor ** (count - 1))
-        chosen = agreement(self.model.task, picture, source, fidelity=0.0 if free else fidelity, noise=noise)
+        have = (begin.image.shape[-1], begin.image.shape[-2])
+        wide, high = target_size(have, factor, scale, size)
+        count = passes(have, (wide, high), factor)
+        check_sides(self.model.config, have, factor ** (count - 1))
+        chosen = agreement(task, picture, source, fidelity=0.0 if free else fidelity, noise=noise)
         # what a later pass is given is no file
         each_held = [chosen, *[Agreement(share=chosen.share)] * (count - 1)]
         total, done = count * samples * how.steps, 0
         variants: list[Tensor] = []
         for k in range(samples):
-            made = source.rgb
+            now, made = begin, begin.image
             for number, held in enumerate(each_held):
                 # the same noise in every pass would repeat its pattern at two sizes
-                given, own, step = Given(made), [staged(seed + k, number)], None
-                for step in self.refine(given, own, settings=how, held=held):
+                own, step = [staged(seed + k, number)], None
+                for step in self.refine(now, own, settings=how, held=held):
                     done += 1
                     yield Progress(done, total, step, chosen.said)
                 assert step is not None
-                made = self.finish(step.x, given, own, settings=how, held=held)
+                made = self.finish(step.x, now, own, settings=how, held=held)
+                now = Given(made)
             variants.append(made if (made.shape[-1], made.shape[-2]) == (wide, high) else resize(made, (high, wide)))
-        yield replace(restored(source, variants), held=chosen.said)
+        yield replace(restored(source, variants, colours=task.colours), held=chosen.said)
 
     def __call__(self, picture: Any, **options: Any) -> Image.Image:
         """Restore one picture; options as for `stream`.  With samples > 1: the first variant."""
@@ -224,7 +229,3 @@ def finite(x: Tensor) -> Tensor:
     if not torch.isfinite(x).all():
         raise ConfigError("the model's result is not finite even in fp32: its weights or settings are unusable")
     return x
-
-
-def _moved(given: Given, device: torch.device) -> Given:
-    return Given(given.image.to(device), None if given.mask is None else given.mask.to(device))

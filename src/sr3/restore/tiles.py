@@ -42,8 +42,9 @@ class Runner:
             return run(example)
 
         def cut(window: Window) -> Denoise:
-            crop = lambda t: None if t is None else t[(..., *window.outer)]  # noqa: E731
-            return run(Example(*(crop(part) for part in example)))
+            parts = example._replace(label=None)._asdict().items()
+            crops = {name: part[(..., *window.outer)] for name, part in parts if part is not None}
+            return run(example._replace(**crops))
 
         reach, stride = _reach(model), int(getattr(model.net, "stride", 1))
         if reach is None:

@@ -1,18 +1,51 @@
 """What every task is: three verbs and a projection; and what those that restore a picture add, to be measured."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from sr3.diffusion.denoiser import Example
+from sr3.picture.jpeg import JpegBins
+from sr3.picture.picture import Picture
 from sr3.random import Stream
 
 
 class Given(NamedTuple):
-    """What a user hands in: a picture [B, C, h, w] in [-1, 1], and where pixels are missing."""
+    """What a user hands in: a picture [B, C, h, w] in [-1, 1], and what else is known of it."""
 
     image: Tensor
     mask: Tensor | None = None
+    """Bool [B, 1, h, w], True where pixels are missing; None: nowhere."""
+    files: tuple[JpegBins, ...] | None = None
+    """What each picture's JPEG file says of it; None where that is not known, as in training, which does not ask."""
+    label: Tensor | None = None
+    """int64 [B], which of several tasks each picture is for; None where there is one."""
+    bits: int = 8
+    """The depth of the file that the result goes to, where that matters to the last bit."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same with its tensors on a device."""
+        parts = {name: part.to(device) for name, part in self._asdict().items() if isinstance(part, Tensor)}
+        return self._replace(**parts)
+
+    def of(self, chosen: Sequence[int]) -> Self:
+        """What was given of some pictures of the batch, by their places in it."""
+        index = torch.tensor(list(chosen), dtype=torch.long, device=self.image.device)
+        parts = {name: part[index] for name, part in self._asdict().items() if isinstance(part, Tensor)}
+        files = None if self.files is None else tuple(self.files[k] for k in chosen)
+        return self._replace(**parts, files=files)
+
+
+def own_stream(clean: Tensor, seed: int = 0) -> Stream:
+    """Randomness that depends on each picture [B, C, H, W] alone, for degradations that are drawn and yet measured.
+
+    The hole of a picture is then the same in every batch, order and run.
+    """
+    samples = ((clean.detach().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().contiguous().numpy()
+    return Stream(seed, [zlib.crc32(one.tobytes()) for one in samples])
 
 
 class Task(Protocol):
@@ -21,6 +54,11 @@ class Task(Protocol):
     @property
     def method(self) -> str:
         """What tables call a sample of a diffusion model for this task: the paper's name."""
+        ...
+
+    @property
+    def command(self) -> str:
+        """What is typed after `sr3` to use a model for this task."""
         ...
 
     @property
@@ -74,6 +112,65 @@ class Restoration(Task, Protocol):
         """Pixels at each edge that PSNR and SSIM leave out by the custom of the field."""
         ...
 
+    @property
+    def colours(self) -> bool:
+        """Whether the result of a grey picture has colours."""
+        ...
+
+    def take(self, picture: Picture) -> Given:
+        """What a picture says by itself, without more from its user.  PictureError where that is too little."""
+        ...
+
+    def reduced(self, given: Given, size: tuple[int, int]) -> Given:
+        """The same of a picture reduced to (height, width).  ValueError where that is another task altogether."""
+        ...
+
+    def again(self, made: Tensor, given: Given) -> Tensor:
+        """What `given.image` would be if results `made` were the truth; the consistency is measured with it."""
+        ...
+
     def baseline(self, given: Given) -> Tensor:
         """What one gets without a model, [B, 3, H, W]; what every method is compared with."""
         ...
+
+
+class SameSize:
+    """What tasks have in common whose results are as large as what is given, and which correct that: Palette's."""
+
+    method = "palette"
+    channels = 3
+    factor = 1
+    border = 0
+    colours = False
+
+    def result_size(self, given: Given) -> tuple[int, int]:
+        """(height, width)."""
+        return given.image.shape[-2], given.image.shape[-1]
+
+    def take(self, picture: Picture) -> Given:
+        """The pixels, of which nothing more is known."""
+        return Given(picture.rgb, bits=picture.bits)
+
+    def baseline(self, given: Given) -> Tensor:
+        """What is given, as it is."""
+        return given.image
+
+    def reduced(self, given: Given, size: tuple[int, int]) -> Given:
+        """Of most tasks: what was done to a picture is gone when it is reduced."""
+        raise ValueError("what is to be restored is lost where a picture is reduced")
+
+    def again(self, made: Tensor, given: Given) -> Tensor:
+        """The result itself: nobody knows what was done to it."""
+        return made
+
+    def prepare(self, given: Given) -> Example:
+        """The network sees what is given, and begins from the baseline."""
+        return Example(cond=given.image, base=self.baseline(given), mask=given.mask)
+
+    def project(self, made: Tensor, given: Given) -> Tensor:
+        """Nothing is certain."""
+        return made
+
+    def finish(self, made: Tensor, given: Given) -> Tensor:
+        """Within the range."""
+        return made.clamp(-1, 1)

@@ -21,6 +21,7 @@ class Generation:
 
     size: int | tuple[int, int] = 32
     method = "generated"
+    command = "generate --count 4"
 
     def __post_init__(self) -> None:
         if min(self.sides) < 1:

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sr3.diffusion.denoiser import Example
-from sr3.picture.resize import enlarge, project, round8, shrink
+from sr3.picture.picture import Picture
+from sr3.picture.resize import enlarge, project, resize, round8, shrink
 from sr3.random import Stream
 from sr3.task.base import Given
 from sr3.task.damage import Damage
@@ -40,6 +41,8 @@ class SuperResolution:
     blur: float = 0.0
     damage: Damage | None = None
     method = "sr3"
+    command = "upscale photo.jpg"
+    colours = False
     baseline_name = "bicubic"
     degradation = "antialiased bicubic, a = -0.5, float, then rounded to 8 bits"
 
@@ -56,6 +59,15 @@ class SuperResolution:
 
     def baseline(self, given: Given) -> Tensor:
         return enlarge(given.image, self.factor)
+
+    def take(self, picture: Picture) -> Given:
+        return Given(picture.rgb)
+
+    def reduced(self, given: Given, size: tuple[int, int]) -> Given:
+        return Given(resize(given.image, size))
+
+    def again(self, made: Tensor, given: Given) -> Tensor:
+        return self.degrade(made).image
 
     def degrade(self, clean: Tensor, *, rng: Stream | None = None) -> Given:
         if rng is not None and self.damage is not None:

@@ -75,7 +75,7 @@ class Adversarial:
         if not blocks:
             raise ConfigError(f"the judge {judge} must be of the network `unet`, whose blocks its heads look at")
         for block in blocks[:: max(1, len(blocks) // 4)]:
-            block.register_forward_hook(lambda _module, _given, out: self.seen.append(out))
+            block.register_forward_hook(self._saw)
         widths = [block.first.in_channels for block in blocks[:: max(1, len(blocks) // 4)]]
         self.heads = nn.ModuleList(Head(width) for width in widths)
         self.optimiser = torch.optim.Adam(self.heads.parameters(), lr=rate, betas=(0.5, 0.99))
@@ -114,8 +114,9 @@ class Adversarial:
         """Let the heads learn what was added up, or forget it."""
         if dist.is_available() and dist.is_initialized():
             for parameter in self.heads.parameters():
-                dist.all_reduce(parameter.grad)
-                parameter.grad /= dist.get_world_size()
+                if parameter.grad is not None:
+                    dist.all_reduce(parameter.grad)
+                    parameter.grad.div_(dist.get_world_size())
         if good:
             self.optimiser.step()
         self.optimiser.zero_grad()
@@ -136,6 +137,9 @@ class Adversarial:
                 _, number, name = key.split(".")
                 held.setdefault(int(number), {})[name] = value
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": held})
+
+    def _saw(self, module: nn.Module, given: Any, out: Any) -> None:
+        self.seen.append(out)
 
     def _features(self, x: Tensor, example: Example, sigma: Tensor, noise: Tensor) -> list[Tensor]:
         """The judge's maps of x + sigma noise, each position's channels of mean 0 and variance 1."""

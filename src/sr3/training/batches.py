@@ -86,6 +86,6 @@ class Batches:
         main = torch.cuda.current_stream(self.device)
         main.wait_event(made[0].ready)
         for tensor in (t for part in made for t in (part.clean, *part.given)):
-            if tensor is not None:
+            if isinstance(tensor, Tensor):
                 tensor.record_stream(main)  # or its memory might be handed out while the step still reads it
         return made

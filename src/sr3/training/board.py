@@ -102,10 +102,11 @@ class Board:
     def strip(self) -> None:
         """Rows: given, averaged weights, raw weights, original."""
         given = self.run.model.task.degrade(self.clean)
+        free = given.mask is None  # outside a hole nothing was learnt
         cond = self.run.model.task.prepare(given).cond
-        rows: list[Tensor] = [self.clean if cond is None else cond.clamp(-1, 1).cpu()]
+        rows: list[Tensor] = [self.clean if cond is None else cond.clamp(-1, 1).cpu().expand_as(self.clean)]
         for weights in (self.run.average, self.run.flat.weights):
-            rows.append(self._restorer(weights).make(given, list(range(len(self.clean))), free=True))
+            rows.append(self._restorer(weights).make(given, list(range(len(self.clean))), free=free))
         rows.append(self.clean)
         picture = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
         pixels = ((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()

@@ -20,7 +20,7 @@ from sr3.metric.swd import SWD, patches_for
 from sr3.picture.collection import Pictures
 from sr3.picture.resize import round8
 from sr3.random import generator, mix
-from sr3.restore.restorer import Restorer
+from sr3.restore.restorer import Restorer, needs_picture
 
 NAME = "curve.csv"
 ABOUT = ("pictures", "seen", "minutes", "seconds")
@@ -52,6 +52,7 @@ def error(restorer: Restorer, pictures: Pictures) -> float:
                 level = model.schedule(model.schedule.when(logsnr).expand(len(truth)).to(device))
                 denoise = cast(Denoiser, model.denoiser())
                 x0 = denoise(diffuse(truth, eps, level), level, example).float().clamp(-1, 1)
+                x0 = x0 if example.mask is None else torch.where(example.mask, x0, truth)  # the rest is known
                 total[k] += float((x0 - truth).square().mean((1, 2, 3)).sum() / 4)
         count += len(truth)
     return sum(10 * math.log10(t / count) for t in total) / len(total)
@@ -60,13 +61,10 @@ def error(restorer: Restorer, pictures: Pictures) -> float:
 def measure(restorer: Restorer, pictures: Pictures) -> dict[str, float]:
     """PSNR, sliced Wasserstein distance and consistency, as `sr3 evaluate` measures them, in the model's own steps;
     of diffusion models also the error of x0."""
-    task, config = restorer.model.task, restorer.model.config
+    task, config = needs_picture(restorer.model), restorer.model.config
 
-    def again(x: torch.Tensor) -> torch.Tensor:
-        return (task.degrade(2 * x - 1).image + 1) / 2
-
-    metrics = [PSNR(task.factor), SWD(patches_for(len(pictures))), Consistency(again)]
-    free = Consistency(again, "consistency_free")
+    metrics = [PSNR(task.border), SWD(patches_for(len(pictures)))]
+    agree = [Consistency(), Consistency(name="consistency_free")]
     for first, clean in _batches(pictures, task.factor):
         given = task.degrade(clean)
         original, small = (clean + 1) / 2, (given.image + 1) / 2
@@ -74,9 +72,10 @@ def measure(restorer: Restorer, pictures: Pictures) -> dict[str, float]:
         shown = [(round8(restorer.make(given, seeds, free=each)) + 1) / 2 for each in (False, True)]
         for metric in metrics:
             metric.update(shown[0], original, small)
-        free.update(shown[1], original, small)
+        for metric, made in zip(agree, shown, strict=True):
+            metric.update((task.again(2 * made - 1, given) + 1) / 2, original, small)
     found: dict[str, float] = {}
-    for metric in (*metrics, free):
+    for metric in (*metrics, *agree):
         found |= metric.compute()
     return found | ({"error": error(restorer, pictures)} if config.kind == "diffusion" else {})
 

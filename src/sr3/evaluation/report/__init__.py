@@ -64,7 +64,8 @@ def _summary(said: dict[str, Any]) -> str:
     """The protocol in a line."""
     pictures, factor = said.get("pictures"), said.get("factor")
     parts = [
-        f"{pictures} picture{'' if pictures == 1 else 's'}, ×{factor}",
+        f"{pictures} picture{'' if pictures == 1 else 's'}, "
+        + (f"×{factor}" if factor != 1 else _text(said.get("degradation"))),
         f"{_text(said.get('sampler'))}, {said.get('steps')} steps",
         f"border {said.get('border')}",
         "projection on" if said.get("projection") else "projection off",

@@ -1,0 +1,109 @@
+"""Filling: what is made inside a picture and beside it, joined to what is kept."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sr3.picture.picture import Picture, PictureError
+from sr3.random import Stream
+from sr3.restore.restored import Restored
+from sr3.restore.restorer import Progress
+from sr3.task import Given
+from sr3.task.holes import grown, side_of
+from sr3.task.inpainting import hollow
+
+Steps = Iterator[Progress | Restored]
+Go = Callable[[Picture, Given], Steps]
+"""What restores a picture of which something is given: `sr3.restore.whole.stream` with a restorer and its options."""
+
+MOST = 2.0
+"""How many times larger, in area, a picture becomes at once by uncropping: what models have seen."""
+
+
+def ramp(mask: Tensor, pixels: int) -> Tensor:
+    """1 in the mask [B, 1, H, W], and falling to 0 in equal steps over so many pixels around it; float32."""
+    total = now = mask.float()
+    for _ in range(pixels):
+        now = F.max_pool2d(now, 3, stride=1, padding=1)
+        total = total + now
+    return total / (pixels + 1)
+
+
+def inpainted(picture: Picture, mask: Tensor, go: Go, *, grow: int = 0, feather: int = 0, seed: int = 0) -> Steps:
+    """Fill a hole: the steps, and last the result, in which pixels beyond hole and feather are as they were.
+
+    mask: bool [1, 1, H, W], True in the hole.  grow: pixels by which it is made larger first.
+    feather: pixels around it that are made too, and mixed with the old ones.
+    seed: of the noise in the hole.  PictureError where nothing of the picture would be left.
+    """
+    share = ramp(grown(mask, grow), feather)
+    if (share > 0).all():
+        raise PictureError("grown and feathered the hole covers the whole picture; give smaller numbers")
+
+    def joined(made: Picture) -> Picture:
+        pixels = made.pixels.expand_as(picture.pixels)
+        mixed = torch.lerp(picture.pixels, pixels, share[0])
+        return replace(made, pixels=torch.where(share[0] > 0, mixed, picture.pixels))
+
+    for step in go(picture, hollow(picture.rgb, share > 0, Stream(seed, [0]))):
+        if isinstance(step, Restored):
+            mean = None if step.mean is None else joined(step.mean)
+            step = replace(step, variants=[joined(made) for made in step.variants], mean=mean)
+        yield step
+
+
+def plan(size: tuple[int, int], sides: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """The pixels to add in each of several steps, none of which makes the area more than twice as large.
+
+    size: (width, height).  sides: pixels at the left, right, top and bottom, in all.  All sides grow in proportion.
+    """
+    width, height = size
+    done: tuple[int, ...] = (0, 0, 0, 0)
+    found: list[tuple[int, int, int, int]] = []
+
+    def area(sizes: Sequence[int]) -> int:
+        return (width + sizes[0] + sizes[1]) * (height + sizes[2] + sizes[3])
+
+    while done != tuple(sides):
+        low, high = 0.0, 1.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            fits = area([round(side * middle) for side in sides]) <= MOST * area(done)
+            low, high = (middle, high) if fits else (low, middle)
+        after = tuple(sides) if area(sides) <= MOST * area(done) else tuple(round(side * low) for side in sides)
+        if after == done:  # a picture of a pixel or two: by one pixel
+            after = tuple(min(side, now + 1) for side, now in zip(sides, done, strict=True))
+        left, right, top, bottom = (a - d for a, d in zip(after, done, strict=True))
+        found.append((left, right, top, bottom))
+        done = after
+    return found
+
+
+def uncropped(picture: Picture, sides: Sequence[int], go: Go, *, seed: int = 0) -> Steps:
+    """Make a picture larger at its sides, in as many steps as it takes: the steps, and last the result.
+
+    sides: pixels to add at the left, right, top and bottom.  Alpha is left out.  Of several variants the
+    first of each step goes on, so that they differ in the last.
+    """
+    begin = replace(picture, alpha=None)
+    *before, final = plan(picture.size, sides)
+    kept = begin
+    for number, some in enumerate(before):
+        result: Progress | Restored | None = None
+        for result in _once(kept, some, go, seed + number):
+            if isinstance(result, Progress):
+                yield result
+        assert isinstance(result, Restored)
+        kept = result.variants[0]
+    yield from _once(kept, final, go, seed + len(before))
+
+
+def _once(picture: Picture, sides: Sequence[int], go: Go, seed: int) -> Steps:
+    left, right, top, bottom = sides
+    wide = F.pad(picture.pixels[None], (left, right, top, bottom), mode="constant", value=0.0)
+    mask = side_of((wide.shape[-2], wide.shape[-1]), sides)
+    larger = replace(picture, pixels=wide[0])
+    return inpainted(larger, mask, go, seed=seed)

@@ -1,0 +1,106 @@
+"""Inpainting: what may have been in a hole."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sr3.picture.picture import Picture, PictureError
+from sr3.picture.resize import resize, round8
+from sr3.random import Stream
+from sr3.task.base import Given, SameSize, own_stream
+from sr3.task.holes import FILLINGS, Fill, filled, masks, smooth
+
+
+class Filling(SameSize):
+    """What tasks have in common that make some pixels and leave the others as they are, bit for bit.
+
+    The hole of what is given holds standard normal noise, as in Palette (Saharia et al. 2022, section 4.2), which has
+    no channel for the mask; the loss is taken in the hole alone.
+    """
+
+    fill: Fill
+
+    def holes(self, clean: Tensor, rng: Stream | None) -> Tensor:
+        """Bool [B, 1, H, W], True where pixels are to be made; without rng, the holes that are measured."""
+        raise NotImplementedError
+
+    @property
+    def baseline_name(self) -> str:
+        return self.fill
+
+    def degrade(self, clean: Tensor, *, rng: Stream | None = None) -> Given:
+        mask = self.holes(clean, rng).to(clean.device)
+        return hollow(clean, mask, rng or own_stream(clean, 1))
+
+    def take(self, picture: Picture) -> Given:
+        """What the picture's own alpha leaves out."""
+        if picture.alpha is None or not (mask := picture.alpha[None] < 0.5).any():
+            raise PictureError("nothing says where this picture's hole is; give a mask, a box or transparent pixels")
+        return hollow(picture.rgb, mask, Stream(0, [0]))
+
+    def baseline(self, given: Given) -> Tensor:
+        return given.image if given.mask is None else filled(given.image, given.mask, self.fill)
+
+    def reduced(self, given: Given, size: tuple[int, int]) -> Given:
+        if given.mask is None:
+            return given._replace(image=resize(given.image, size))
+        image = round8(resize(smooth(given.image, given.mask), size))
+        # a pixel that holds anything unknown is unknown
+        mask = F.adaptive_max_pool2d(given.mask.float(), size) > 0
+        return hollow(image, mask, own_stream(image, 1))
+
+    def again(self, made: Tensor, given: Given) -> Tensor:
+        return made if given.mask is None else torch.where(given.mask, given.image.to(made), made)
+
+    def project(self, made: Tensor, given: Given) -> Tensor:
+        return made if given.mask is None else torch.where(given.mask, made, given.image.to(made))
+
+    def finish(self, made: Tensor, given: Given) -> Tensor:
+        return self.project(made.clamp(-1, 1), given)
+
+
+def hollow(image: Tensor, mask: Tensor, rng: Stream) -> Given:
+    """Pictures [B, 3, H, W] with noise where the mask [B, 1, H, W] is True."""
+    return Given(torch.where(mask, rng.normal(image), image), mask)
+
+
+@dataclass(frozen=True)
+class Inpainting(Filling):
+    """Fill holes: Palette's second task.
+
+    strokes: the share of training holes that are free-form; the others are 1 to 5 boxes.
+    area: the least and the most of a picture that is missing.
+    measured: the hole of what is measured, and how much of the picture it is: `measured_area`.
+    fill: what a hole is filled with without a model: "smooth", or OpenCV's "telea" or "navier-stokes".
+    """
+
+    strokes: float = 0.6
+    area: tuple[float, float] = (0.1, 0.4)
+    measured: Literal["strokes", "boxes"] = "strokes"
+    measured_area: float = 0.25
+    fill: Fill = "smooth"
+    command = "inpaint photo.png --box 10,10,40x40"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strokes <= 1:
+            raise ValueError(f"strokes={self.strokes:g} is no share; give a number from 0 to 1")
+        for low, high in (self.area, (self.measured_area,) * 2):
+            if not 0 < low <= high < 1:
+                raise ValueError(f"holes of {low:g} to {high:g} of a picture cannot be; give shares between 0 and 1")
+        if self.measured not in ("strokes", "boxes") or self.fill not in FILLINGS:
+            raise ValueError(f"measured is strokes or boxes, and fill one of {', '.join(FILLINGS)}")
+
+    @property
+    def degradation(self) -> str:
+        kind = "free-form strokes" if self.measured == "strokes" else "1 to 5 boxes"
+        return f"{kind} over {self.measured_area:.0%} of the picture, filled with noise"
+
+    def holes(self, clean: Tensor, rng: Stream | None) -> Tensor:
+        size = (clean.shape[-2], clean.shape[-1])
+        if rng is not None:
+            return masks(size, rng, self.strokes, self.area)
+        share = 1.0 if self.measured == "strokes" else 0.0
+        return masks(size, own_stream(clean), share, (self.measured_area, self.measured_area))

@@ -1,0 +1,148 @@
+"""Several tasks for one network: Palette's generalist."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sr3.diffusion.denoiser import Example
+from sr3.picture.picture import Picture
+from sr3.random import Stream
+from sr3.task.base import Given, Restoration, SameSize
+from sr3.task.colorization import Colorization
+from sr3.task.denoising import Denoising
+from sr3.task.inpainting import Inpainting
+from sr3.task.jpeg_restoration import JpegRestoration
+from sr3.task.uncropping import Uncropping
+
+PARTS: dict[str, Callable[..., Restoration]] = {
+    "colorization": Colorization,
+    "denoising": Denoising,
+    "inpainting": Inpainting,
+    "jpeg-restoration": JpegRestoration,
+    "uncropping": Uncropping,
+}
+"""What one network can do together: tasks whose results are as large as what is given."""
+
+
+@dataclass(frozen=True)
+class Several(SameSize):
+    """One network for several tasks, which sees one conditioning picture; Saharia et al. (2022), section 4.6.
+
+    tasks: each with its kind and options, as a recipe's task; every training example is of one, all equally often.
+    measured: the kind that is measured and used.
+    told: whether the network is told the task, by an embedding beside the noise level; the paper's is not.
+    """
+
+    tasks: Sequence[dict[str, Any]] = field(
+        default_factory=lambda: [{"kind": kind} for kind in PARTS if kind != "denoising"]
+    )
+    measured: str = "colorization"
+    told: bool = False
+
+    def __post_init__(self) -> None:
+        if unknown := [kind for kind in self.kinds if kind not in PARTS]:
+            raise ValueError(f"there is no task {unknown[0]!r} to do with others; there are {', '.join(PARTS)}")
+        if len(set(self.kinds)) != len(self.kinds):
+            raise ValueError("each task can be given once")
+        self._number(self.measured)
+        for options in self.tasks:
+            made(options)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the tasks, in the order of their labels."""
+        return [str(options.get("kind")) for options in self.tasks]
+
+    def _number(self, kind: str) -> int:
+        if kind not in self.kinds:
+            raise ValueError(f"it was not trained for {kind}, but for {', '.join(self.kinds)}")
+        return self.kinds.index(kind)
+
+    def as_kind(self, kind: str) -> "Several":
+        """The same, used for one of its tasks.  ValueError where it has none of that kind."""
+        self._number(kind)
+        return replace(self, measured=kind)
+
+    @property
+    def own(self) -> Restoration:
+        """The task that is measured and used."""
+        return made(self.tasks[self._number(self.measured)])
+
+    @property
+    def command(self) -> str:
+        return self.own.command
+
+    @property
+    def baseline_name(self) -> str:
+        return self.own.baseline_name
+
+    @property
+    def degradation(self) -> str:
+        return self.own.degradation
+
+    @property
+    def colours(self) -> bool:
+        return self.own.colours
+
+    def _labelled(self, given: Given) -> Given:
+        label = torch.full((len(given.image),), self._number(self.measured), device=given.image.device)
+        return given._replace(label=label)
+
+    def take(self, picture: Picture) -> Given:
+        return self._labelled(self.own.take(picture))
+
+    def reduced(self, given: Given, size: tuple[int, int]) -> Given:
+        return self._labelled(self.own.reduced(given, size))
+
+    def degrade(self, clean: Tensor, *, rng: Stream | None = None) -> Given:
+        if rng is None:
+            return self._labelled(self.own.degrade(clean))
+        label = rng.integers(len(self.tasks))
+        image, mask = torch.empty_like(clean), torch.ones_like(clean[:, :1], dtype=torch.bool)
+        for number, chosen in _groups(label):
+            there = torch.tensor(chosen, device=clean.device)
+            part = made(self.tasks[number]).degrade(clean[there], rng=rng.of(chosen))
+            image[there] = part.image
+            if part.mask is not None:
+                mask[there] = part.mask
+        return Given(image, mask, label=label.to(clean.device))
+
+    def _each(self, given: Given, of: Callable[[Restoration, Given, list[int]], Tensor]) -> Tensor:
+        """What each picture's own task answers, in the order of the pictures."""
+        label = given.label if given.label is not None else self._labelled(given).label
+        assert label is not None
+        out = torch.empty_like(given.image)
+        for number, chosen in _groups(label):
+            task = made(self.tasks[number])
+            out[torch.tensor(chosen, device=out.device)] = of(task, given.of(chosen), chosen).to(out)
+        return out
+
+    def baseline(self, given: Given) -> Tensor:
+        return self._each(given, lambda task, some, _: task.baseline(some))
+
+    def again(self, made: Tensor, given: Given) -> Tensor:
+        return self._each(given, lambda task, some, chosen: task.again(made[chosen], some))
+
+    def prepare(self, given: Given) -> Example:
+        whole = self._labelled(given) if given.label is None else given
+        return super().prepare(whole)._replace(label=whole.label if self.told else None)
+
+    def project(self, made: Tensor, given: Given) -> Tensor:
+        return self._each(given, lambda task, some, chosen: task.project(made[chosen], some))
+
+    def finish(self, made: Tensor, given: Given) -> Tensor:
+        return self._each(given, lambda task, some, chosen: task.finish(made[chosen], some))
+
+
+def made(options: dict[str, Any]) -> Restoration:
+    """The task that options name."""
+    return PARTS[options["kind"]](**{key: value for key, value in options.items() if key != "kind"})
+
+
+def _groups(label: Tensor) -> list[tuple[int, list[int]]]:
+    """Each label with the places of its examples."""
+    listed: list[int] = label.tolist()
+    return [(number, [k for k, own in enumerate(listed) if own == number]) for number in sorted(set(listed))]

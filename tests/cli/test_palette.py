@@ -1,0 +1,338 @@
+"""`sr3 dejpeg`, `colorize`, `inpaint`, `uncrop`, `restore`: what they keep, and what they say of bad input."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import noise_picture, tiny_config
+from PIL import Image
+
+from sr3.model.model import Model
+from sr3.picture.image import read, read_note
+from sr3.picture.jpeg_file import parse
+from sr3.picture.picture import from_samples
+from sr3.picture.write import write
+from sr3.task import TASKS
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A small model with random weights for each kind of task, by its kind."""
+    root, made = tmp_path_factory.mktemp("models"), {}
+    for kind in TASKS:
+        torch.manual_seed(0)
+        more = {"task": {"kind": kind}, "residual": kind != "generation", "name": f"tiny-{kind}"}
+        model = Model(tiny_config(**more))
+        for p in model.net.parameters():
+            torch.nn.init.normal_(p, std=0.05)
+        made[kind] = model.save_pretrained(root / kind)
+    return made
+
+
+def samples(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def test_a_restored_jpeg_is_a_png_that_compresses_to_the_file(sr3, models, tmp_path):
+    noise_picture(50, 40).save(tmp_path / "p.jpg", quality=40)
+    code, _, err = sr3("dejpeg", tmp_path / "p.jpg", "--model", models["jpeg-restoration"], "--seed", 4)
+    assert code == 0, err
+    made = tmp_path / "p-restored.png"
+    assert read_note(made)["model"] == "tiny-jpeg-restoration"
+    assert read_note(made)["seed"] == "4"
+    with Image.open(tmp_path / "p.jpg") as before, Image.open(made) as after:
+        assert not np.array_equal(np.asarray(before), np.asarray(after))
+        again = io.BytesIO()
+        after.convert("RGB").save(again, "JPEG", qtables=before.quantization, subsampling=2)
+    pairs = zip(parse(again.getvalue()).planes, parse((tmp_path / "p.jpg").read_bytes()).planes, strict=True)
+    assert np.mean(np.concatenate([(a.coefficients == b.coefficients).ravel() for a, b in pairs])) > 0.999
+    assert sr3("dejpeg", tmp_path / "p.jpg", "--model", models["several"], "-o", tmp_path / "x.png")[0] == 0
+    code, _, err = sr3("dejpeg", tmp_path / "p-restored.png", "--model", models["jpeg-restoration"], "--free")
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "I;16", "RGB"])
+def test_colours_of_a_grey_picture(sr3, models, tmp_path, mode):
+    source = tmp_path / "g.png"
+    grey = noise_picture(30, 26).convert("L")
+    if mode == "I;16":
+        Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save(source)
+    elif mode == "LA":
+        alpha = Image.new("L", grey.size, 200)
+        Image.merge("LA", (grey, alpha)).save(source)
+    else:
+        grey.convert(mode).save(source)
+    code, _, err = sr3("colorize", source, "--model", models["colorization"])
+    assert code == 0, err
+    before, after = read(source), read(tmp_path / "g-colorized.png")
+    assert (len(after.pixels), after.bits) == (3, before.bits)
+    assert (after.alpha is None) == (before.alpha is None)
+    top = 2**before.bits - 1
+    weights = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)[:, None, None]
+    off = ((weights * (after.pixels.double() + 1)).sum(0) - (before.pixels[0].double() + 1)) * top / 2
+    assert off.abs().max() <= 0.5
+    if mode == "L":
+        assert np.array_equal(
+            np.asarray(Image.fromarray(samples(tmp_path / "g-colorized.png")).convert("L")), np.asarray(grey)
+        )
+
+
+def test_metadata_go_along(sr3, models, tmp_path):
+    exif = Image.Exif()
+    exif[0x010E] = "a day"
+    noise_picture(20, 20).convert("L").save(tmp_path / "g.png", exif=exif, dpi=(300, 300))
+    assert sr3("colorize", tmp_path / "g.png", "--model", models["colorization"])[0] == 0
+    with Image.open(tmp_path / "g-colorized.png") as made:
+        assert made.getexif()[0x010E] == "a day"
+        assert round(made.info["dpi"][0]) == 300
+
+
+def test_holes_by_mask_box_and_alpha(sr3, models, tmp_path):
+    picture = noise_picture(40, 30)
+    picture.save(tmp_path / "p.png")
+    before = np.asarray(picture)
+    drawn = Image.new("L", (40, 30))
+    drawn.paste(255, (5, 6, 15, 20))
+    drawn.save(tmp_path / "m.png")
+    hole = np.asarray(drawn) > 0
+    model = models["inpainting"]
+    assert sr3("inpaint", tmp_path / "p.png", "--model", model, "--mask", tmp_path / "m.png")[0] == 0
+    by_mask = samples(tmp_path / "p-inpainted.png")
+    assert np.array_equal(by_mask[~hole], before[~hole])
+    assert (by_mask[hole] != before[hole]).mean() > 0.5
+    assert sr3("inpaint", tmp_path / "p.png", "--model", model, "--box", "5,6,10x14", "-o", tmp_path / "b.png")[0] == 0
+    assert np.array_equal(samples(tmp_path / "b.png"), by_mask)
+    clear = Image.merge("RGBA", (*picture.split(), Image.fromarray(np.where(hole, 0, 255).astype(np.uint8))))
+    clear.save(tmp_path / "a.png")
+    assert sr3("inpaint", tmp_path / "a.png", "--model", model)[0] == 0
+    assert np.array_equal(samples(tmp_path / "a-inpainted.png"), by_mask)
+    twice = ["--box", "0,0,4x4", "--box", "30,20,10x10", "--feather", 2, "--grow", 1]
+    assert sr3("inpaint", tmp_path / "p.png", "--model", model, *twice, "-o", tmp_path / "c.png")[0] == 0
+    changed = (samples(tmp_path / "c.png") != before).any(-1)
+    assert changed[:7, :7].any()
+    assert not changed[8:16, 8:26].any()
+
+
+def test_margins_by_pixels_and_by_size(sr3, models, tmp_path):
+    deep = np.asarray(noise_picture(20, 16)).astype(np.uint16) * 257 + 3
+    write(tmp_path / "p.png", from_samples(deep))
+    model = models["uncropping"]
+    assert sr3("uncrop", tmp_path / "p.png", "--model", model, "--right", 30, "--top", 2)[0] == 0
+    made = read(tmp_path / "p-uncropped.png")
+    assert (made.size, made.bits) == ((50, 18), 16)
+    before = read(tmp_path / "p.png")
+    assert torch.equal(made.pixels[:, 2:, :20], before.pixels)
+    assert sr3("uncrop", tmp_path / "p.png", "--model", model, "--to", "25x16", "-o", tmp_path / "t.png")[0] == 0
+    assert torch.equal(read(tmp_path / "t.png").pixels[:, :, 2:22], before.pixels)
+
+
+def test_any_model_that_needs_the_picture_alone(sr3, models, tmp_path):
+    noise_picture(20, 16).save(tmp_path / "p.png")
+    options = ["--samples", 2, "--trace", tmp_path / "t.gif"]
+    assert sr3("restore", tmp_path / "p.png", "--model", models["denoising"], *options)[0] == 0
+    names = {p.name for p in tmp_path.glob("p-restored*")}
+    assert names == {f"p-restored-{end}.png" for end in ("1", "2", "mean", "spread")}
+
+
+def test_a_folder_is_walked_and_what_fails_stops_nothing(sr3, models, tmp_path):
+    root = tmp_path / "many"
+    root.mkdir()
+    for k in range(2):
+        noise_picture(20, 16, k).save(root / f"{k}.jpg", quality=50)
+    noise_picture(20, 16).save(root / "x.png")
+    code, _, err = sr3("dejpeg", root, "-o", tmp_path / "out", "--model", models["jpeg-restoration"])
+    assert code == 1
+    assert "2 done, 1 failed" in err
+    assert "x.png is no JPEG file" in err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
+
+
+def test_evaluate_every_task_against_its_own_baseline(sr3, models, folder, tmp_path):
+    baselines = {"colorization": "grey", "denoising": "noisy", "inpainting": "smooth", "jpeg-restoration": "jpeg"}
+    for kind, baseline in {**baselines, "uncropping": "smooth", "several": "grey"}.items():
+        out = tmp_path / f"{kind}.json"
+        options = ["--samples", 2, "--json", out, "--report", tmp_path / f"{kind}.html"]
+        code, _, err = sr3("evaluate", "--model", models[kind], "--data", folder, *options)
+        assert code == 0, err
+        found = json.loads(out.read_text())
+        assert [row["method"] for row in found["rows"]] == [baseline, "palette", "palette-mean-2"]
+        assert found["protocol"]["degradation"] == Model.from_pretrained(models[kind]).task.degradation
+        if kind in ("inpainting", "uncropping"):
+            assert all(row["consistency"] == 0 for row in found["rows"])
+        if kind == "colorization":
+            assert found["rows"][1]["consistency"] < 0.01 < found["rows"][1]["consistency_free"]
+    code, out, _ = sr3("evaluate", "--model", models["several"], "--data", folder, "--samples", 1, "--task",
+                       "measured=uncropping")  # fmt: skip
+    assert code == 0
+    assert "50% of the picture missing at the right" in out
+    code, _, err = sr3("evaluate", "--model", models["denoising"], "--data", folder, "--task", "sigmo=3")
+    assert code == 2
+    assert "did you mean sigma" in err
+
+
+def test_train_study_and_demo_know_the_task(sr3, models, folder, tmp_path):
+    settings = ["batch=2", "crop=32", "pictures=8", "save_every=4", "report_every=4", "sample_every=8", "warmup=0"]
+    network = "--set=model.network={kind='unet',patch=4,widths=[8],blocks=[1]}"
+    for recipe, use in (("photo-jpeg-regression", "dejpeg photo.jpg"), ("face-palette", "colorize photo.jpg")):
+        arguments = [f"--set=training.{s}" for s in [*settings, "zoom=[0.5,1.0]"]]
+        run = tmp_path / recipe
+        code, out, err = sr3("train", recipe, "--data", folder, "--out", run, "--device", "cpu", network, *arguments,
+                             "--val", folder)  # fmt: skip
+        assert code == 0, err
+        assert f"is ready: sr3 {use} --model" in out
+    pairs = tmp_path / "pairs"
+    assert sr3("study", pairs, "--make", "--model", models["inpainting"], "--data", folder)[0] == 0
+    assert {"original", "given", "smooth", "palette"} <= {p.name for p in pairs.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"), [("colorize", "several"), ("uncrop", "several"), ("dejpeg", "jpeg-restoration")]
+)
+def test_a_demo_of_each_task(sr3, models, tmp_path, task, kind):
+    code, out, err = sr3("demo", "--task", task, "--model", models[kind], "-o", tmp_path / "d.png")
+    assert code == 0, err
+    assert "original for 4 photographs" in out
+    assert samples(tmp_path / "d.png").shape[0] > 1000
+
+
+BAD = {
+    "colorize p.png": "p.png has colours already; give --grey",
+    "colorize g.png --model MODEL/denoising": "is for denoising and not for colorization; use sr3 restore",
+    "colorize g.png --model MODEL/generation": "makes pictures from nothing",
+    "colorize g.png --steps 0": "0 steps cannot be walked",
+    "colorize g.png --sampler magic": "there is no sampler 'magic'",
+    "colorize g.png --quality best": "has not been tuned",
+    "colorize g.png --quality good": "there is no quality 'good'",
+    "colorize g.png --spacing odd": "there is no spacing 'odd'",
+    "colorize g.png --samples 0": "Invalid value for '--samples'",
+    "colorize g.png --device moon": "moon",
+    "colorize g.png --trace t.png": "--trace writes a .gif",
+    "colorize g.png --tile 0": "a tile of 0 pixels is too small",
+    "colorize g.png -o x.txt": "its name must end in one of",
+    "colorize none.png": "none.png",
+    "colorize none.png g.png -o out": "none.png: does not exist",
+    "colorize text.png": "is not a picture",
+    "colorize empty.png": "is empty (0 bytes)",
+    "colorize folder": "there is no picture in the folder",
+    "colorize g.png --model none": "there is no model 'none'",
+    "colorize g.png --model none.safetensors": "none.safetensors",
+    "colorize g.png p.jpg -o g.png": "is a file; several pictures need a folder",
+    "inpaint p.png": "nothing says where the hole",
+    "inpaint p.png --mask none.png": "none.png does not exist",
+    "inpaint p.png --mask text.png": "text.png is not a picture",
+    "inpaint p.png --mask small.png": "the mask small.png is 10x8 and p.png is 40x30",
+    "inpaint p.png --mask black.png": "black all over, so there is nothing to make",
+    "inpaint p.png --mask white.png": "would be made anew, with nothing to go by",
+    "inpaint p.png --box 0,0,40x30": "would be made anew",
+    "inpaint p.png --box 5,5,40x10": "the box 5,5,40x10 is not inside p.png, which is 40x30",
+    "inpaint p.png --box 41,5,1x1": "is not inside",
+    "inpaint p.png --box 5,5,10": "'5,5,10' is not a box",
+    "inpaint p.png --box 5,5,0x4": "is not a box",
+    "inpaint p.png --box 5,5,4x0": "is not a box",
+    "inpaint p.png --box -5,5,4x4": "is not a box",
+    "inpaint p.png --box a,b,cxd": "is not a box",
+    "inpaint p.png --box 5,5,4x4 --grow -1": "Invalid value for '--grow'",
+    "inpaint p.png --box 5,5,4x4 --feather 999": "Invalid value for '--feather'",
+    "inpaint p.png --box 5,5,4x4 --grow 200": "covers the whole picture",
+    "inpaint p.png --box 5,5,4x4 --feather 60": "covers the whole picture",
+    "inpaint opaque.png": "has no transparent pixel",
+    "inpaint clear.png": "would be made anew",
+    "inpaint p.png --box 5,5,4x4 --model MODEL/colorization": "not for inpainting; use sr3 colorize",
+    "inpaint text.png --box 5,5,4x4": "is not a picture",
+    "inpaint p.png --box 1,1,2x2 --samples 2 --trace t.mp4": "--trace writes a .gif",
+    "uncrop p.png": "give --to or pixels for at least one of",
+    "uncrop p.png --left 0": "give --to or pixels",
+    "uncrop p.png --left -4": "Invalid value for '--left'",
+    "uncrop p.png --left 4 --to 80x80": "and not both",
+    "uncrop p.png --to 20x60": "p.png is 40x30 and 20x60 is no larger; give a larger size",
+    "uncrop p.png --to 40x30": "is no larger",
+    "uncrop p.png --to 80": "'80' is not a size",
+    "uncrop p.png --to 0x50": "is not a size",
+    "uncrop p.png --to axb": "is not a size",
+    "uncrop p.png --left four": "Invalid value for '--left'",
+    "uncrop p.png --right 4 --model MODEL/inpainting": "not for uncropping; use sr3 inpaint",
+    "uncrop text.png --right 4": "is not a picture",
+    "uncrop none.png --right 4": "none.png",
+    "dejpeg p.png": "p.png is no JPEG file",
+    "dejpeg g.png": "g.png is no JPEG file",
+    "dejpeg fake.jpg": "fake.jpg is no JPEG file",
+    "dejpeg cut.jpg": "cut.jpg is damaged or incomplete",
+    "dejpeg cmyk.jpg": "cmyk.jpg",
+    "dejpeg text.jpg": "text.jpg is not a picture",
+    "dejpeg empty.jpg": "empty.jpg is empty",
+    "dejpeg p.jpg --model MODEL/super-resolution": "not for jpeg-restoration; use sr3 upscale",
+    "dejpeg p.jpg --precision fp64": "fp64",
+    "dejpeg p.jpg --seed one": "Invalid value for '--seed'",
+    "dejpeg p.jpg -o folder/x.bmp": "its name must end in one of",
+    "dejpeg p.jpg --steps 20000": "20000 steps cannot be walked",
+    "dejpeg": "Missing argument",
+    "dejpeg p.jpg --scale 2": "No such option",
+    "restore p.png": "Missing option",
+    "restore p.png --model MODEL/inpainting": "nothing says where this picture's hole is",
+    "restore p.png --model MODEL/uncropping": "how far this picture is to grow is not said",
+    "restore p.png --model MODEL/colorization": "has colours already",
+    "restore p.png --model MODEL/generation": "makes pictures from nothing",
+    "restore text.png --model MODEL/denoising": "is not a picture",
+    "demo --task sharpen": "there is no demo of 'sharpen'",
+    "demo --task inpaint --model MODEL/colorization": "not for inpainting",
+    "demo --task dejpeg -o d.txt": "its name must end in one of",
+}
+USUAL = {"colorize": "colorization", "inpaint": "inpainting", "uncrop": "uncropping", "dejpeg": "jpeg-restoration"}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working folder with good files and bad."""
+    monkeypatch.chdir(tmp_path)
+    picture = noise_picture(40, 30)
+    picture.save("p.png")
+    picture.save("p.jpg")
+    picture.save("fake.jpg", "PNG")
+    picture.convert("L").save("g.png")
+    picture.convert("CMYK").save("cmyk.jpg")
+    for name, size, colour in (("small", (10, 8), 255), ("black", (40, 30), 0), ("white", (40, 30), 255)):
+        Image.new("L", size, colour).save(f"{name}.png")
+    for name, alpha in (("opaque", 255), ("clear", 0)):
+        Image.merge("RGBA", (*picture.split(), Image.new("L", (40, 30), alpha))).save(f"{name}.png")
+    for suffix in ("png", "jpg"):
+        (tmp_path / f"text.{suffix}").write_text("hello " * 100)
+        (tmp_path / f"empty.{suffix}").write_bytes(b"")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "p.jpg").read_bytes()[:700])
+    (tmp_path / "folder").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("typed", BAD)
+def test_bad_input_gets_one_sentence(sr3, models, place, typed):
+    words = [str(models[word.removeprefix("MODEL/")]) if word.startswith("MODEL/") else word for word in typed.split()]
+    if words[0] in USUAL and "--model" not in words and len(words) > 1:
+        words += ["--model", str(models[USUAL[words[0]]])]
+    before = {p.name for p in place.iterdir()}
+    code, out, err = sr3(*words)
+    assert code in (1, 2)
+    assert BAD[typed] in " ".join(err.replace("│", " ").split()), err
+    assert "Traceback" not in err + out
+    if "Usage" not in err:
+        assert len(err.strip().splitlines()) <= 2
+    assert {p.name for p in place.iterdir()} - before <= {"out"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "recipe"),
+    [
+        ("colorize g.png", "face-palette"),
+        ("inpaint p.png --box 1,1,4x4", "face-palette"),
+        ("uncrop p.png --right 4", "face-palette"),
+        ("dejpeg p.jpg", "photo-jpeg"),
+        ("restore p.png --model photo-denoise", "photo-denoise"),
+        ("demo --task dejpeg", "photo-jpeg"),
+    ],
+)
+def test_a_model_that_is_not_there_yet_can_be_trained(sr3, place, monkeypatch, typed, recipe):
+    monkeypatch.setattr("sr3.model.model.names", lambda: ["photo-4x"])
+    code, _, err = sr3(*typed.split())
+    assert code == 2
+    assert f"no model {recipe} comes with the package; train one with: sr3 train {recipe} --data" in err

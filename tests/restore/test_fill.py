@@ -1,0 +1,145 @@
+"""Holes and margins of whole pictures: what is kept, how old meets new, and large pictures for small models."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import noise_picture, tiny_config
+
+from sr3.model.config import ConfigError
+from sr3.model.model import Model
+from sr3.picture.grey import luminance
+from sr3.picture.picture import Picture, PictureError, from_samples, to_samples
+from sr3.restore.fill import inpainted, plan, ramp, uncropped
+from sr3.restore.restored import Restored
+from sr3.restore.restorer import Restorer
+from sr3.restore.whole import set_task, stream
+from sr3.task import Given
+
+
+def model(kind: str, **changes: object) -> Restorer:
+    torch.manual_seed(0)
+    made = Model(tiny_config(task={"kind": kind}, **changes))
+    for p in made.net.parameters():
+        torch.nn.init.normal_(p, std=0.05)
+    return Restorer(made)
+
+
+def photo(width: int, height: int, bits: int = 8, seed: int = 0) -> Picture:
+    samples = np.array(noise_picture(width, height, seed))
+    if bits == 16:
+        noise = np.random.default_rng(seed).integers(0, 257, samples.shape)
+        samples = (samples.astype(np.uint32) * 256 + noise).clip(0, 65535).astype(np.uint16)
+    return from_samples(samples)
+
+
+def box(width: int, height: int, left: int, top: int, wide: int, high: int) -> torch.Tensor:
+    mask = torch.zeros(1, 1, height, width, dtype=torch.bool)
+    mask[..., top : top + high, left : left + wide] = True
+    return mask
+
+
+def go(restorer: Restorer, **options: object):
+    return lambda picture, given: stream(restorer, picture, given, **options)
+
+
+def last(steps) -> Restored:
+    *_, result = steps
+    assert isinstance(result, Restored)
+    return result
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize("sides", [None, (4, 16)])
+def test_known_pixels_come_back_bit_for_bit(bits, samples, sides):
+    picture, mask = photo(40, 32, bits), box(40, 32, 10, 8, 12, 9)
+    restorer = model("inpainting", sides=sides)
+    found = last(inpainted(picture, mask, go(restorer, seed=1, samples=samples)))
+    before = to_samples(picture, bits)
+    for made in [*found.variants, *([found.mean] if found.mean else [])]:
+        after = to_samples(made, bits)
+        assert np.array_equal(after[~mask[0, 0].numpy()], before[~mask[0, 0].numpy()])
+        assert (after[mask[0, 0].numpy()] != before[mask[0, 0].numpy()]).mean() > 0.5
+
+
+def test_a_feather_mixes_and_beyond_it_nothing_changes():
+    picture, mask = photo(48, 40), box(48, 40, 20, 15, 8, 8)
+    found = last(inpainted(picture, mask, go(model("inpainting")), grow=2, feather=3)).variants[0]
+    share = ramp(mask, 3)[0, 0]
+    assert share.unique().tolist() == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    rows = (found.pixels != picture.pixels).any(0).any(1).nonzero().flatten()
+    assert (rows.min(), rows.max()) == (15 - 5, 22 + 5)
+    assert torch.equal(ramp(mask, 0), mask.float())
+    with pytest.raises(PictureError, match="covers the whole picture"):
+        last(inpainted(picture, mask, go(model("inpainting")), feather=60))
+
+
+@pytest.mark.parametrize("size", [(40, 30), (7, 9), (1, 1)])
+@pytest.mark.parametrize("sides", [(3, 5, 2, 0), (100, 0, 0, 0), (37, 80, 51, 9)])
+def test_uncropping_goes_in_steps_that_at_most_double_the_area(size, sides):
+    steps = plan(size, sides)
+    assert tuple(map(sum, zip(*steps, strict=True))) == sides
+    width, height = size
+    for left, right, top, bottom in steps:
+        assert left + right + top + bottom > 0
+        before = width * height
+        width, height = width + left + right, height + top + bottom
+        assert width * height <= 2 * before or before < 16
+    assert len(plan((10, 10), (0, 10, 0, 0))) == 1
+    assert len(plan((10, 10), (0, 30, 0, 0))) == 2
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_the_picture_stays_bit_for_bit_in_a_larger_one(bits):
+    picture = photo(20, 16, bits)
+    found = last(uncropped(picture, (30, 5, 0, 9), go(model("uncropping")))).variants[0]
+    assert found.size == (55, 25)
+    after = to_samples(found, bits)
+    assert np.array_equal(after[:16, 30:50], to_samples(picture, bits))
+    again = last(uncropped(picture, (30, 5, 0, 9), go(model("uncropping")))).variants[0]
+    assert torch.equal(found.pixels, again.pixels)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("sides", [None, (4, 16)])
+def test_colours_have_the_luminance_of_what_was_given(bits, sides):
+    """Also where they were found in a reduced picture: within half a sample, and so within 0.5 / 255."""
+    grey = from_samples(to_samples(photo(50, 37, bits), bits)[..., :1])
+    restorer = model("colorization", sides=sides)
+    made = last(stream(restorer, grey, restorer.model.task.take(grey), seed=3)).variants[0]
+    assert made.bits == bits
+    samples = torch.from_numpy(to_samples(made, bits).astype(np.float64)).permute(2, 0, 1)[None]
+    off = luminance(samples)[0, 0].numpy() - to_samples(grey, bits)[..., 0]
+    assert np.abs(off).max() <= 0.5
+    assert samples.diff(dim=1).abs().max() > 2
+
+
+def test_a_large_picture_is_solved_small_and_its_colours_are_enlarged():
+    """What a model would make of the reduced picture, enlarged."""
+    grey = from_samples(to_samples(photo(64, 48), 8)[..., :1])
+    restorer = model("colorization", sides=(4, 32))
+    task = restorer.model.task
+    large = last(stream(restorer, grey, task.take(grey))).variants[0]
+    small = task.reduced(task.take(grey), (24, 32))
+    alone = last(restorer.stream(Picture(small.image[0]), given=small)).variants[0]
+    difference = lambda x: x[:1] - x[2:]  # noqa: E731
+    reduced = torch.nn.functional.avg_pool2d(difference(large.pixels)[None], 2)[0]
+    both = torch.stack([reduced.flatten(), difference(alone.pixels).flatten()])
+    assert torch.corrcoef(both)[0, 1] > 0.95
+
+
+def test_a_model_for_another_task_is_refused():
+    with pytest.raises(ConfigError, match="is for inpainting and not for colorization; use sr3 inpaint"):
+        set_task(model("inpainting").model, "colorization", "colorize")
+    several = model("several").model
+    assert set_task(several, "uncropping", "uncrop").command.startswith("uncrop")
+    with pytest.raises(ConfigError, match="cannot be used by sr3 restore: it was not trained for denoising"):
+        set_task(several, "denoising", "restore")
+
+
+def test_what_is_given_goes_with_its_picture():
+    given = Given(torch.zeros(3, 3, 4, 4), label=torch.arange(3), files=None, bits=16)
+    part = given.of([2, 0])
+    assert part.label.tolist() == [2, 0]
+    assert part.bits == 16
+    assert given.to("cpu").label is not None

@@ -1,0 +1,121 @@
+"""Several tasks by one network: each picture is treated by its own task, whatever its neighbours are."""
+
+import pytest
+import torch
+from conftest import TINY, tiny_config
+
+from sr3.diffusion.denoiser import Denoiser, Example
+from sr3.diffusion.predict import PREDICTIONS
+from sr3.model.config import ConfigError
+from sr3.model.model import Model
+from sr3.nn.unet import UNet
+from sr3.random import Stream
+from sr3.task import Colorization, Given, Inpainting, JpegRestoration, Restoration
+from sr3.task.several import PARTS, Several
+
+
+def clean(count: int = 12) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(count)
+    small = 2 * torch.rand(count, 3, 4, 4, generator=rng) - 1
+    return ((torch.nn.functional.interpolate(small, scale_factor=8.0, mode="bilinear") + 1) * 127.5).round() / 127.5 - 1
+
+
+def test_each_example_is_of_one_task_and_as_that_task_makes_it():
+    task, x = Several(), clean(40)
+    given = task.degrade(x, rng=Stream(2, range(40)))
+    labels = Stream(2, range(40)).integers(4)
+    assert torch.equal(given.label, labels)
+    assert set(labels.tolist()) == {0, 1, 2, 3}
+    for number, kind in enumerate(task.kinds):
+        chosen = (labels == number).nonzero().flatten().tolist()
+        stream = Stream(2, range(40))
+        stream.integers(4)
+        alone = PARTS[kind]().degrade(x[chosen], rng=stream.of(chosen))
+        assert torch.equal(given.image[chosen], alone.image)
+        whole = torch.ones_like(alone.image[:, :1], dtype=torch.bool)
+        assert torch.equal(given.mask[chosen], whole if alone.mask is None else alone.mask)
+
+
+@pytest.mark.parametrize("verb", ["project", "finish", "again"])
+def test_a_mixed_batch_is_held_picture_by_picture(verb):
+    task, x = Several(), clean(12)
+    given = task.degrade(x, rng=Stream(5, range(12)))
+    rough = x + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    together = getattr(task, verb)(rough, given)
+    for k in range(12):
+        own = PARTS[task.kinds[int(given.label[k])]]()
+        assert torch.equal(together[k : k + 1], getattr(own, verb)(rough[k : k + 1], given.of([k])))
+    base = task.baseline(given)
+    for k in range(12):
+        own = PARTS[task.kinds[int(given.label[k])]]()
+        assert torch.equal(base[k : k + 1], own.baseline(given.of([k])))
+
+
+def test_what_is_measured_is_one_of_the_tasks():
+    x = clean(3)
+    task = Several(tasks=[{"kind": "jpeg-restoration", "quality": 44}, {"kind": "colorization"}])
+    assert isinstance(task, Restoration)
+    assert (task.baseline_name, task.command.split()[0], task.colours) == ("grey", "colorize", True)
+    assert torch.equal(task.degrade(x).image, Colorization().degrade(x).image)
+    other = task.as_kind("jpeg-restoration")
+    given, alone = other.degrade(x), JpegRestoration(quality=44).degrade(x)
+    assert torch.equal(given.image, alone.image)
+    assert given.label.tolist() == [0, 0, 0]
+    assert torch.equal(other.finish(0.9 * x, given), JpegRestoration(quality=44).finish(0.9 * x, alone))
+    assert (other.degradation, other.colours) == ("JPEG by libjpeg, quality 44, 4:2:0", False)
+    hole = Several().as_kind("inpainting")
+    small = hole.reduced(hole.degrade(x), (16, 16))
+    assert small.label.tolist() == [1, 1, 1]
+    assert small.mask.shape == (3, 1, 16, 16)
+    assert torch.equal(hole.prepare(Given(x)).cond, x)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"measured": "denoising"}, "not trained for denoising"),
+        ({"tasks": [{"kind": "generation"}], "measured": "generation"}, "no task 'generation' to do with others"),
+        ({"tasks": [{"kind": "colorization"}, {"kind": "colorization"}]}, "once"),
+        ({"tasks": [{"kind": "colorization"}, {"kind": "inpainting", "area": [0.9, 0.1]}]}, "holes of"),
+    ],
+)
+def test_bad_settings(options, says):
+    with pytest.raises(ValueError, match=says):
+        Several(**options)
+    with pytest.raises(ConfigError, match=says):
+        Model(tiny_config(task={"kind": "several", **options}))
+
+
+def test_the_network_is_told_the_task_where_it_is_to_be():
+    x = clean(2)
+    for told in (False, True):
+        task = Several(told=told)
+        label = task.prepare(task.degrade(x)).label
+        assert (label is None) == (not told)
+    torch.manual_seed(0)
+    net = UNet(**{key: value for key, value in TINY.items() if key != "kind"}, labels=4)
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=0.05)
+    told = torch.zeros(2)
+    plain = net(x, told, x)
+    answers = [net(x, told, x, torch.full((2,), k)) for k in range(4)]
+    assert all(not torch.equal(a, plain) for a in answers)
+    mixed = net(x, told, x, torch.tensor([1, 3]))
+    torch.testing.assert_close(mixed[0], answers[1][0])
+    torch.testing.assert_close(mixed[1], answers[3][1])
+    net.label.weight.data.zero_()
+    assert torch.equal(net(x, told, x, torch.tensor([1, 3])), plain)
+    denoiser = Denoiser(net, PREDICTIONS["eps"]())
+    from sr3.diffusion.level import Level
+
+    level = Level(torch.tensor(0.8), torch.tensor(0.6))
+    net.label.weight.data.normal_(std=0.5)
+    first, second = (denoiser(x, level, Example(cond=x, label=torch.full((2,), k))) for k in (0, 1))
+    assert not torch.equal(first, second)
+    with pytest.raises(ValueError, match="without labels"):
+        UNet()(x, told, x, torch.tensor([0, 0]))
+
+
+def test_a_fresh_network_begins_as_if_it_were_not_told():
+    assert UNet(labels=3).label.weight.abs().max() == 0
+    assert Inpainting().channels == Several().channels
