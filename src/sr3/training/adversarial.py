@@ -15,7 +15,7 @@ from sr3.diffusion.schedule import Schedule
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.nn.unet import Block
-from sr3.random import Stream
+from sr3.random import Stream, mix
 
 
 class Head(nn.Module):
@@ -77,7 +77,9 @@ class Adversarial:
         for block in blocks[:: max(1, len(blocks) // 4)]:
             block.register_forward_hook(self._saw)
         widths = [block.first.in_channels for block in blocks[:: max(1, len(blocks) // 4)]]
-        self.heads = nn.ModuleList(Head(width) for width in widths)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mix(0x4EAD5))  # the same in all processes
+            self.heads = nn.ModuleList(Head(width) for width in widths)
         self.optimiser = torch.optim.Adam(self.heads.parameters(), lr=rate, betas=(0.5, 0.99))
 
     def to(self, device: torch.device | str) -> "Adversarial":

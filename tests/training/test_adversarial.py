@@ -1,0 +1,139 @@
+"""The student's gradient is the sum it is said to be; heads learn, and are saved with the run."""
+
+import pytest
+import torch
+
+from sr3.diffusion.denoiser import Example
+from sr3.diffusion.schedule import LogNormal
+from sr3.model import recipe as recipes
+from sr3.model.checkpoint import read_tensors
+from sr3.model.config import ConfigError
+from sr3.model.model import Model
+from sr3.picture.collection import load
+from sr3.random import Stream
+from sr3.training.adversarial import Adversarial
+from sr3.training.data import Crops
+from sr3.training.plan import objective_of
+from sr3.training.run import Run
+from sr3.training.train import make_accelerator
+
+SETTINGS = [
+    "training.batch=2",
+    "training.crop=32",
+    "training.precision=fp32",
+    "training.warmup=0",
+    "model.network={kind='plain',patch=4,width=8,blocks=1,stirred=true}",
+]
+
+
+def small(*more):
+    return recipes.load("photo-4x-fast", [*SETTINGS, *more])
+
+
+@pytest.fixture
+def student():
+    torch.manual_seed(0)
+    model = Model(small().model)
+    for parameter in model.net.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    return model
+
+
+def shown(student, objective, seed=1):
+    rng = torch.Generator().manual_seed(0)
+    clean = torch.rand(2, 3, 32, 32, generator=rng) * 2 - 1
+    example = student.prepare(student.task.degrade(clean))._replace(target=clean)
+    made = []
+    denoiser = student.denoiser()
+    inner = type(denoiser).__call__
+
+    class Kept(type(denoiser)):
+        def __call__(self, *given):
+            made.append(inner(self, *given))
+            made[0].retain_grad()
+            return made[0]
+
+    kept = Kept(**denoiser.__dict__)
+    loss = objective(kept, example, rng=Stream(seed, [0, 1]))
+    loss.each.mean().backward()
+    return made[0], clean, loss.each
+
+
+def test_alone_the_error_is_the_absolute_one(student):
+    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=0.0, feature=0.0)
+    made, clean, each = shown(student, objective)
+    torch.testing.assert_close(each, (made - clean).abs().flatten(1).mean(1) / 0.1)
+    torch.testing.assert_close(made.grad, (made - clean).sign() / made.numel() / 0.1)
+
+
+@pytest.mark.parametrize(("verdict", "feature"), [(1.5, 0.0), (0.0, 0.5)])
+def test_each_part_is_as_long_as_it_is_told(student, verdict, feature):
+    schedule = LogNormal(-2.3, 1.4, 0.001, 5.0)
+    torch.manual_seed(2)
+    made, clean, _ = shown(student, Adversarial(schedule, verdict=verdict, feature=feature))
+    other = made.grad * made.numel() * 0.1 - (made - clean).sign()
+    lengths = other.flatten(1).norm(dim=1) / (made - clean).sign().flatten(1).norm(dim=1)
+    torch.testing.assert_close(lengths, torch.full((2,), verdict + feature), rtol=1e-3, atol=0)
+
+
+def test_features_pull_towards_the_photograph(student):
+    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=0.0, feature=1.0)
+    made, clean, _ = shown(student, objective)
+    example = student.prepare(student.task.degrade(clean))
+    sigma, noise = torch.full((2,), 0.02, dtype=torch.float64), torch.zeros_like(clean)
+    with torch.no_grad():
+        true = objective._features(clean, example, sigma, noise)
+        before, after = (
+            sum((a - b).abs().mean() for a, b in zip(objective._features(x, example, sigma, noise), true))
+            for x in (made, made - 200 * (made.grad - (made - clean).sign() / made.numel() / 0.1))
+        )
+    assert after < before
+
+
+def test_heads_learn_to_tell_and_forget_what_was_not_finite(student):
+    torch.manual_seed(0)
+    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0))
+    clean = torch.rand(2, 3, 32, 32) * 2 - 1
+    example = Example(target=clean, cond=clean, base=torch.zeros_like(clean))
+    sigma, noise = torch.full((2,), 0.02, dtype=torch.float64), torch.zeros_like(clean)
+    with torch.no_grad():
+        true, false = (objective._features(x, example, sigma, noise) for x in (clean, clean * 0.2))
+    for _ in range(40):
+        objective._learn(false, true)
+        objective.step()
+    assert objective._verdict(false) > 0 > objective._verdict(true)
+    held = objective.state()
+    kept = {name: value.clone() for name, value in held.items()}
+    objective._learn(false, true)
+    objective.step(good=False)
+    assert all(torch.equal(kept[name], value) for name, value in objective.state().items())
+    objective.step()  # nothing was added up since
+    assert all(p.grad is None for p in objective.heads.parameters())
+
+
+def test_a_run_goes_on_with_its_heads(folder, tmp_path):
+    recipe = small("training.pictures=8")
+    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"begin": None})})
+
+    def run(out, steps):
+        made = Run(recipe, Crops(load(folder), 32), tmp_path / out, make_accelerator("cpu"))
+        for _ in range(steps):
+            made.step()
+        made.save()
+        return read_tensors(tmp_path / out / "state.safetensors")[0]
+
+    whole = run("whole", 4)
+    run("parts", 2)
+    parts = run("parts", 2)
+    assert any(name.startswith("objective.heads") for name in whole)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=0, atol=0)
+
+
+def test_what_cannot_be_a_student_or_a_judge():
+    with pytest.raises(ConfigError, match="needs a diffusion model that begins from no other"):
+        objective_of(small("model.kind=regression", "model.sampling={sampler={kind='once'},steps=1}"))
+    with pytest.raises(ConfigError, match="judge photo-4x-regression must be a diffusion model"):
+        objective_of(small("training.objective={kind='adversarial',judge='photo-4x-regression'}"))
+    with pytest.raises(ConfigError, match="at least 0"):
+        objective_of(small("training.objective={kind='adversarial',verdict=-1.0}"))
