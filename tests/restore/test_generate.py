@@ -139,6 +139,7 @@ def test_a_grid_has_every_picture_in_order():
 
 def test_one_picture_is_made_unless_more_are_asked_for(cascade):
     assert len(cascade()) == 1
+    assert len(cascade(2, batch=1)) == 2
 
 
 # --- data and training

@@ -134,6 +134,8 @@ def _named(source: Path, suffixes: Sequence[str] | None) -> str:
 
     if source.suffix.lower() in (suffixes or WRITABLE):
         return source.name
+    if source.suffix.lower() in WRITABLE:
+        return f"{source.stem}.png"
     return f"{'-'.join(part for part in (source.stem, source.suffix[1:].lower()) if part)}.png"
 
 
