@@ -220,3 +220,14 @@ def test_a_process_that_must_end_leaves_nothing(tmp_path):
         drop_temporary()
         assert not names(tmp_path)
         temporary.touch()
+
+
+@posix
+def test_an_encoder_that_writes_a_private_file_leaves_none(tmp_path):
+    plain = tmp_path / "plain"
+    plain.touch()
+    with replacing(tmp_path / "made") as temporary:
+        other = temporary.with_name("other")
+        other.touch(mode=0o600)
+        other.replace(temporary)
+    assert (tmp_path / "made").stat().st_mode == plain.stat().st_mode

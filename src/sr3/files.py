@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Generator
@@ -48,13 +49,14 @@ def replacing(path: Path) -> Generator[Path, None, None]:
     temporary = path.parent / f"{PREFIX}{secrets.token_hex(6)}{path.suffix}"
     _living.add(temporary)
     lock = _made(temporary)
+    mode = stat.S_IMODE(temporary.stat().st_mode)
     try:
         yield temporary
         # Windows syncs only what is open for writing
         with temporary.open("r+b") as written:
             os.fsync(written.fileno())
-        if path.exists():
-            shutil.copymode(path, temporary)
+        # some encoders, safetensors' among them, put a private file of their own in its place
+        os.chmod(temporary, stat.S_IMODE(path.stat().st_mode) if path.exists() else mode)
         _rename(temporary, path)
         _sync_folder(path.parent)
     finally:

@@ -15,6 +15,7 @@ from PIL import Image
 from sr3.cli.jobs import PIPE, Job, absent, plan
 from sr3.model.config import ConfigError
 from sr3.picture import memory
+from sr3.picture.image import read_note
 from sr3.restore.restorer import Restorer
 
 
@@ -224,3 +225,18 @@ def test_what_cannot_be_written_is_refused_before_the_work(up, here, monkeypatch
     code, _, err = up("a.png", "-o", "b.png")
     assert code == 3
     assert "is full" in err
+
+
+def test_a_jpeg_gets_the_model_that_was_shown_jpegs(sr3, tmp_path):
+    for name in ("a.jpg", "b.png"):
+        noise_picture(24, 16).save(tmp_path / name)
+    assert sr3("upscale", tmp_path / "a.jpg", tmp_path / "b.png", "-o", tmp_path / "out")[0] == 0
+    found = {p.name: read_note(p)["model"] for p in (tmp_path / "out").iterdir()}
+    assert found == {"a.jpg": "photo-4x-worn", "b.png": "photo-4x"}
+    # what only refinement has, and a model that is named, are what was asked for
+    for options, model in ((["--quality", "fast"], "photo-4x"), (["--samples", 2], "photo-4x"),
+                           (["--model", "photo-4x-regression"], "photo-4x-regression")):  # fmt: skip
+        assert sr3("upscale", tmp_path / "a.jpg", "-o", tmp_path / "out", "--force", *options)[0] == 0
+        assert any(read_note(p)["model"] == model for p in (tmp_path / "out").glob("a*.jpg"))
+        for made in (tmp_path / "out").glob("a*"):
+            made.unlink()

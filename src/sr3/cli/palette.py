@@ -92,7 +92,7 @@ class Run(NamedTuple):
             return begin(restorer, task, source, picture, lambda p, given: stream(restorer, p, given, **options))
 
         restore_all(
-            restorer,
+            lambda _source: restorer,
             self.inputs,
             self.output,
             MARKS[command],

@@ -39,7 +39,7 @@ def check_trace(trace: Path | None) -> None:
 
 
 def restore_all(
-    restorer: "Restorer",
+    restorer_of: "Callable[[Path], Restorer]",
     inputs: Sequence[Path],
     output: Path | None,
     mark: str,
@@ -55,6 +55,7 @@ def restore_all(
 ) -> None:
     """Restore files and folders one picture after another; typer.Exit(1) where some failed, 3 where all did.
 
+    restorer_of: which restorer a file is for.
     mark: what a result is called after its picture's name.  stream: how one file is restored.
     options: of that, as its result's metadata keep them: seed, samples, steps, sampler, spacing, quality, free.
     force: overwrite what is there.  exact: whether results go into files that hold every pixel as it is, where none
@@ -69,12 +70,13 @@ def restore_all(
         raise ConfigError(f"--trace follows one picture, and there are {len(jobs)}")
     samples = options["samples"]
     check(jobs, samples=samples, trace=trace, force=force, skip_existing=skip_existing)
-    notes = _notes(_note(restorer, options) | {"result": mark, **(told or {})}, options["seed"], samples)
     made = left = 0
     with bars() as shown:
         whole = shown.add_task("pictures", total=len(jobs)) if len(jobs) > 1 else None
         for job in jobs:
             try:
+                note = _note(restorer_of(job.source), options) | {"result": mark, **(told or {})}
+                notes = _notes(note, options["seed"], samples)
                 if skip_existing and all_made_so(zip(job.written(samples), notes, strict=True)):
                     left += 1
                 elif size_of is not None and not force and is_enlarged(job.source):

@@ -1,5 +1,6 @@
 """`sr3 upscale`: pictures in, larger pictures out."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,10 @@ def command(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The file or folder to write.  Default: beside the input.")
     ] = None,
-    model: Annotated[str, typer.Option("--model", "-m", help="A model's name, file or Hub id.")] = "photo-4x",
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="A name, file or Hub id.  Default: photo-4x; photo-4x-worn for JPEG files."),
+    ] = None,
     scale: Annotated[float | None, typer.Option(help="How many times larger; default: the model's factor.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="The size wanted, instead of a scale.")] = None,
     steps: Annotated[int | None, typer.Option(help="Refinement steps: more is slower and finer.")] = None,
@@ -52,11 +56,12 @@ def command(
     refuse_absent(inputs)
     check_trace(trace)
     from sr3.picture.image import read, read_size
-    from sr3.restore.restorer import Restorer, needs_picture
     from sr3.restore.size import target_size
 
-    restorer = Restorer.load(model, device=device, precision=precision, tile=tile)
-    factor = needs_picture(restorer.model).factor
+    refined = (steps, sampler, spacing, quality, trace) != (None,) * 5 or samples > 1
+    restorer_of = _chooser(model, refined=refined, device=device, precision=precision, tile=tile)
+    restorer = restorer_of(inputs[0])
+    factor = restorer.model.task.factor
     # what cannot be had fails before any work
     restorer.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality, samples=samples)
     options: dict[str, Any] = dict(
@@ -73,17 +78,42 @@ def command(
         quality=quality,
     )
     restore_all(
-        restorer,
+        restorer_of,
         inputs,
         output,
         _mark(restorer, scale, wanted),
-        lambda source: restorer.stream(read(source, lenient=True) if lenient else source, **options),
+        lambda source: restorer_of(source).stream(read(source, lenient=True) if lenient else source, **options),
         options,
         trace=trace,
         skip_existing=skip_existing,
         force=force,
         size_of=lambda source: target_size(read_size(source), factor, scale, wanted),
     )
+
+
+WORN = (".jpg", ".jpeg", ".jpe", ".jfif")
+"""Names of files that the world has compressed.  On these `photo-4x` loses against bicubic to the eye, and the model
+that was shown such pictures does not; docs/results.md has the table."""
+
+
+def _chooser(model: str | None, *, refined: bool, **how: Any) -> "Callable[[Path], Restorer]":
+    """The restorer of each file: the model asked for, or the one that its kind of file deserves.
+
+    refined: whether something was asked for that only a model of many steps has.
+    """
+    from sr3.restore.restorer import Restorer, needs_picture
+
+    loaded: dict[str, Restorer] = {}
+
+    def chosen(source: Path) -> Restorer:
+        worn = source.suffix.lower() in WORN and not refined
+        name = model if model is not None else "photo-4x-worn" if worn else "photo-4x"
+        if name not in loaded:
+            loaded[name] = Restorer.load(name, **how)
+            needs_picture(loaded[name].model)
+        return loaded[name]
+
+    return chosen
 
 
 def _mark(restorer: "Restorer", scale: float | None, size: tuple[int, int] | None) -> str:
