@@ -4,7 +4,8 @@
 
 Middles of originals are made four times smaller in three ways, written as files, restored from these files, and
 compared: CPU seconds a megapixel of result, Y-PSNR, consistency with the file's pixels, and the eye's two distances.
-What other programs made of OUT/CONDITION/given joins the table from OUT/CONDITION/NAME by `--methods NAME`.
+A method is a model's name or file; what other programs made of OUT/CONDITION/given joins the table from
+OUT/CONDITION/NAME, by NAME.  Each call adds its pictures to OUT, and the table is of all that are there.
 Needs the extra `eye`, and SciPy.
 """
 
@@ -26,6 +27,7 @@ from sr3.metric import PSNR, Consistency
 from sr3.metric.features import DISTANCES, FeatureDistance
 from sr3.metric.lite import Lite, lite
 from sr3.metric.lpips import LPIPS
+from sr3.model.model import names
 from sr3.picture.collection import load
 from sr3.picture.resize import enlarge, round8, shrink
 
@@ -39,7 +41,7 @@ QUALITY = 75
 
 def tensor(pixels: np.ndarray) -> Tensor:
     """8-bit [H, W, 3] -> [1, 3, H, W] in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 def pixels_of(picture: Tensor) -> np.ndarray:
@@ -80,10 +82,10 @@ def given(pixels: np.ndarray, condition: str, name: str) -> tuple[bytes, str]:
     return coded((small + rng.normal(0, noise, small.shape)).round().clip(0, 255).astype(np.uint8), quality), ".jpg"
 
 
-def made(method: str, given: Path, where: Path) -> float:
-    """Restore the files of a folder that are not restored yet; CPU seconds."""
+def made(method: str, given: Path, where: Path) -> tuple[float, float]:
+    """Restore the files of a folder that are not restored yet; CPU seconds, and megapixels of results."""
     restorer = None
-    spent = 0.0
+    spent = pixels = 0.0
     where.mkdir(parents=True, exist_ok=True)
     for file in sorted(given.iterdir()):
         result = where / f"{file.stem}.png"
@@ -96,13 +98,16 @@ def made(method: str, given: Path, where: Path) -> float:
         began = time.process_time()
         restored = restorer(file)
         spent += time.process_time() - began
+        pixels += restored.width * restored.height / 1e6
         restored.save(result)
-    return spent
+    return spent, pixels
 
 
 def compared(where: Path, given: Path, originals: Path, network: Lite) -> dict[str, float]:
-    """The measures of a folder of results."""
-    files = sorted(where.iterdir())
+    """The measures of a folder of results; ValueError where one is missing."""
+    files = [where / f"{file.stem}.png" for file in sorted(originals.iterdir())]
+    if missing := [file for file in files if not file.exists()]:
+        raise ValueError(f"{missing[0]} is missing ({len(missing)} in all); it is to be made of {given}")
     kernel = FeatureDistance(network, {"kernel": DISTANCES["kernel"]})
     metrics = [PSNR(FACTOR), Consistency(lambda x: shrink(x, FACTOR)), LPIPS(network.distance, "feature"), kernel]
     for file in files:
@@ -116,11 +121,6 @@ def compared(where: Path, given: Path, originals: Path, network: Lite) -> dict[s
     return {name: value for metric in metrics for name, value in metric.compute().items()}
 
 
-def megapixels(folder: Path) -> float:
-    """Of all pictures of a folder."""
-    return sum(np.prod(Image.open(file).size) for file in folder.iterdir()) / 1e6
-
-
 def table(out: Path, methods: list[str]) -> Iterator[str]:
     """Line by line."""
     network = lite()
@@ -128,13 +128,13 @@ def table(out: Path, methods: list[str]) -> Iterator[str]:
         small = out / condition / "given"
         yield f"{condition:22}  Y-PSNR    cons.  feature  kernel    s/MP"
         for method in methods:
-            spent = 0.0
-            if method == "bicubic" or not (out / condition / method).exists():
-                spent = made(method, small, out / condition / method)
-            row = compared(out / condition / method, small, out / "original", network)
-            speed = f"{spent / megapixels(out / 'original'):7.2f}" if spent else "      -"
+            where, spent, pixels = out / condition / Path(method).stem, 0.0, 0.0
+            if method == "bicubic" or method in names() or Path(method).is_file():
+                spent, pixels = made(method, small, where)
+            row = compared(where, small, out / "original", network)
+            speed = f"{spent / pixels:7.2f}" if spent else "      -"
             yield (
-                f"{method:22}  {row['psnr_y']:6.2f}  {row['consistency']:7.3f}  {row['feature']:7.4f}  "
+                f"{where.name:22}  {row['psnr_y']:6.2f}  {row['consistency']:7.3f}  {row['feature']:7.4f}  "
                 f"{1e3 * row['kernel']:6.2f} {speed}"
             )
 

@@ -83,3 +83,18 @@ def _tables(quality):
     file = io.BytesIO()
     Image.new("RGB", (16, 16)).save(file, "JPEG", quality=quality)
     return Image.open(io.BytesIO(file.getvalue())).quantization
+
+
+def test_what_was_made_before_is_completed_and_what_is_missing_is_said(tmp_path, original):
+    data, ending = ordinary.given(original, "clean", "a")
+    given, where, originals = (tmp_path / name for name in ("given", "bicubic", "original"))
+    for folder in (given, originals):
+        folder.mkdir()
+    for name in "ab":
+        (given / f"{name}{ending}").write_bytes(data)
+        Image.fromarray(original).save(originals / f"{name}.png")
+        ordinary.made("bicubic", given, where)
+        assert sorted(p.name for p in where.iterdir()) == [f"{n}.png" for n in "ab"[: 1 + "ab".index(name)]]
+    (where / "b.png").unlink()
+    with pytest.raises(ValueError, match=r"b.png is missing \(1 in all\)"):
+        ordinary.compared(where, given, originals, None)
