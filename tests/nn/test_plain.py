@@ -45,6 +45,22 @@ def test_neither_noise_nor_x_is_looked_at():
     assert torch.equal(a, b)
 
 
+def test_a_stirred_one_adds_a_convolution_of_x():
+    still, stirred = shaken(), shaken(stirred=True)
+    missing = stirred.load_state_dict(still.state_dict(), strict=False)
+    assert missing.missing_keys == ["stir.weight"]
+    cond, x = torch.randn(2, 1, 3, 16, 12, dtype=torch.float64)
+    wanted = torch.nn.functional.conv2d(F.pixel_unshuffle(x, 4), stirred.stir.weight, padding=1)
+    seen = []
+    stirred.body[0].register_forward_hook(lambda _module, given, _out: seen.append(given[0]))
+    made = stirred(x, torch.zeros(1), cond)
+    still.body[0].register_forward_hook(lambda _module, given, _out: seen.append(given[0]))
+    plain = still(x, torch.zeros(1), cond)
+    torch.testing.assert_close(seen[0] - seen[1], wanted)
+    assert not torch.equal(made, plain)
+    torch.testing.assert_close(stirred(torch.zeros_like(x), torch.zeros(1), cond), plain)
+
+
 def test_untrained_it_answers_nothing_and_every_size_fits():
     net = PlainNet(width=8, blocks=1)
     for height, width in ((1, 1), (5, 7), (16, 9)):

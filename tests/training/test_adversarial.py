@@ -100,15 +100,14 @@ def test_heads_learn_to_tell_and_forget_what_was_not_finite(student):
         true, false = (objective._features(x, example, sigma, noise) for x in (clean, clean * 0.2))
     for _ in range(40):
         objective._learn(false, true)
-        objective.step()
+        objective.step(torch.tensor(1.0))
     assert objective._verdict(false) > 0 > objective._verdict(true)
     held = objective.state()
     kept = {name: value.clone() for name, value in held.items()}
-    objective._learn(false, true)
-    objective.step(good=False)
+    objective.flat.gradient.fill_(torch.nan)
+    objective.step(torch.tensor(0.0))
     assert all(torch.equal(kept[name], value) for name, value in objective.state().items())
-    objective.step()  # nothing was added up since
-    assert all(p.grad is None for p in objective.heads.parameters())
+    assert not objective.flat.gradient.any()
 
 
 def test_a_run_goes_on_with_its_heads(folder, tmp_path):
@@ -137,3 +136,25 @@ def test_what_cannot_be_a_student_or_a_judge():
         objective_of(small("training.objective={kind='adversarial',judge='photo-4x-regression'}"))
     with pytest.raises(ConfigError, match="at least 0"):
         objective_of(small("training.objective={kind='adversarial',verdict=-1.0}"))
+
+
+def test_heads_of_two_processes_learn_from_the_mean(student, monkeypatch):
+    clean = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    sigma, noise = torch.full((2,), 0.02, dtype=torch.float64), torch.zeros(2, 3, 32, 32)
+    example = Example(target=clean[:2], cond=clean[:2], base=torch.zeros(2, 3, 32, 32))
+    alone, *processes = (Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0)) for _ in range(3))
+    with torch.no_grad():
+        maps = [
+            alone._features(x, example, sigma, noise) for x in (clean[:2], clean[2:], clean[:2] * 0.2, clean[2:] * 0.2)
+        ]
+    for k, one in enumerate(processes):
+        one._learn(maps[2 + k], maps[k])
+    alone._learn([torch.cat(pair) for pair in zip(*maps[2:])], [torch.cat(pair) for pair in zip(*maps[:2])])
+    torch.testing.assert_close(sum(one.flat.gradient for one in processes) / 2, alone.flat.gradient)
+    # what leaves this process is a sum, and what it learns from a mean
+    other = processes[1].flat.gradient.clone()
+    monkeypatch.setattr("sr3.training.adversarial.dist.is_initialized", lambda: True)
+    monkeypatch.setattr("sr3.training.adversarial.dist.get_world_size", lambda: 2)
+    monkeypatch.setattr("sr3.training.adversarial.dist.all_reduce", lambda tensor: tensor.add_(other))
+    processes[0].step(torch.tensor(1.0))
+    torch.testing.assert_close(processes[0].moments["exp_avg"], 0.5 * alone.flat.gradient)

@@ -8,8 +8,9 @@ from test_golden import recipe as golden_recipe
 from torch.utils.flop_counter import FlopCounterMode
 
 from sr3.model import recipe as recipes
-from sr3.model.config import Training
+from sr3.model.config import ConfigError, Training
 from sr3.model.model import Model
+from sr3.nn.plain import PlainNet
 from sr3.picture.collection import Pictures, load
 from sr3.random import Stream
 from sr3.task import SuperResolution
@@ -18,7 +19,7 @@ from sr3.training.batches import Batches
 from sr3.training.board import flops
 from sr3.training.data import Crops
 from sr3.training.flat import Flat
-from sr3.training.plan import dropout_seed, rate_at, share_at
+from sr3.training.plan import begin_from, dropout_seed, rate_at, share_at
 from sr3.training.run import Run
 from sr3.training.train import make_accelerator, train
 
@@ -118,6 +119,18 @@ def test_begin_has_the_average_begin_too(crops, tmp_path):
             assert torch.equal(run.net.state_dict()[key], value)
         assert run.pictures == before  # of the same model: what it had seen counts
         assert run.begun == {"name": "photo-4x-regression", "pictures_seen": 8}
+
+
+def test_a_stirred_network_begins_from_one_that_is_not():
+    torch.manual_seed(0)
+    still, stirred, wider = PlainNet(width=8), PlainNet(width=8, stirred=True), PlainNet(width=9)
+    own = stirred.stir.weight.clone()
+    begin_from(stirred, still)
+    assert torch.equal(stirred.stir.weight, own)
+    assert all(torch.equal(v, stirred.state_dict()[k]) for k, v in still.state_dict().items())
+    for net, other in ((still, stirred), (stirred, wider), (wider, still)):
+        with pytest.raises(ConfigError, match="another shape"):
+            begin_from(net, other)
 
 
 @pytest.mark.parametrize("broken", [False, True])

@@ -16,6 +16,8 @@ from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.nn.unet import Block
 from sr3.random import Stream, mix
+from sr3.training.flat import Flat
+from sr3.training.optimiser import Adam
 
 
 class Head(nn.Module):
@@ -65,7 +67,7 @@ class Adversarial:
         if verdict < 0 or feature < 0 or sigma <= 0 or span < 0 or rate <= 0:
             raise ValueError("verdict, feature and span are at least 0, and sigma and rate above 0")
         self.noisiest = schedule(torch.ones(()))
-        self.verdict, self.feature, self.sigma, self.span = verdict, feature, sigma, span
+        self.verdict, self.feature, self.sigma, self.span, self.rate = verdict, feature, sigma, span, rate
         model = Model.from_pretrained(judge)
         if not isinstance(found := model.denoiser(), Denoiser) or model.first is not None:
             raise ConfigError(f"the judge {judge} must be a diffusion model that begins from no other model")
@@ -80,12 +82,24 @@ class Adversarial:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(0x4EAD5))  # the same in all processes
             self.heads = nn.ModuleList(Head(width) for width in widths)
-        self.optimiser = torch.optim.Adam(self.heads.parameters(), lr=rate, betas=(0.5, 0.99))
+        self._gather()
+
+    def _gather(self) -> None:
+        """The heads' weights in one vector, and their optimiser, where the heads are."""
+        self.flat = Flat(self.heads)
+        weights = self.flat.weights.detach()
+        self.moments = {
+            "step": torch.zeros((), device=weights.device),
+            "exp_avg": torch.zeros_like(weights),
+            "exp_avg_sq": torch.zeros_like(weights),
+        }
+        self.optimiser = Adam(self.flat.weights, self.moments, rate=self.rate, betas=(0.5, 0.99), decay=0.0)
 
     def to(self, device: torch.device | str) -> "Adversarial":
-        """Move the judge and its heads."""
+        """Move the judge and its heads, which have learnt nothing yet."""
         self.judge.net.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.heads.to(device)
+        self._gather()
         return self
 
     def __call__(self, denoiser: Denoiser, example: Example, *, rng: Stream) -> Loss:
@@ -112,33 +126,24 @@ class Adversarial:
         pull = (made * slope).flatten(1).mean(1) / unit
         return Loss(value + pull - pull.detach(), None)
 
-    def step(self, good: bool = True) -> None:
-        """Let the heads learn what was added up, or forget it."""
+    def step(self, good: Tensor) -> None:
+        """Let the heads learn what was added up where `good` is 1, and forget it."""
         if dist.is_available() and dist.is_initialized():
-            for parameter in self.heads.parameters():
-                if parameter.grad is not None:
-                    dist.all_reduce(parameter.grad)
-                    parameter.grad.div_(dist.get_world_size())
-        if good:
-            self.optimiser.step()
-        self.optimiser.zero_grad()
+            dist.all_reduce(self.flat.gradient)
+            self.flat.gradient /= dist.get_world_size()
+        self.optimiser.step(self.rate, good)
+        self.flat.gradient.zero_()
 
     def state(self) -> dict[str, Tensor]:
         """The heads' weights and moments, by names."""
-        found = {f"heads.{k}": v for k, v in self.heads.state_dict().items()}
-        for number, moments in self.optimiser.state_dict()["state"].items():
-            found |= {f"moments.{number}.{k}": v for k, v in moments.items()}
-        return found
+        vectors = {"heads": self.flat.weights.detach()} | {k: v for k, v in self.moments.items() if v.ndim}
+        found = {f"{kind}.{name}": view for kind, v in vectors.items() for name, view in self.flat.views(v).items()}
+        return found | {"step": self.moments["step"]}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take up what `state` gave."""
-        self.heads.load_state_dict({k.removeprefix("heads."): v for k, v in tensors.items() if k.startswith("heads.")})
-        held: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("moments."):
-                _, number, name = key.split(".")
-                held.setdefault(int(number), {})[name] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": held})
+        for name, tensor in self.state().items():
+            tensor.copy_(tensors[name])
 
     def _saw(self, module: nn.Module, given: Any, out: Any) -> None:
         self.seen.append(out)

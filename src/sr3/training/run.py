@@ -179,7 +179,7 @@ class Run:
         self.whole = False
         self.optimiser.step(rate_at(self.seen, self.recipe), good)
         if isinstance(self.objective, Adversarial):
-            self.objective.step(bool(good))
+            self.objective.step(good)
         self.update_average(good)
         self.notes.add(total, norm, good)
         self.seen += t.batch
