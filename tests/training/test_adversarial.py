@@ -11,6 +11,7 @@ from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.collection import load
 from sr3.random import Stream
+from sr3.training import adversarial
 from sr3.training.adversarial import Adversarial
 from sr3.training.data import Crops
 from sr3.training.plan import objective_of
@@ -81,13 +82,32 @@ def test_features_pull_towards_the_photograph(student):
     made, clean, _ = shown(student, objective)
     example = student.prepare(student.task.degrade(clean))
     sigma, noise = torch.full((2,), 0.02, dtype=torch.float64), torch.zeros_like(clean)
+    pull = made.grad - (made - clean).sign() / made.numel() / 0.1
     with torch.no_grad():
         true = objective._features(clean, example, sigma, noise)
-        before, after = (
+        nearer, here, farther = (
             sum((a - b).abs().mean() for a, b in zip(objective._features(x, example, sigma, noise), true))
-            for x in (made, made - 200 * (made.grad - (made - clean).sign() / made.numel() / 0.1))
+            for x in (made - 5 * pull, made, made + 5 * pull)
         )
-    assert after < before
+    assert nearer < here < farther
+
+
+def test_the_student_begins_from_noise_and_the_judge_sees_a_little(student, monkeypatch):
+    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), sigma=0.05, span=0.0)
+    begun, judged = [], []
+    student.net.register_forward_pre_hook(lambda _net, given: begun.append(given[0]))
+    objective.judge.net.register_forward_pre_hook(lambda _net, given: judged.append(given[0]))
+    made, clean, _ = shown(student, objective)
+    # the network is shown what it was told is noise of variance 1, of each picture its own
+    assert abs(begun[0].mean()) < 0.05
+    assert begun[0].std(correction=0) == pytest.approx(1, abs=0.03)
+    assert (begun[0][0] - begun[0][1]).std() > 1
+    # result and photograph come with the same noise, of sigma 0.05, and less what the judge takes as known
+    base = student.prepare(student.task.degrade(clean)).base
+    unit = (0.05**2 + 0.1**2) ** 0.5
+    noise = [(judged[0] * unit - (made - base)).detach(), judged[1] * unit - (clean - base)]
+    torch.testing.assert_close(*noise, rtol=0, atol=1e-4)
+    assert noise[0].std() == pytest.approx(0.05, rel=0.03)
 
 
 def test_heads_learn_to_tell_and_forget_what_was_not_finite(student):
@@ -158,3 +178,11 @@ def test_heads_of_two_processes_learn_from_the_mean(student, monkeypatch):
     monkeypatch.setattr("sr3.training.adversarial.dist.all_reduce", lambda tensor: tensor.add_(other))
     processes[0].step(torch.tensor(1.0))
     torch.testing.assert_close(processes[0].moments["exp_avg"], 0.5 * alone.flat.gradient)
+
+
+def test_the_judges_noise_is_log_normal():
+    found = adversarial._normal(Stream(0, range(4000)))
+    assert found.mean() == pytest.approx(0, abs=0.06)
+    assert found.std() == pytest.approx(1, rel=0.04)
+    # the median of sigma, and where one standard deviation of its logarithm lies
+    assert torch.quantile(found, 0.8413).item() == pytest.approx(1, abs=0.08)
