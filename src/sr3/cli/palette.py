@@ -1,6 +1,7 @@
 """`sr3 dejpeg`, `colorize`, `inpaint`, `uncrop`, `restore`: Palette's tasks, on one's own pictures."""
 
 from collections.abc import Callable, Iterator
+from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -14,25 +15,7 @@ if TYPE_CHECKING:
     from sr3.restore.restorer import Progress, Restored, Restorer
     from sr3.task import Given, Restoration
 
-Inputs = Annotated[list[Path], typer.Argument(metavar="IN…", help="Pictures, or folders of pictures.")]
-Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="The file or folder to write.  Default: a PNG beside the input.")
-]
-ModelName = Annotated[str, typer.Option("--model", "-m", help="A model's name, file or Hub id.")]
-Steps = Annotated[int | None, typer.Option(help="Refinement steps: more is slower and finer.")]
-Sampler = Annotated[str | None, typer.Option(help="ancestral, ddim, heun, dpmpp …; default: the model's.")]
-Spacing = Annotated[str | None, typer.Option(help="How the steps are spaced: logsnr, karras, t.")]
-Quality = Annotated[str | None, typer.Option(help="fast, balanced or best, as found for this model by sr3 tune.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same picture.")]
-Samples = Annotated[int, typer.Option(min=1, help="Variants to make; also writes their mean and spread.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")]
-Precision = Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")]
-Tile = Annotated[int | None, typer.Option(help="Pixels computed at once; smaller needs less memory.")]
-Trace = Annotated[Path | None, typer.Option(metavar="GIF", help="Also write the refinement as an animation.")]
-Skip = Annotated[bool, typer.Option("--skip-existing", help="Leave results that are there and were made in this way.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 Free = Annotated[bool, typer.Option("--free", help="Do not hold the result to what is given.")]
-
 
 MARKS = {
     "colorize": "colorized",
@@ -45,26 +28,40 @@ MARKS = {
 
 
 class Run(NamedTuple):
-    """What every command of this file is told, in the order of its options."""
+    """What every command of this file is told, in the order of its options; `options` makes them so."""
 
-    inputs: list[Path]
-    output: Path | None
-    model: str
-    steps: int | None
-    sampler: str | None
-    spacing: str | None
-    quality: str | None
-    seed: int
-    samples: int
-    device: str
-    precision: str
-    tile: int | None
-    trace: Path | None
-    skip_existing: bool
-    force: bool
-    free: bool = False
+    inputs: Annotated[list[Path], typer.Argument(metavar="IN…", help="Pictures, or folders of pictures.")]
+    model: Annotated[str, typer.Option("--model", "-m", help="A model's name, file or Hub id.")]
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The file or folder to write.  Default: a PNG beside the input."),
+    ] = None
+    steps: Annotated[int | None, typer.Option(help="Refinement steps: more is slower and finer.")] = None
+    sampler: Annotated[str | None, typer.Option(help="ancestral, ddim, heun, dpmpp …; default: the model's.")] = None
+    spacing: Annotated[str | None, typer.Option(help="How the steps are spaced: logsnr, karras, t.")] = None
+    quality: Annotated[
+        str | None, typer.Option(help="fast, balanced or best, as found for this model by sr3 tune.")
+    ] = None
+    seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0
+    samples: Annotated[int, typer.Option(min=1, help="Variants to make; also writes their mean and spread.")] = 1
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto"
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto"
+    tile: Annotated[int | None, typer.Option(help="Pixels computed at once; smaller needs less memory.")] = None
+    trace: Annotated[Path | None, typer.Option(metavar="GIF", help="Also write the refinement as an animation.")] = None
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave results that are there and were made in this way.")
+    ] = False
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False
 
-    def walk(self, command: str, kind: str | None, begin: "Begin", told: dict[str, str] | None = None) -> None:
+    def walk(
+        self,
+        command: str,
+        kind: str | None,
+        begin: "Begin",
+        *,
+        free: bool = False,
+        told: dict[str, str] | None = None,
+    ) -> None:
         """Restore every picture by a model for this kind of task; None: whatever the model is for.
 
         told: what else makes the results what they are, for their metadata.
@@ -85,7 +82,7 @@ class Run(NamedTuple):
         }
         # what cannot be had fails before any work
         restorer.settings(**how, samples=self.samples)
-        options: dict[str, Any] = {**how, "seed": self.seed, "samples": self.samples, "free": self.free}
+        options: dict[str, Any] = {**how, "seed": self.seed, "samples": self.samples, "free": free}
 
         def steps(source: Path) -> "Iterator[Progress | Restored]":
             picture = read(source)
@@ -112,26 +109,33 @@ if TYPE_CHECKING:
     """How one file's restoration begins: (restorer, task, file, its picture, what restores it) -> steps."""
 
 
-def dejpeg(
-    inputs: Inputs,
-    output: Output = None,
-    model: ModelName = "photo-jpeg",
-    steps: Steps = None,
-    sampler: Sampler = None,
-    spacing: Spacing = None,
-    quality: Quality = None,
-    seed: Seed = 0,
-    samples: Samples = 1,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    tile: Tile = None,
-    trace: Trace = None,
-    skip_existing: Skip = False,
-    force: Force = False,
-    free: Free = False,
-) -> None:
+def options(model: str | None = None) -> "Callable[[Callable[..., None]], Callable[..., None]]":
+    """A command of a `Run` and of options of its own, as Typer reads commands: with all of them as parameters.
+
+    model: the command's usual one; None: it must be named.
+    """
+
+    def decorated(command: "Callable[..., None]") -> "Callable[..., None]":
+        shared = {p.name: p for p in signature(Run).parameters.values()}
+        if model is not None:
+            shared["model"] = shared["model"].replace(default=model)
+        own = list(signature(command).parameters.values())[1:]
+        given = [p.replace(kind=p.KEYWORD_ONLY) for p in (*shared.values(), *own)]
+
+        def called(**told: Any) -> None:
+            command(Run(**{name: told.pop(name) for name in shared}), **told)
+
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        called.__signature__ = Signature(given)  # pyright: ignore[reportFunctionMemberAccess]
+        called.__annotations__ = {p.name: p.annotation for p in given}
+        return called
+
+    return decorated
+
+
+@options("photo-jpeg")
+def dejpeg(run: Run, free: Free = False) -> None:
     """Restore JPEG files.  Compressed again with the file's tables, the result is the file."""
-    common = (inputs, output, model, steps, sampler, spacing, quality, seed, samples, device, precision, tile, trace)
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
         from sr3.picture.jpeg import JpegBins
@@ -139,30 +143,16 @@ def dejpeg(
         given = task.take(picture)
         return go(picture, given if free else given._replace(files=(JpegBins.of(source),)))
 
-    Run(*common, skip_existing, force, free).walk("dejpeg", "jpeg-restoration", begin)
+    run.walk("dejpeg", "jpeg-restoration", begin, free=free)
 
 
+@options("face-palette")
 def colorize(
-    inputs: Inputs,
-    output: Output = None,
-    model: ModelName = "face-palette",
-    steps: Steps = None,
-    sampler: Sampler = None,
-    spacing: Spacing = None,
-    quality: Quality = None,
-    seed: Seed = 0,
-    samples: Samples = 1,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    tile: Tile = None,
-    trace: Trace = None,
-    skip_existing: Skip = False,
-    force: Force = False,
+    run: Run,
     free: Free = False,
     grey: Annotated[bool, typer.Option("--grey", help="Make a picture that has colours grey first.")] = False,
 ) -> None:
     """Give grey pictures colours.  The result, made grey again, is the picture given."""
-    common = (inputs, output, model, steps, sampler, spacing, quality, seed, samples, device, precision, tile, trace)
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
         from sr3.picture.grey import as_grey
@@ -174,34 +164,20 @@ def colorize(
         except PictureError as error:
             raise PictureError(f"{source} has colours already; give --grey to make it grey first") from error
 
-    Run(*common, skip_existing, force, free).walk("colorize", "colorization", begin, {"grey": str(grey).lower()})
+    run.walk("colorize", "colorization", begin, free=free, told={"grey": str(grey).lower()})
 
 
+@options("face-palette")
 def inpaint(
-    inputs: Inputs,
-    output: Output = None,
-    model: ModelName = "face-palette",
+    run: Run,
     mask: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A picture of the same size: white is made, black is kept.")
     ] = None,
     box: Annotated[list[str] | None, typer.Option(metavar="X,Y,WxH", help="A box to make; may be given again.")] = None,
     grow: Annotated[int, typer.Option(min=0, max=256, help="Pixels by which the hole is made larger.")] = 0,
     feather: Annotated[int, typer.Option(min=0, max=256, help="Pixels around it over which old meets new.")] = 0,
-    steps: Steps = None,
-    sampler: Sampler = None,
-    spacing: Spacing = None,
-    quality: Quality = None,
-    seed: Seed = 0,
-    samples: Samples = 1,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    tile: Tile = None,
-    trace: Trace = None,
-    skip_existing: Skip = False,
-    force: Force = False,
 ) -> None:
     """Fill holes: of a mask, of boxes, or where a picture is transparent.  The rest stays as it is, bit for bit."""
-    common = (inputs, output, model, steps, sampler, spacing, quality, seed, samples, device, precision, tile, trace)
     from sr3.cli.places import hole, parse_box
 
     boxes = [parse_box(text) for text in box or []]
@@ -210,38 +186,24 @@ def inpaint(
         from sr3.restore.fill import inpainted
 
         found, opaque = hole(picture, source, mask, boxes)
-        return inpainted(opaque, found, go, grow=grow, feather=feather, seed=seed)
+        return inpainted(opaque, found, go, grow=grow, feather=feather, seed=run.seed)
 
     told = {"mask": str(mask or "none"), "boxes": " ".join(box or []), "grow": str(grow), "feather": str(feather)}
-    Run(*common, skip_existing, force).walk("inpaint", "inpainting", begin, told)
+    run.walk("inpaint", "inpainting", begin, told=told)
 
 
+@options("face-palette")
 def uncrop(
-    inputs: Inputs,
-    output: Output = None,
-    model: ModelName = "face-palette",
+    run: Run,
     left: Annotated[int, typer.Option(min=0, help="Pixels to add at the left.")] = 0,
     right: Annotated[int, typer.Option(min=0, help="Pixels to add at the right.")] = 0,
     top: Annotated[int, typer.Option(min=0, help="Pixels to add at the top.")] = 0,
     bottom: Annotated[int, typer.Option(min=0, help="Pixels to add at the bottom.")] = 0,
-    to: Annotated[str | None, typer.Option(metavar="WxH", help="The size wanted, with the picture in its middle.")] = (
-        None
-    ),
-    steps: Steps = None,
-    sampler: Sampler = None,
-    spacing: Spacing = None,
-    quality: Quality = None,
-    seed: Seed = 0,
-    samples: Samples = 1,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    tile: Tile = None,
-    trace: Trace = None,
-    skip_existing: Skip = False,
-    force: Force = False,
+    to: Annotated[
+        str | None, typer.Option(metavar="WxH", help="The size wanted, with the picture in its middle.")
+    ] = None,
 ) -> None:
     """Make pictures wider or higher.  The picture given stays as it is, bit for bit."""
-    common = (inputs, output, model, steps, sampler, spacing, quality, seed, samples, device, precision, tile, trace)
     from sr3.cli.places import bands, check_bands
 
     wanted, sides = parse_size(to), (left, right, top, bottom)
@@ -250,35 +212,16 @@ def uncrop(
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
         from sr3.restore.fill import uncropped
 
-        return uncropped(picture, bands(source, picture.size, sides, wanted), go, seed=seed)
+        return uncropped(picture, bands(source, picture.size, sides, wanted), go, seed=run.seed)
 
-    Run(*common, skip_existing, force).walk(
-        "uncrop", "uncropping", begin, {"sides": " ".join(map(str, sides)), "to": to or "none"}
-    )
+    run.walk("uncrop", "uncropping", begin, told={"sides": " ".join(map(str, sides)), "to": to or "none"})
 
 
-def restore(
-    inputs: Inputs,
-    model: ModelName,
-    output: Output = None,
-    steps: Steps = None,
-    sampler: Sampler = None,
-    spacing: Spacing = None,
-    quality: Quality = None,
-    seed: Seed = 0,
-    samples: Samples = 1,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    tile: Tile = None,
-    trace: Trace = None,
-    skip_existing: Skip = False,
-    force: Force = False,
-    free: Free = False,
-) -> None:
+@options()
+def restore(run: Run, free: Free = False) -> None:
     """Restore pictures by any model that needs nothing but the picture, whatever its task."""
-    common = (inputs, output, model, steps, sampler, spacing, quality, seed, samples, device, precision, tile, trace)
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
         return go(picture, task.take(picture))
 
-    Run(*common, skip_existing, force, free).walk("restore", None, begin)
+    run.walk("restore", None, begin, free=free)
