@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from PIL.Image import Image
     from rich.progress import Progress as Bars
 
     from sr3.model.model import Model
@@ -80,6 +82,21 @@ def bars() -> "Bars":
         console=Console(stderr=True),
         transient=True,
     )
+
+
+def write_gif(path: "Path", pictures: "Sequence[Image]", *, milliseconds: int) -> None:
+    """Write pictures of one size as an animation without end, each for so long and the last for two seconds."""
+    from sr3.files import replacing
+
+    with replacing(path) as temporary:
+        pictures[0].save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=list(pictures[1:]),
+            loop=0,
+            duration=[milliseconds] * (len(pictures) - 1) + [2000],
+        )
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

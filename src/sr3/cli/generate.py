@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import bars
+from sr3.cli.common import bars, write_gif
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -168,23 +168,13 @@ def _seen(picture: "Tensor", size: tuple[int, int]) -> "Tensor":
 def _animate(path: Path, frames: "list[Tensor]", last: "Tensor") -> None:
     import torch
 
-    from sr3.files import replacing
     from sr3.picture.image import to_pil
     from sr3.picture.picture import Picture
 
     size = (last.shape[-2], last.shape[-1])
     end = torch.cat([_seen(last, size)] * 2, dim=2)
     pictures = [to_pil(Picture(frame)).convert("RGB") for frame in [*frames, end]]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        pictures[0].save(
-            temporary,
-            format="GIF",
-            save_all=True,
-            append_images=pictures[1:],
-            loop=0,
-            duration=[150] * len(frames) + [2000],
-        )
+    write_gif(path, pictures, milliseconds=150)
 
 
 def _measured(kept: "list[Tensor]", cascade: "Cascade", against: Path, chance: Path) -> str:

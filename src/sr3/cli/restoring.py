@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sr3.cli.common import bars, code_and_sentence
+from sr3.cli.common import bars, code_and_sentence, write_gif
 from sr3.cli.jobs import (
     EXACT,
     Job,
@@ -188,18 +188,9 @@ def _frame(progress: "Progress") -> "Picture":
 def _animate(path: Path, frames: "list[Picture]", last: "Picture") -> None:
     from dataclasses import replace
 
-    from sr3.files import replacing
     from sr3.picture.image import to_pil
 
     pictures = [to_pil(f).convert("RGB") for f in frames]
     end = to_pil(replace(last, alpha=None, bits=8)).convert("RGB")
     pictures.append(end.resize(pictures[0].size) if pictures else end)
-    with replacing(path) as temporary:
-        pictures[0].save(
-            temporary,
-            format="GIF",
-            save_all=True,
-            append_images=pictures[1:],
-            loop=0,
-            duration=[200] * (len(pictures) - 1) + [2000],
-        )
+    write_gif(path, pictures, milliseconds=200)
