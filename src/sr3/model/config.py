@@ -148,8 +148,7 @@ class Training(_Strict):
     resample: Literal["lanczos", "bicubic"] = "lanczos"
     """The kernel by which crops are resampled."""
     optimiser: Literal["adam", "muon"] = "adam"
-    """adam: Adam, with decoupled weight decay.  muon: Muon for matrices and convolutions and Adam for the rest; at
-    rates about four times Adam's it learns more from each picture."""
+    """adam: Adam, with decoupled weight decay.  muon: Muon for matrices and convolutions and Adam for the rest."""
     rate: float = Field(1e-4, gt=0)
     decay: Literal["constant", "cosine"] = "constant"
     warmup: int = Field(10_000, ge=0)
