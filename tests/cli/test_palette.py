@@ -150,6 +150,18 @@ def test_a_folder_is_walked_and_what_fails_stops_nothing(sr3, models, tmp_path):
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
 
 
+def test_a_jpeg_larger_than_the_model_is_for_is_one_sentence(sr3, tmp_path):
+    model = Model(tiny_config(task={"kind": "several"}, sides=(8, 32))).save_pretrained(tmp_path / "model")
+    many = tmp_path / "many"
+    many.mkdir()
+    for name, width in (("a", 40), ("b", 30)):
+        noise_picture(width, 24).save(many / f"{name}.jpg")
+    code, _, err = sr3("dejpeg", many, "-o", tmp_path / "out", "--model", model)
+    assert code == 1
+    assert "a.jpg: what is to be restored is lost where a picture is reduced" in err
+    assert "1 done, 1 failed" in err
+
+
 def test_evaluate_every_task_against_its_own_baseline(sr3, models, folder, tmp_path):
     baselines = {"colorization": "grey", "denoising": "noisy", "inpainting": "smooth", "jpeg-restoration": "jpeg"}
     for kind, baseline in {**baselines, "uncropping": "smooth", "several": "grey"}.items():

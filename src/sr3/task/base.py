@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sr3.diffusion.denoiser import Example
 from sr3.picture.jpeg import JpegBins
-from sr3.picture.picture import Picture
+from sr3.picture.picture import Picture, PictureError
 from sr3.random import Stream
 
 
@@ -122,7 +122,7 @@ class Restoration(Task, Protocol):
         ...
 
     def reduced(self, given: Given, size: tuple[int, int]) -> Given:
-        """The same of a picture reduced to (height, width).  ValueError where that is another task altogether."""
+        """The same of a picture reduced to (height, width).  PictureError where that is another task altogether."""
         ...
 
     def again(self, made: Tensor, given: Given) -> Tensor:
@@ -156,8 +156,10 @@ class SameSize:
         return given.image
 
     def reduced(self, given: Given, size: tuple[int, int]) -> Given:
-        """Of most tasks: what was done to a picture is gone when it is reduced."""
-        raise ValueError("what is to be restored is lost where a picture is reduced")
+        """Of most tasks: what was done to a picture is gone when it is reduced.  PictureError."""
+        raise PictureError(
+            "what is to be restored is lost where a picture is reduced to what the model is for; use another model"
+        )
 
     def again(self, made: Tensor, given: Given) -> Tensor:
         """The result itself: nobody knows what was done to it."""
