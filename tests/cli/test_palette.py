@@ -135,6 +135,15 @@ def test_any_model_that_needs_the_picture_alone(sr3, models, tmp_path):
     assert sr3("restore", tmp_path / "p.png", "--model", models["denoising"], *options)[0] == 0
     names = {p.name for p in tmp_path.glob("p-restored*")}
     assert names == {f"p-restored-{end}.png" for end in ("1", "2", "mean", "spread")}
+    assert read_note(tmp_path / "p-restored-1.png")["held_to"] == "nothing"
+    noise_picture(20, 16).save(tmp_path / "j.jpg")
+    assert sr3("restore", tmp_path / "j.jpg", "--model", models["jpeg-restoration"])[0] == 0
+    assert read_note(tmp_path / "j-restored.png")["held_to"] == "the JPEG file's quantisation bins"
+    alpha = Image.new("L", (20, 16), 255)
+    alpha.paste(0, (3, 4, 9, 9))
+    Image.merge("RGBA", (*noise_picture(20, 16).split(), alpha)).save(tmp_path / "a.png")
+    assert sr3("restore", tmp_path / "a.png", "--model", models["inpainting"])[0] == 0
+    assert read(tmp_path / "a-restored.png").alpha is None
 
 
 def test_a_folder_is_walked_and_what_fails_stops_nothing(sr3, models, tmp_path):
@@ -284,6 +293,7 @@ BAD = {
     "dejpeg p.jpg --scale 2": "No such option",
     "restore p.png": "Missing option",
     "restore p.png --model MODEL/inpainting": "nothing says where this picture's hole is",
+    "restore clear.png --model MODEL/inpainting": "all of this picture is transparent, with nothing to go by",
     "restore p.png --model MODEL/uncropping": "how far this picture is to grow is not said",
     "restore p.png --model MODEL/colorization": "has colours already",
     "restore p.png --model MODEL/generation": "makes pictures from nothing",

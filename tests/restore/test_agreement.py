@@ -17,9 +17,9 @@ from sr3.picture.jpeg import JpegBins, cosines
 from sr3.picture.picture import Picture
 from sr3.picture.resize import round8, shrink
 from sr3.random import Stream
-from sr3.restore.agreement import FREE, Agreement, agreement
+from sr3.restore.agreement import FREE, Agreement, agreement, taken
 from sr3.restore.restorer import Progress, Restorer
-from sr3.task import Generation, Given, SuperResolution
+from sr3.task import TASKS, Generation, Given, SuperResolution
 from sr3.task.damage import Damage
 from sr3.task.data_term import Exact, InBins, Soft
 
@@ -71,6 +71,45 @@ def test_the_file_decides(tmp_path):
         "what its task was given"
     )
     assert agreement(SuperResolution(), None, read(tmp_path / "named.png")).said == "the picture given, exactly"
+
+
+def test_tasks_say_what_is_certain(tmp_path):
+    """Nothing is said to be held to that is not: a noisy picture, or a JPEG whose file nobody has."""
+    plain, jpeg = saved(tmp_path / "a.png"), saved(tmp_path / "a.jpg", quality=20)
+    data = bytearray(saved(tmp_path / "b.jpg", quality=20).read_bytes())
+    (tmp_path / "b.jpg").write_bytes(data.replace(b"\xff\xc0", b"\xff\xc9", 1))  # arithmetic codes, it says
+    several = TASKS["several"]().as_kind("jpeg-restoration")
+    restoration = TASKS["jpeg-restoration"]()
+    for task, path, said in (
+        (TASKS["denoising"](), jpeg, "nothing"),
+        (restoration, plain, "nothing"),
+        (restoration, jpeg, BINS),
+        (several, jpeg, BINS),
+        (several, plain, "nothing"),
+    ):
+        given, picture = taken(task, read(path), path)
+        assert agreement(task, path, picture, given=given).said == said
+    given, _ = taken(restoration, read(jpeg), tmp_path / "b.jpg")
+    assert given.files is None
+    hole = TASKS["inpainting"]().degrade(read(plain).rgb)
+    assert agreement(TASKS["inpainting"](), plain, read(plain), given=hole).said == "the pixels around the hole"
+    grey = TASKS["colorization"]().degrade(read(plain).rgb)
+    assert agreement(TASKS["colorization"](), plain, read(plain), given=grey).said == "the luminance given"
+    assert SuperResolution().certain(given) == "the picture given, exactly"
+
+
+def test_a_jpeg_is_restored_within_its_bins(tmp_path):
+    """By whatever way its file comes: through the restorer too."""
+    torch.manual_seed(0)
+    model = Model(tiny_config(task={"kind": "jpeg-restoration"}))
+    for p in model.net.parameters():
+        torch.nn.init.normal_(p, std=0.05)
+    path, use = saved(tmp_path / "a.jpg", quality=60), Restorer(model, device="cpu", precision="fp32")
+    held, free = use.restore(path), use.restore(path, free=True)
+    assert (held.held, free.held, use.restore(read(path)).held) == (BINS, "nothing", "nothing")
+    same, other = (JpegBins.of(path).agree(round8(x.variants[0].pixels[None])) for x in (held, free))
+    assert same > 0.999
+    assert other < 0.99
 
 
 def test_noise_that_is_seen_is_not_held_to(tmp_path):

@@ -62,6 +62,14 @@ def test_known_pixels_come_back_bit_for_bit(bits, samples, sides):
         assert (after[mask[0, 0].numpy()] != before[mask[0, 0].numpy()]).mean() > 0.5
 
 
+def test_a_hole_that_alpha_told_is_filled_and_opaque():
+    picture, hole = photo(20, 16), box(20, 16, 3, 4, 6, 5)
+    clear = Picture(picture.pixels, alpha=1 - hole[0].float())
+    made = model("inpainting").restore(clear)
+    assert made.variants[0].alpha is None
+    assert made.held == "the pixels around the hole"
+
+
 def test_a_feather_mixes_and_beyond_it_nothing_changes():
     picture, mask = photo(48, 40), box(48, 40, 20, 15, 8, 8)
     found = last(inpainted(picture, mask, go(model("inpainting")), grow=2, feather=3)).variants[0]

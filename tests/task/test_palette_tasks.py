@@ -252,6 +252,8 @@ def test_a_picture_says_by_its_alpha_where_its_hole_is():
     for without in (None, torch.ones(1, 8, 8)):
         with pytest.raises(PictureError, match="nothing says where"):
             Inpainting().take(Picture(tensor(8, 8)[0], without))
+    with pytest.raises(PictureError, match="all of this picture is transparent"):
+        Inpainting().take(Picture(tensor(8, 8)[0], torch.zeros(1, 8, 8)))
     with pytest.raises(PictureError, match="how far"):
         Uncropping().take(Picture(tensor(8, 8)[0]))
 

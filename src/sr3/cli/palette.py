@@ -135,13 +135,10 @@ def options(model: str | None = None) -> "Callable[[Callable[..., None]], Callab
 
 @options("photo-jpeg")
 def dejpeg(run: Run, free: Free = False) -> None:
-    """Restore JPEG files.  Compressed again with the file's tables, the result is the file."""
+    """Restore JPEG files.  Compressed again with the file's tables, the result has the file's coefficients."""
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
-        from sr3.picture.jpeg import JpegBins
-
-        given = task.take(picture)
-        return go(picture, given if free else given._replace(files=(JpegBins.of(source),)))
+        return go(picture, task.take(picture, None if free else source))
 
     run.walk("dejpeg", "jpeg-restoration", begin, free=free)
 
@@ -222,6 +219,9 @@ def restore(run: Run, free: Free = False) -> None:
     """Restore pictures by any model that needs nothing but the picture, whatever its task."""
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
-        return go(picture, task.take(picture))
+        from sr3.restore.agreement import taken
+
+        given, opaque = taken(task, picture, None if free else source)
+        return go(opaque, given)
 
     run.walk("restore", None, begin, free=free)

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
@@ -117,8 +118,15 @@ class Restoration(Task, Protocol):
         """Whether the result of a grey picture has colours."""
         ...
 
-    def take(self, picture: Picture) -> Given:
-        """What a picture says by itself, without more from its user.  PictureError where that is too little."""
+    def take(self, picture: Picture, file: Path | bytes | None = None) -> Given:
+        """What a picture says by itself, without more from its user.  PictureError where that is too little.
+
+        file: the JPEG file that it was read from, of tasks that ask for it.  PictureError where it cannot be used.
+        """
+        ...
+
+    def certain(self, given: Given) -> str:
+        """What results are held to, in words; "" where nothing is certain."""
         ...
 
     def reduced(self, given: Given, size: tuple[int, int]) -> Given:
@@ -147,9 +155,13 @@ class SameSize:
         """(height, width)."""
         return given.image.shape[-2], given.image.shape[-1]
 
-    def take(self, picture: Picture) -> Given:
+    def take(self, picture: Picture, file: Path | bytes | None = None) -> Given:
         """The pixels, of which nothing more is known."""
         return Given(picture.rgb, bits=picture.bits)
+
+    def certain(self, given: Given) -> str:
+        """Nothing."""
+        return ""
 
     def baseline(self, given: Given) -> Tensor:
         """What is given, as it is."""
