@@ -5,10 +5,13 @@ import pytest
 import torch
 from conftest import noise_picture, tiny_config
 
+from sr3.evaluation.method import Ways, rounded
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.grey import luminance
 from sr3.picture.picture import Picture, PictureError, from_samples, to_samples
+from sr3.picture.resize import resize
+from sr3.random import mix
 from sr3.restore.fill import inpainted, plan, ramp, uncropped
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Restorer
@@ -134,6 +137,45 @@ def test_a_large_picture_is_solved_small_and_its_colours_are_enlarged():
     reduced = torch.nn.functional.avg_pool2d(difference(large.pixels)[None], 2)[0]
     both = torch.stack([reduced.flatten(), difference(alone.pixels).flatten()])
     assert torch.corrcoef(both)[0, 1] > 0.95
+
+
+def test_what_a_small_model_makes_is_held_as_far_as_asked_and_says_so():
+    grey = from_samples(to_samples(photo(64, 48), 8)[..., :1])
+    restorer = model("colorization", sides=(4, 32))
+    task = restorer.model.task
+    given = task.take(grey)
+    small = task.reduced(given, (24, 32))
+    for options, said in (
+        ({}, "the luminance given"),
+        ({"free": True}, "nothing"),
+        ({"fidelity": 0.5}, "0.5 of the way to the luminance given"),
+    ):
+        found = last(stream(restorer, grey, given, **options))
+        alone = last(restorer.stream(Picture(small.image[0]), given=small, **options)).variants[0]
+        large = resize(alone.pixels[None], (48, 64)).clamp(-1, 1)
+        wanted = large if options else task.finish(large, given)
+        assert torch.equal(found.variants[0].pixels, wanted[0])
+        assert found.held == said
+    assert not torch.equal(task.finish(large, given), large)
+
+
+def test_what_is_measured_is_what_users_get():
+    """Of a model for smaller pictures: evaluation reduces them as the command does."""
+    restorer = model("inpainting", sides=(4, 32))
+    given = restorer.model.task.degrade(photo(64, 48).rgb)
+    settings = restorer.settings(steps=2)
+    ways = Ways(restorer, None, settings, samples=1, seed=7, free=False)
+    _, made = ways(given, [3])
+    for free, pictures in ((False, made.pictures), (True, made.free)):
+        wanted = last(stream(restorer, photo(64, 48), given, seed=mix(7, 3, 0), steps=2, free=free)).variants[0].pixels
+        torch.testing.assert_close(pictures[0], rounded(wanted), atol=1e-6, rtol=0)
+
+
+def test_a_picture_too_long_is_named_by_its_own_size():
+    restorer = model("colorization", sides=(4, 32))
+    grey = from_samples(np.zeros((3, 90, 1), dtype=np.uint8))
+    with pytest.raises(PictureError, match="pictures of 4 to 32 pixels a side, and of this one, 90x3, 32x1 would be"):
+        last(stream(restorer, grey, restorer.model.task.take(grey)))
 
 
 def test_a_model_for_another_task_is_refused():
