@@ -142,6 +142,11 @@ class Restoration(Task, Protocol):
         ...
 
 
+def again(task: Restoration, made: Tensor, given: Given) -> Tensor:
+    """What would have been given of the results `made`: both on [0, 1]; see `Restoration.again`."""
+    return (task.again(2 * made - 1, given) + 1) / 2
+
+
 class SameSize:
     """What tasks have in common whose results are as large as what is given, and which correct that: Palette's."""
 
