@@ -2,6 +2,7 @@
 
 import io
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from conftest import noise_picture, tiny_config
 from PIL import Image
 
 from sr3.model.model import Model
+from sr3.picture import image
 from sr3.picture.image import read, read_note
 from sr3.picture.jpeg_file import parse
 from sr3.picture.picture import from_samples
@@ -114,6 +116,43 @@ def test_holes_by_mask_box_and_alpha(sr3, models, tmp_path):
     changed = (samples(tmp_path / "c.png") != before).any(-1)
     assert changed[:7, :7].any()
     assert not changed[8:16, 8:26].any()
+
+
+def test_a_result_knows_its_mask_by_what_is_in_it(sr3, models, tmp_path):
+    picture, drawn = tmp_path / "p.png", tmp_path / "m.png"
+    noise_picture(40, 30).save(picture)
+    made, ask = tmp_path / "p-inpainted.png", ["--model", models["inpainting"], "--mask", drawn, "--skip-existing"]
+    notes, counts = [], []
+    for left in (5, 5, 9):
+        mask = Image.new("L", (40, 30))
+        mask.paste(255, (left, 6, 20, 20))
+        mask.save(drawn)
+        before = made.stat().st_mtime_ns if made.exists() else 0
+        assert sr3("inpaint", picture, *ask)[0] == 0
+        counts.append(made.stat().st_mtime_ns != before)
+        notes.append(read_note(made)["mask"])
+    assert counts == [True, False, True]
+    assert notes[0] == notes[1] == f"{zlib.crc32(hole_of(5).tobytes()):08x}"
+    assert notes[2] == f"{zlib.crc32(hole_of(9).tobytes()):08x}"
+    assert str(tmp_path).encode() not in made.read_bytes()
+
+
+def hole_of(left):
+    hole = np.zeros((30, 40), dtype=np.uint8)
+    hole[6:20, left:20] = 1
+    return hole
+
+
+def test_a_mask_is_read_once_for_a_folder(sr3, models, tmp_path, monkeypatch):
+    many, seen = tmp_path / "many", []
+    many.mkdir()
+    for k in range(3):
+        noise_picture(20, 16, k).save(many / f"{k}.png")
+    Image.fromarray(np.eye(16, 20, dtype=np.uint8) * 255).save(tmp_path / "m.png")
+    monkeypatch.setattr(image, "read", lambda path: seen.append(path.name) or read(path))
+    assert sr3("inpaint", many, "-o", tmp_path / "out", "--model", models["inpainting"], "--mask",
+               tmp_path / "m.png")[0] == 0  # fmt: skip
+    assert seen.count("m.png") == 1
 
 
 def test_margins_by_pixels_and_by_size(sr3, models, tmp_path):

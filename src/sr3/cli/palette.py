@@ -175,18 +175,18 @@ def inpaint(
     feather: Annotated[int, typer.Option(min=0, max=256, help="Pixels around it over which old meets new.")] = 0,
 ) -> None:
     """Fill holes: of a mask, of boxes, or where a picture is transparent.  The rest stays as it is, bit for bit."""
-    from sr3.cli.places import hole, parse_box
+    from sr3.cli.places import hole, parse_box, read_mask
 
-    boxes = [parse_box(text) for text in box or []]
+    boxes, drawn = [parse_box(text) for text in box or []], read_mask(mask) if mask else None
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
         from sr3.restore.fill import inpainted
 
-        found, opaque = hole(picture, source, mask, boxes)
+        found, opaque = hole(picture, source, drawn, boxes)
         return inpainted(opaque, found, go, grow=grow, feather=feather, seed=run.seed)
 
-    told = {"mask": str(mask or "none"), "boxes": " ".join(box or []), "grow": str(grow), "feather": str(feather)}
-    run.walk("inpaint", "inpainting", begin, told=told)
+    told = {"mask": drawn.mark if drawn else "none", "boxes": " ".join(box or [])}
+    run.walk("inpaint", "inpainting", begin, told=told | {"grow": str(grow), "feather": str(feather)})
 
 
 @options("face-palette")
