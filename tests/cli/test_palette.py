@@ -10,6 +10,7 @@ import torch
 from conftest import noise_picture, tiny_config
 from PIL import Image
 
+from sr3.cli import restoring
 from sr3.model.model import Model
 from sr3.picture import image
 from sr3.picture.image import read, read_note
@@ -166,6 +167,17 @@ def test_margins_by_pixels_and_by_size(sr3, models, tmp_path):
     assert torch.equal(made.pixels[:, 2:, :20], before.pixels)
     assert sr3("uncrop", tmp_path / "p.png", "--model", model, "--to", "25x16", "-o", tmp_path / "t.png")[0] == 0
     assert torch.equal(read(tmp_path / "t.png").pixels[:, :, 2:22], before.pixels)
+
+
+def test_a_trace_of_several_steps_is_of_the_last_size(sr3, models, tmp_path):
+    """Of pictures of one size each, and as many as the last step has."""
+    noise_picture(20, 16).save(tmp_path / "p.png")
+    ask = ["--model", models["uncropping"], "--right", 60, "--trace", tmp_path / "t.gif", "--steps", 3]
+    frames = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restoring, "write_gif", lambda path, pictures, **_: frames.extend(pictures))
+        assert sr3("uncrop", tmp_path / "p.png", *ask)[0] == 0
+    assert [frame.size for frame in frames] == [(80, 16)] * 4
 
 
 def test_any_model_that_needs_the_picture_alone(sr3, models, tmp_path):

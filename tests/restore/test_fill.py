@@ -1,5 +1,7 @@
 """Holes and margins of whole pictures: what is kept, how old meets new, and large pictures for small models."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -42,7 +44,7 @@ def box(width: int, height: int, left: int, top: int, wide: int, high: int) -> t
 
 
 def go(restorer: Restorer, **options: object):
-    return lambda picture, given: stream(restorer, picture, given, **options)
+    return partial(stream, restorer, **options)
 
 
 def last(steps) -> Restored:
@@ -98,6 +100,8 @@ def test_uncropping_goes_in_steps_that_at_most_double_the_area(size, sides):
         assert width * height <= 2 * before or before < 16
     assert len(plan((10, 10), (0, 10, 0, 0))) == 1
     assert len(plan((10, 10), (0, 30, 0, 0))) == 2
+    assert plan((10, 10), (0, 30, 0, 0)) == [(0, 10, 0, 0), (0, 20, 0, 0)]  # twice as large is not too large
+    assert plan((10, 10), (0, 11, 0, 0)) == [(0, 10, 0, 0), (0, 1, 0, 0)]
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -109,6 +113,18 @@ def test_the_picture_stays_bit_for_bit_in_a_larger_one(bits):
     assert np.array_equal(after[:16, 30:50], to_samples(picture, bits))
     again = last(uncropped(picture, (30, 5, 0, 9), go(model("uncropping")))).variants[0]
     assert torch.equal(found.pixels, again.pixels)
+
+
+def test_steps_before_the_last_make_one_variant():
+    """The result is that of each step's first variant, without the others' work."""
+    restorer, picture = model("uncropping"), photo(20, 16)
+    steps = restorer.settings().steps
+    *walk, found = uncropped(picture, (0, 60, 0, 0), go(restorer, samples=3))
+    assert [step.total for step in walk] == [steps] * steps + [3 * steps] * 3 * steps
+    first = last(uncropped(picture, (0, 20, 0, 0), go(restorer))).variants[0]
+    wanted = last(uncropped(first, (0, 40, 0, 0), go(restorer, samples=3), seed=1))
+    for a, b in zip(found.variants, wanted.variants, strict=True):
+        assert torch.equal(a.pixels, b.pixels)
 
 
 @pytest.mark.parametrize("bits", [8, 16])

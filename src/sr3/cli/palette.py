@@ -1,6 +1,7 @@
 """`sr3 dejpeg`, `colorize`, `inpaint`, `uncrop`, `restore`: Palette's tasks, on one's own pictures."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -12,8 +13,9 @@ from sr3.cli.restoring import check_trace, refuse_absent, restore_all
 
 if TYPE_CHECKING:
     from sr3.picture.image import Picture
+    from sr3.restore.fill import Go
     from sr3.restore.restorer import Progress, Restored, Restorer
-    from sr3.task import Given, Restoration
+    from sr3.task import Restoration
 
 Free = Annotated[bool, typer.Option("--free", help="Do not hold the result to what is given.")]
 
@@ -86,7 +88,7 @@ class Run(NamedTuple):
 
         def steps(source: Path) -> "Iterator[Progress | Restored]":
             picture = read(source)
-            return begin(restorer, task, source, picture, lambda p, given: stream(restorer, p, given, **options))
+            return begin(restorer, task, source, picture, partial(stream, restorer, **options))
 
         restore_all(
             lambda _source: restorer,
@@ -104,8 +106,7 @@ class Run(NamedTuple):
 
 
 if TYPE_CHECKING:
-    Stream = Callable[[Picture, Given], Iterator[Progress | Restored]]
-    Begin = Callable[[Restorer, Restoration, Path, Picture, Stream], Iterator[Progress | Restored]]
+    Begin = Callable[[Restorer, Restoration, Path, Picture, Go], Iterator[Progress | Restored]]
     """How one file's restoration begins: (restorer, task, file, its picture, what restores it) -> steps."""
 
 
@@ -137,7 +138,7 @@ def options(model: str | None = None) -> "Callable[[Callable[..., None]], Callab
 def dejpeg(run: Run, free: Free = False) -> None:
     """Restore JPEG files.  Compressed again with the file's tables, the result has the file's coefficients."""
 
-    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
+    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         return go(picture, task.take(picture, None if free else source))
 
     run.walk("dejpeg", "jpeg-restoration", begin, free=free)
@@ -151,7 +152,7 @@ def colorize(
 ) -> None:
     """Give grey pictures colours.  The result, made grey again, is the picture given."""
 
-    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
+    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         from sr3.picture.grey import as_grey
         from sr3.picture.image import PictureError
 
@@ -179,7 +180,7 @@ def inpaint(
 
     boxes, drawn = [parse_box(text) for text in box or []], read_mask(mask) if mask else None
 
-    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
+    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         from sr3.restore.fill import inpainted
 
         found, opaque = hole(picture, source, drawn, boxes)
@@ -206,7 +207,7 @@ def uncrop(
     wanted, sides = parse_size(to), (left, right, top, bottom)
     check_bands(sides, wanted)
 
-    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
+    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         from sr3.restore.fill import uncropped
 
         return uncropped(picture, bands(source, picture.size, sides, wanted), go, seed=run.seed)
@@ -218,7 +219,7 @@ def uncrop(
 def restore(run: Run, free: Free = False) -> None:
     """Restore pictures by any model that needs nothing but the picture, whatever its task."""
 
-    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
+    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         from sr3.restore.agreement import taken
 
         given, opaque = taken(task, picture, None if free else source)
