@@ -12,11 +12,12 @@ from PIL import Image, ImageCms
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture import jpeg_twin
+from sr3.picture.image import from_any as read_any
 from sr3.picture.image import read
 from sr3.picture.jpeg import JpegBins, cosines
 from sr3.picture.picture import Picture
 from sr3.picture.resize import round8, shrink
-from sr3.random import Stream
+from sr3.random import Stream, staged
 from sr3.restore.agreement import FREE, Agreement, agreement, taken
 from sr3.restore.restorer import Progress, Restorer
 from sr3.task import TASKS, Generation, Given, SuperResolution
@@ -268,6 +269,20 @@ def test_a_second_pass_is_held_to_the_first(restorer, tmp_path):
     path = saved(tmp_path / "a.jpg", noise_picture(9, 8), quality=80)
     once, twice = (restorer.restore(path, scale=scale).variants[0].pixels for scale in (4, 16))
     torch.testing.assert_close(shrink(twice[None], 4)[0], once, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("fidelity", [0.0, 0.5, 1.0])
+def test_a_second_pass_goes_as_far_as_the_first(regression, fidelity):
+    """Half held, half free: each pass by the share that was asked for."""
+    picture = noise_picture(7, 6)
+    given = Given(read_any(picture).rgb)
+    held = Agreement(share=fidelity)
+    first = regression.make(given, [2], held=held)
+    second = regression.make(Given(first), [staged(2, 1)], held=held)
+    made = regression.restore(picture, scale=16, seed=2, fidelity=fidelity, noise=0).variants[0].pixels
+    assert torch.equal(made[None], second)
+    others = [Agreement(share=share) for share in (0.0, 0.5, 1.0) if share != fidelity]
+    assert all(not torch.equal(regression.make(Given(first), [0], held=other), second) for other in others)
 
 
 def test_use_sees_what_training_made(restorer, tmp_path, monkeypatch):

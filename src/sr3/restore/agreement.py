@@ -103,8 +103,9 @@ def agreement(
     if fidelity == 0:
         return FREE
     if not isinstance(task, Reduction):
-        held = isinstance(task, Restoration) and given is not None
-        said = task.certain(given) if held else "what its task was given"
+        said = "what its task was given"
+        if isinstance(task, Restoration) and given is not None:
+            said = task.certain(given)
         return Agreement(Exact(said), fidelity) if said else FREE
     data = _jpeg(source)
     if data is not None:
