@@ -141,6 +141,11 @@ def test_an_accelerators_noise_comes_from_the_streams_generator(monkeypatch):
     assert torch.equal(got, randn(2, 3, generator=torch.Generator().manual_seed(mix(3, 5)), dtype=torch.float64))
 
 
+def test_noise_lies_where_its_argument_lies():
+    """Validation draws on the CPU for pictures that are on an accelerator."""
+    assert Stream(3, [5]).normal(torch.zeros(1, 3, device="meta", dtype=torch.float16)).device.type == "meta"
+
+
 def test_a_draw_that_rounds_to_one_is_still_a_face_of_the_die():
     class One(Stream):
         def uniform(self):

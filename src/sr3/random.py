@@ -83,9 +83,9 @@ class Stream:
         return torch.rand(self.size, generator=self.shared, device=self.device, dtype=torch.float32).cpu().double()
 
     def normal(self, x: Tensor) -> Tensor:
-        """Standard normal noise of x's shape [B, ...] and type."""
+        """Standard normal noise of x's shape [B, ...], type and device."""
         if self.device.type == "cpu":
-            return torch.stack([torch.randn(x.shape[1:], generator=g) for g in self.generators]).to(x.dtype)
+            return torch.stack([torch.randn(x.shape[1:], generator=g) for g in self.generators]).to(x)
         return torch.randn(x.shape, generator=self.shared, device=self.device, dtype=x.dtype)
 
     def integers(self, high: int) -> Tensor:

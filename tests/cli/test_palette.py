@@ -2,6 +2,7 @@
 
 import io
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ import torch
 from conftest import noise_picture, tiny_config
 from PIL import Image
 
+from sr3.cli import restoring
 from sr3.model.model import Model
+from sr3.picture import image
 from sr3.picture.image import read, read_note
 from sr3.picture.jpeg_file import parse
 from sr3.picture.picture import from_samples
@@ -116,6 +119,43 @@ def test_holes_by_mask_box_and_alpha(sr3, models, tmp_path):
     assert not changed[8:16, 8:26].any()
 
 
+def test_a_result_knows_its_mask_by_what_is_in_it(sr3, models, tmp_path):
+    picture, drawn = tmp_path / "p.png", tmp_path / "m.png"
+    noise_picture(40, 30).save(picture)
+    made, ask = tmp_path / "p-inpainted.png", ["--model", models["inpainting"], "--mask", drawn, "--skip-existing"]
+    notes, counts = [], []
+    for left in (5, 5, 9):
+        mask = Image.new("L", (40, 30))
+        mask.paste(255, (left, 6, 20, 20))
+        mask.save(drawn)
+        before = made.stat().st_mtime_ns if made.exists() else 0
+        assert sr3("inpaint", picture, *ask)[0] == 0
+        counts.append(made.stat().st_mtime_ns != before)
+        notes.append(read_note(made)["mask"])
+    assert counts == [True, False, True]
+    assert notes[0] == notes[1] == f"{zlib.crc32(hole_of(5).tobytes()):08x}"
+    assert notes[2] == f"{zlib.crc32(hole_of(9).tobytes()):08x}"
+    assert str(tmp_path).encode() not in made.read_bytes()
+
+
+def hole_of(left):
+    hole = np.zeros((30, 40), dtype=np.uint8)
+    hole[6:20, left:20] = 1
+    return hole
+
+
+def test_a_mask_is_read_once_for_a_folder(sr3, models, tmp_path, monkeypatch):
+    many, seen = tmp_path / "many", []
+    many.mkdir()
+    for k in range(3):
+        noise_picture(20, 16, k).save(many / f"{k}.png")
+    Image.fromarray(np.eye(16, 20, dtype=np.uint8) * 255).save(tmp_path / "m.png")
+    monkeypatch.setattr(image, "read", lambda path: seen.append(path.name) or read(path))
+    assert sr3("inpaint", many, "-o", tmp_path / "out", "--model", models["inpainting"], "--mask",
+               tmp_path / "m.png")[0] == 0  # fmt: skip
+    assert seen.count("m.png") == 1
+
+
 def test_margins_by_pixels_and_by_size(sr3, models, tmp_path):
     deep = np.asarray(noise_picture(20, 16)).astype(np.uint16) * 257 + 3
     write(tmp_path / "p.png", from_samples(deep))
@@ -129,12 +169,32 @@ def test_margins_by_pixels_and_by_size(sr3, models, tmp_path):
     assert torch.equal(read(tmp_path / "t.png").pixels[:, :, 2:22], before.pixels)
 
 
+def test_a_trace_of_several_steps_is_of_the_last_size(sr3, models, tmp_path):
+    """Of pictures of one size each, and as many as the last step has."""
+    noise_picture(20, 16).save(tmp_path / "p.png")
+    ask = ["--model", models["uncropping"], "--right", 60, "--trace", tmp_path / "t.gif", "--steps", 3]
+    frames = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restoring, "write_gif", lambda path, pictures, **_: frames.extend(pictures))
+        assert sr3("uncrop", tmp_path / "p.png", *ask)[0] == 0
+    assert [frame.size for frame in frames] == [(80, 16)] * 4
+
+
 def test_any_model_that_needs_the_picture_alone(sr3, models, tmp_path):
     noise_picture(20, 16).save(tmp_path / "p.png")
     options = ["--samples", 2, "--trace", tmp_path / "t.gif"]
     assert sr3("restore", tmp_path / "p.png", "--model", models["denoising"], *options)[0] == 0
     names = {p.name for p in tmp_path.glob("p-restored*")}
     assert names == {f"p-restored-{end}.png" for end in ("1", "2", "mean", "spread")}
+    assert read_note(tmp_path / "p-restored-1.png")["held_to"] == "nothing"
+    noise_picture(20, 16).save(tmp_path / "j.jpg")
+    assert sr3("restore", tmp_path / "j.jpg", "--model", models["jpeg-restoration"])[0] == 0
+    assert read_note(tmp_path / "j-restored.png")["held_to"] == "the JPEG file's quantisation bins"
+    alpha = Image.new("L", (20, 16), 255)
+    alpha.paste(0, (3, 4, 9, 9))
+    Image.merge("RGBA", (*noise_picture(20, 16).split(), alpha)).save(tmp_path / "a.png")
+    assert sr3("restore", tmp_path / "a.png", "--model", models["inpainting"])[0] == 0
+    assert read(tmp_path / "a-restored.png").alpha is None
 
 
 def test_a_folder_is_walked_and_what_fails_stops_nothing(sr3, models, tmp_path):
@@ -148,6 +208,18 @@ def test_a_folder_is_walked_and_what_fails_stops_nothing(sr3, models, tmp_path):
     assert "2 done, 1 failed" in err
     assert "x.png is no JPEG file" in err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
+
+
+def test_a_jpeg_larger_than_the_model_is_for_is_one_sentence(sr3, tmp_path):
+    model = Model(tiny_config(task={"kind": "several"}, sides=(8, 32))).save_pretrained(tmp_path / "model")
+    many = tmp_path / "many"
+    many.mkdir()
+    for name, width in (("a", 40), ("b", 30)):
+        noise_picture(width, 24).save(many / f"{name}.jpg")
+    code, _, err = sr3("dejpeg", many, "-o", tmp_path / "out", "--model", model)
+    assert code == 1
+    assert "a.jpg: what is to be restored is lost where a picture is reduced" in err
+    assert "1 done, 1 failed" in err
 
 
 def test_evaluate_every_task_against_its_own_baseline(sr3, models, folder, tmp_path):
@@ -272,6 +344,7 @@ BAD = {
     "dejpeg p.jpg --scale 2": "No such option",
     "restore p.png": "Missing option",
     "restore p.png --model MODEL/inpainting": "nothing says where this picture's hole is",
+    "restore clear.png --model MODEL/inpainting": "all of this picture is transparent, with nothing to go by",
     "restore p.png --model MODEL/uncropping": "how far this picture is to grow is not said",
     "restore p.png --model MODEL/colorization": "has colours already",
     "restore p.png --model MODEL/generation": "makes pictures from nothing",

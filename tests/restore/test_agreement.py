@@ -12,14 +12,15 @@ from PIL import Image, ImageCms
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture import jpeg_twin
+from sr3.picture.image import from_any as read_any
 from sr3.picture.image import read
 from sr3.picture.jpeg import JpegBins, cosines
 from sr3.picture.picture import Picture
 from sr3.picture.resize import round8, shrink
-from sr3.random import Stream
-from sr3.restore.agreement import FREE, Agreement, agreement
+from sr3.random import Stream, staged
+from sr3.restore.agreement import FREE, Agreement, agreement, taken
 from sr3.restore.restorer import Progress, Restorer
-from sr3.task import Generation, Given, SuperResolution
+from sr3.task import TASKS, Generation, Given, SuperResolution
 from sr3.task.damage import Damage
 from sr3.task.data_term import Exact, InBins, Soft
 
@@ -71,6 +72,45 @@ def test_the_file_decides(tmp_path):
         "what its task was given"
     )
     assert agreement(SuperResolution(), None, read(tmp_path / "named.png")).said == "the picture given, exactly"
+
+
+def test_tasks_say_what_is_certain(tmp_path):
+    """Nothing is said to be held to that is not: a noisy picture, or a JPEG whose file nobody has."""
+    plain, jpeg = saved(tmp_path / "a.png"), saved(tmp_path / "a.jpg", quality=20)
+    data = bytearray(saved(tmp_path / "b.jpg", quality=20).read_bytes())
+    (tmp_path / "b.jpg").write_bytes(data.replace(b"\xff\xc0", b"\xff\xc9", 1))  # arithmetic codes, it says
+    several = TASKS["several"]().as_kind("jpeg-restoration")
+    restoration = TASKS["jpeg-restoration"]()
+    for task, path, said in (
+        (TASKS["denoising"](), jpeg, "nothing"),
+        (restoration, plain, "nothing"),
+        (restoration, jpeg, BINS),
+        (several, jpeg, BINS),
+        (several, plain, "nothing"),
+    ):
+        given, picture = taken(task, read(path), path)
+        assert agreement(task, path, picture, given=given).said == said
+    given, _ = taken(restoration, read(jpeg), tmp_path / "b.jpg")
+    assert given.files is None
+    hole = TASKS["inpainting"]().degrade(read(plain).rgb)
+    assert agreement(TASKS["inpainting"](), plain, read(plain), given=hole).said == "the pixels around the hole"
+    grey = TASKS["colorization"]().degrade(read(plain).rgb)
+    assert agreement(TASKS["colorization"](), plain, read(plain), given=grey).said == "the luminance given"
+    assert SuperResolution().certain(given) == "the picture given, exactly"
+
+
+def test_a_jpeg_is_restored_within_its_bins(tmp_path):
+    """By whatever way its file comes: through the restorer too."""
+    torch.manual_seed(0)
+    model = Model(tiny_config(task={"kind": "jpeg-restoration"}))
+    for p in model.net.parameters():
+        torch.nn.init.normal_(p, std=0.05)
+    path, use = saved(tmp_path / "a.jpg", quality=60), Restorer(model, device="cpu", precision="fp32")
+    held, free = use.restore(path), use.restore(path, free=True)
+    assert (held.held, free.held, use.restore(read(path)).held) == (BINS, "nothing", "nothing")
+    same, other = (JpegBins.of(path).agree(round8(x.variants[0].pixels[None])) for x in (held, free))
+    assert same > 0.999
+    assert other < 0.99
 
 
 def test_noise_that_is_seen_is_not_held_to(tmp_path):
@@ -229,6 +269,20 @@ def test_a_second_pass_is_held_to_the_first(restorer, tmp_path):
     path = saved(tmp_path / "a.jpg", noise_picture(9, 8), quality=80)
     once, twice = (restorer.restore(path, scale=scale).variants[0].pixels for scale in (4, 16))
     torch.testing.assert_close(shrink(twice[None], 4)[0], once, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("fidelity", [0.0, 0.5, 1.0])
+def test_a_second_pass_goes_as_far_as_the_first(regression, fidelity):
+    """Half held, half free: each pass by the share that was asked for."""
+    picture = noise_picture(7, 6)
+    given = Given(read_any(picture).rgb)
+    held = Agreement(share=fidelity)
+    first = regression.make(given, [2], held=held)
+    second = regression.make(Given(first), [staged(2, 1)], held=held)
+    made = regression.restore(picture, scale=16, seed=2, fidelity=fidelity, noise=0).variants[0].pixels
+    assert torch.equal(made[None], second)
+    others = [Agreement(share=share) for share in (0.0, 0.5, 1.0) if share != fidelity]
+    assert all(not torch.equal(regression.make(Given(first), [0], held=other), second) for other in others)
 
 
 def test_use_sees_what_training_made(restorer, tmp_path, monkeypatch):

@@ -1,14 +1,19 @@
 """Holes and margins of whole pictures: what is kept, how old meets new, and large pictures for small models."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from conftest import noise_picture, tiny_config
 
+from sr3.evaluation.method import Ways, rounded
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.grey import luminance
 from sr3.picture.picture import Picture, PictureError, from_samples, to_samples
+from sr3.picture.resize import resize
+from sr3.random import mix
 from sr3.restore.fill import inpainted, plan, ramp, uncropped
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Restorer
@@ -39,7 +44,7 @@ def box(width: int, height: int, left: int, top: int, wide: int, high: int) -> t
 
 
 def go(restorer: Restorer, **options: object):
-    return lambda picture, given: stream(restorer, picture, given, **options)
+    return partial(stream, restorer, **options)
 
 
 def last(steps) -> Restored:
@@ -60,6 +65,14 @@ def test_known_pixels_come_back_bit_for_bit(bits, samples, sides):
         after = to_samples(made, bits)
         assert np.array_equal(after[~mask[0, 0].numpy()], before[~mask[0, 0].numpy()])
         assert (after[mask[0, 0].numpy()] != before[mask[0, 0].numpy()]).mean() > 0.5
+
+
+def test_a_hole_that_alpha_told_is_filled_and_opaque():
+    picture, hole = photo(20, 16), box(20, 16, 3, 4, 6, 5)
+    clear = Picture(picture.pixels, alpha=1 - hole[0].float())
+    made = model("inpainting").restore(clear)
+    assert made.variants[0].alpha is None
+    assert made.held == "the pixels around the hole"
 
 
 def test_a_feather_mixes_and_beyond_it_nothing_changes():
@@ -87,6 +100,8 @@ def test_uncropping_goes_in_steps_that_at_most_double_the_area(size, sides):
         assert width * height <= 2 * before or before < 16
     assert len(plan((10, 10), (0, 10, 0, 0))) == 1
     assert len(plan((10, 10), (0, 30, 0, 0))) == 2
+    assert plan((10, 10), (0, 30, 0, 0)) == [(0, 10, 0, 0), (0, 20, 0, 0)]  # twice as large is not too large
+    assert plan((10, 10), (0, 11, 0, 0)) == [(0, 10, 0, 0), (0, 1, 0, 0)]
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -98,6 +113,18 @@ def test_the_picture_stays_bit_for_bit_in_a_larger_one(bits):
     assert np.array_equal(after[:16, 30:50], to_samples(picture, bits))
     again = last(uncropped(picture, (30, 5, 0, 9), go(model("uncropping")))).variants[0]
     assert torch.equal(found.pixels, again.pixels)
+
+
+def test_steps_before_the_last_make_one_variant():
+    """The result is that of each step's first variant, without the others' work."""
+    restorer, picture = model("uncropping"), photo(20, 16)
+    steps = restorer.settings().steps
+    *walk, found = uncropped(picture, (0, 60, 0, 0), go(restorer, samples=3))
+    assert [step.total for step in walk] == [steps] * steps + [3 * steps] * 3 * steps
+    first = last(uncropped(picture, (0, 20, 0, 0), go(restorer))).variants[0]
+    wanted = last(uncropped(first, (0, 40, 0, 0), go(restorer, samples=3), seed=1))
+    for a, b in zip(found.variants, wanted.variants, strict=True):
+        assert torch.equal(a.pixels, b.pixels)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -126,6 +153,45 @@ def test_a_large_picture_is_solved_small_and_its_colours_are_enlarged():
     reduced = torch.nn.functional.avg_pool2d(difference(large.pixels)[None], 2)[0]
     both = torch.stack([reduced.flatten(), difference(alone.pixels).flatten()])
     assert torch.corrcoef(both)[0, 1] > 0.95
+
+
+def test_what_a_small_model_makes_is_held_as_far_as_asked_and_says_so():
+    grey = from_samples(to_samples(photo(64, 48), 8)[..., :1])
+    restorer = model("colorization", sides=(4, 32))
+    task = restorer.model.task
+    given = task.take(grey)
+    small = task.reduced(given, (24, 32))
+    for options, said in (
+        ({}, "the luminance given"),
+        ({"free": True}, "nothing"),
+        ({"fidelity": 0.5}, "0.5 of the way to the luminance given"),
+    ):
+        found = last(stream(restorer, grey, given, **options))
+        alone = last(restorer.stream(Picture(small.image[0]), given=small, **options)).variants[0]
+        large = resize(alone.pixels[None], (48, 64)).clamp(-1, 1)
+        wanted = large if options else task.finish(large, given)
+        assert torch.equal(found.variants[0].pixels, wanted[0])
+        assert found.held == said
+    assert not torch.equal(task.finish(large, given), large)
+
+
+def test_what_is_measured_is_what_users_get():
+    """Of a model for smaller pictures: evaluation reduces them as the command does."""
+    restorer = model("inpainting", sides=(4, 32))
+    given = restorer.model.task.degrade(photo(64, 48).rgb)
+    settings = restorer.settings(steps=2)
+    ways = Ways(restorer, None, settings, samples=1, seed=7, free=False)
+    _, made = ways(given, [3])
+    for free, pictures in ((False, made.pictures), (True, made.free)):
+        wanted = last(stream(restorer, photo(64, 48), given, seed=mix(7, 3, 0), steps=2, free=free)).variants[0].pixels
+        torch.testing.assert_close(pictures[0], rounded(wanted), atol=1e-6, rtol=0)
+
+
+def test_a_picture_too_long_is_named_by_its_own_size():
+    restorer = model("colorization", sides=(4, 32))
+    grey = from_samples(np.zeros((3, 90, 1), dtype=np.uint8))
+    with pytest.raises(PictureError, match="pictures of 4 to 32 pixels a side, and of this one, 90x3, 32x1 would be"):
+        last(stream(restorer, grey, restorer.model.task.take(grey)))
 
 
 def test_a_model_for_another_task_is_refused():

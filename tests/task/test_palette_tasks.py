@@ -1,6 +1,7 @@
 """Palette's tasks: what is given and what is left as it is, against plain accounts of both."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -228,6 +229,15 @@ def test_a_mask_grows_by_discs():
     y, x = torch.meshgrid(torch.arange(21) - 10, torch.arange(21) - 10, indexing="ij")
     assert torch.equal(found, x**2 + y**2 <= 16)
     assert grown(mask, 0) is mask
+    many = torch.rand(2, 1, 13, 17, generator=torch.Generator().manual_seed(0)) < 0.03
+    rows, columns = torch.meshgrid(torch.arange(13), torch.arange(17), indexing="ij")
+    for pixels in (1, 5, 12, 40):
+        for one, made in zip(many[:, 0], grown(many, pixels)[:, 0], strict=True):
+            near = [(rows - y) ** 2 + (columns - x) ** 2 <= pixels**2 for y, x in one.nonzero().tolist()]
+            assert torch.equal(made, torch.stack(near).any(0))
+    began = time.process_time()
+    assert grown(torch.eye(512, dtype=torch.bool)[None, None], 256).float().mean() > 0.8
+    assert time.process_time() - began < 6  # a convolution with the disc takes 30
     assert side_of((4, 5), (1, 0, 0, 2)).sum() == 20 - 2 * 4
 
 
@@ -252,6 +262,8 @@ def test_a_picture_says_by_its_alpha_where_its_hole_is():
     for without in (None, torch.ones(1, 8, 8)):
         with pytest.raises(PictureError, match="nothing says where"):
             Inpainting().take(Picture(tensor(8, 8)[0], without))
+    with pytest.raises(PictureError, match="all of this picture is transparent"):
+        Inpainting().take(Picture(tensor(8, 8)[0], torch.zeros(1, 8, 8)))
     with pytest.raises(PictureError, match="how far"):
         Uncropping().take(Picture(tensor(8, 8)[0]))
 

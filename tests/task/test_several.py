@@ -9,7 +9,9 @@ from sr3.diffusion.predict import PREDICTIONS
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.nn.unet import UNet
+from sr3.picture.picture import Picture
 from sr3.random import Stream
+from sr3.restore.restorer import Restorer
 from sr3.task import Colorization, Given, Inpainting, JpegRestoration, Restoration
 from sr3.task.several import PARTS, Several
 
@@ -114,6 +116,23 @@ def test_the_network_is_told_the_task_where_it_is_to_be():
     assert not torch.equal(first, second)
     with pytest.raises(ValueError, match="without labels"):
         UNet()(x, told, x, torch.tensor([0, 0]))
+
+
+def test_a_network_in_tiles_is_told_the_task():
+    """Of a picture larger than a tile: the label has no place in it and goes to every tile whole."""
+    torch.manual_seed(0)
+    network = {**TINY, "labels": 4}
+    model = Model(tiny_config(task={"kind": "several", "told": True}, network=network))
+    for p in model.net.parameters():
+        torch.nn.init.normal_(p, std=0.05)
+    model.net.label.weight.data.normal_(std=1.0)
+    made = []
+    for kind in ("colorization", "jpeg-restoration"):
+        given = model.task.as_kind(kind).take(Picture(clean(1)[0].mean(0, keepdim=True)))
+        whole, tiles = (Restorer(model, device="cpu", tile=tile).make(given, [0], free=True) for tile in (None, 16))
+        torch.testing.assert_close(tiles, whole, atol=1e-4, rtol=0)
+        made.append(whole)
+    assert (made[0] - made[1]).abs().max() > 1e-3
 
 
 def test_a_fresh_network_begins_as_if_it_were_not_told():

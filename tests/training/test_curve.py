@@ -5,17 +5,17 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import noise_picture
+from conftest import noise_picture, tiny_config
 
+from sr3.evaluation.evaluate import evaluate
+from sr3.evaluation.result import Result
+from sr3.model.model import Model
 from sr3.picture.collection import Pictures
 from sr3.restore.restorer import Restorer
 from sr3.training import curve, plot
 
 
 def test_measures_are_those_of_evaluate(tiny):
-    from sr3.evaluation.evaluate import evaluate
-    from sr3.evaluation.result import Result
-
     pictures = Pictures(list("abc"), [np.asarray(noise_picture(48, 48 + k // 2 * 4, seed=k)) for k in range(3)])
     restorer = Restorer(tiny, device="cpu", precision="fp32")
     found = curve.measure(restorer, pictures)
@@ -81,3 +81,22 @@ def test_the_plot_says_what_is_an_estimate(tmp_path):
     curve.write(source, [{**points[1], "measures": {"other": 1.0}}])
     with pytest.raises(ValueError, match="no measures to plot"):
         plot.plot(source, target)
+
+
+def test_the_error_of_a_hole_is_that_of_its_pixels():
+    """What is known outside counts as right, whatever the network says of it."""
+    model = Model(tiny_config(task={"kind": "inpainting"}))
+    restorer = Restorer(model, device="cpu", precision="fp32")
+    pictures = Pictures(["a"], [np.full((32, 32, 3), 255, dtype=np.uint8)])
+    share = model.task.degrade(torch.ones(1, 3, 32, 32)).mask.double().mean().item()
+    model.denoiser = lambda: lambda x, level, example: torch.zeros_like(x)
+    assert 0.1 < share < 0.5
+    assert curve.error(restorer, pictures) == pytest.approx(10 * np.log10(0.25 * share), abs=1e-4)
+
+
+def test_the_measures_of_a_model_for_smaller_pictures_are_those_of_evaluate():
+    restorer = Restorer(Model(tiny_config(task={"kind": "colorization"}, sides=(4, 32))), device="cpu")
+    pictures = Pictures(["a"], [np.asarray(noise_picture(64, 48))])
+    *_, result = evaluate(restorer, pictures, samples=1)
+    found = curve.measure(restorer, pictures)
+    assert found["psnr"] == pytest.approx(result.rows[-1]["psnr"], rel=1e-5)

@@ -1,6 +1,7 @@
 """`sr3 dejpeg`, `colorize`, `inpaint`, `uncrop`, `restore`: Palette's tasks, on one's own pictures."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -12,8 +13,9 @@ from sr3.cli.restoring import check_trace, refuse_absent, restore_all
 
 if TYPE_CHECKING:
     from sr3.picture.image import Picture
+    from sr3.restore.fill import Go
     from sr3.restore.restorer import Progress, Restored, Restorer
-    from sr3.task import Given, Restoration
+    from sr3.task import Restoration
 
 Free = Annotated[bool, typer.Option("--free", help="Do not hold the result to what is given.")]
 
@@ -86,7 +88,7 @@ class Run(NamedTuple):
 
         def steps(source: Path) -> "Iterator[Progress | Restored]":
             picture = read(source)
-            return begin(restorer, task, source, picture, lambda p, given: stream(restorer, p, given, **options))
+            return begin(restorer, task, source, picture, partial(stream, restorer, **options))
 
         restore_all(
             lambda _source: restorer,
@@ -104,8 +106,7 @@ class Run(NamedTuple):
 
 
 if TYPE_CHECKING:
-    Stream = Callable[[Picture, Given], Iterator[Progress | Restored]]
-    Begin = Callable[[Restorer, Restoration, Path, Picture, Stream], Iterator[Progress | Restored]]
+    Begin = Callable[[Restorer, Restoration, Path, Picture, Go], Iterator[Progress | Restored]]
     """How one file's restoration begins: (restorer, task, file, its picture, what restores it) -> steps."""
 
 
@@ -135,13 +136,10 @@ def options(model: str | None = None) -> "Callable[[Callable[..., None]], Callab
 
 @options("photo-jpeg")
 def dejpeg(run: Run, free: Free = False) -> None:
-    """Restore JPEG files.  Compressed again with the file's tables, the result is the file."""
+    """Restore JPEG files.  Compressed again with the file's tables, the result has the file's coefficients."""
 
-    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
-        from sr3.picture.jpeg import JpegBins
-
-        given = task.take(picture)
-        return go(picture, given if free else given._replace(files=(JpegBins.of(source),)))
+    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
+        return go(picture, task.take(picture, None if free else source))
 
     run.walk("dejpeg", "jpeg-restoration", begin, free=free)
 
@@ -154,7 +152,7 @@ def colorize(
 ) -> None:
     """Give grey pictures colours.  The result, made grey again, is the picture given."""
 
-    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
+    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         from sr3.picture.grey import as_grey
         from sr3.picture.image import PictureError
 
@@ -178,18 +176,18 @@ def inpaint(
     feather: Annotated[int, typer.Option(min=0, max=256, help="Pixels around it over which old meets new.")] = 0,
 ) -> None:
     """Fill holes: of a mask, of boxes, or where a picture is transparent.  The rest stays as it is, bit for bit."""
-    from sr3.cli.places import hole, parse_box
+    from sr3.cli.places import hole, parse_box, read_mask
 
-    boxes = [parse_box(text) for text in box or []]
+    boxes, drawn = [parse_box(text) for text in box or []], read_mask(mask) if mask else None
 
-    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
+    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         from sr3.restore.fill import inpainted
 
-        found, opaque = hole(picture, source, mask, boxes)
+        found, opaque = hole(picture, source, drawn, boxes)
         return inpainted(opaque, found, go, grow=grow, feather=feather, seed=run.seed)
 
-    told = {"mask": str(mask or "none"), "boxes": " ".join(box or []), "grow": str(grow), "feather": str(feather)}
-    run.walk("inpaint", "inpainting", begin, told=told)
+    told = {"mask": drawn.mark if drawn else "none", "boxes": " ".join(box or [])}
+    run.walk("inpaint", "inpainting", begin, told=told | {"grow": str(grow), "feather": str(feather)})
 
 
 @options("face-palette")
@@ -209,7 +207,7 @@ def uncrop(
     wanted, sides = parse_size(to), (left, right, top, bottom)
     check_bands(sides, wanted)
 
-    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
+    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         from sr3.restore.fill import uncropped
 
         return uncropped(picture, bands(source, picture.size, sides, wanted), go, seed=run.seed)
@@ -221,7 +219,10 @@ def uncrop(
 def restore(run: Run, free: Free = False) -> None:
     """Restore pictures by any model that needs nothing but the picture, whatever its task."""
 
-    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Stream") -> Any:
-        return go(picture, task.take(picture))
+    def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
+        from sr3.restore.agreement import taken
+
+        given, opaque = taken(task, picture, None if free else source)
+        return go(opaque, given)
 
     run.walk("restore", None, begin, free=free)

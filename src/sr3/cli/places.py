@@ -1,9 +1,10 @@
 """Where in a picture: holes by masks, boxes and transparency, and what is added at its sides."""
 
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -15,6 +16,25 @@ if TYPE_CHECKING:
 Box = tuple[int, int, int, int]
 
 
+class Mask(NamedTuple):
+    """A mask, bool [1, 1, H, W] and True where it is not black, and the file that it was read from."""
+
+    file: Path
+    hole: "Tensor"
+
+    @property
+    def mark(self) -> str:
+        """What tells it from other masks of its size: the CRC-32 of its pixels, in hexadecimal."""
+        return f"{zlib.crc32(self.hole.byte().numpy().tobytes()):08x}"
+
+
+def read_mask(file: Path) -> Mask:
+    """The mask in a picture file.  PictureError where it cannot be read."""
+    from sr3.picture.image import read
+
+    return Mask(file, read(file).pixels.mean(0)[None, None] > 0)
+
+
 def parse_box(text: str) -> Box:
     """'10,20,30x40' as (10, 20, 30, 40): left, top, width, height."""
     found = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*[xX]\s*(\d+)\s*", text)
@@ -23,7 +43,7 @@ def parse_box(text: str) -> Box:
     return int(found[1]), int(found[2]), int(found[3]), int(found[4])
 
 
-def hole(picture: "Picture", source: Path, mask: Path | None, boxes: Sequence[Box]) -> "tuple[Tensor, Picture]":
+def hole(picture: "Picture", source: Path, mask: Mask | None, boxes: Sequence[Box]) -> "tuple[Tensor, Picture]":
     """What is to be made, bool [1, 1, H, W], and the picture without the transparency that said so.
 
     PictureError for a mask of another size, for boxes outside, and where nothing or all is to be made.
@@ -32,18 +52,17 @@ def hole(picture: "Picture", source: Path, mask: Path | None, boxes: Sequence[Bo
 
     import torch
 
-    from sr3.picture.image import PictureError, read
+    from sr3.picture.image import PictureError
 
     width, height = picture.size
     found = torch.zeros(1, 1, height, width, dtype=torch.bool)
     if mask is not None:
-        drawn = read(mask)
-        if drawn.size != picture.size:
+        high, wide = mask.hole.shape[-2:]
+        if (wide, high) != picture.size:
             raise PictureError(
-                f"the mask {mask} is {drawn.size[0]}x{drawn.size[1]} and {source} is {width}x{height}; "
-                "give a mask of the same size"
+                f"the mask {mask.file} is {wide}x{high} and {source} is {width}x{height}; give a mask of the same size"
             )
-        found |= drawn.pixels.mean(0)[None, None] > 0
+        found |= mask.hole
     for left, top, wide, high in boxes:
         if left + wide > width or top + high > height:
             raise PictureError(f"the box {left},{top},{wide}x{high} is not inside {source}, which is {width}x{height}")
@@ -54,7 +73,7 @@ def hole(picture: "Picture", source: Path, mask: Path | None, boxes: Sequence[Bo
         found |= picture.alpha[None] < 0.5
         picture = replace(picture, alpha=None)
     if not found.any():
-        what = f"the mask {mask} is black all over" if mask else f"{source} has no transparent pixel"
+        what = f"the mask {mask.file} is black all over" if mask else f"{source} has no transparent pixel"
         raise PictureError(f"{what}, so there is nothing to make; mark what is to be made")
     if found.all():
         raise PictureError(f"all of {source} would be made anew, with nothing to go by; leave some of it as it is")

@@ -190,7 +190,8 @@ def _animate(path: Path, frames: "list[Picture]", last: "Picture") -> None:
 
     from sr3.picture.image import to_pil
 
-    pictures = [to_pil(f).convert("RGB") for f in frames]
+    # of a picture that was made in several sizes, the last
+    pictures = [to_pil(f).convert("RGB") for f in frames if f.size == frames[-1].size]
     end = to_pil(replace(last, alpha=None, bits=8)).convert("RGB")
     pictures.append(end.resize(pictures[0].size) if pictures else end)
     write_gif(path, pictures, milliseconds=200)

@@ -13,7 +13,8 @@ from sr3.model.model import Model, names
 from sr3.picture.resize import round8
 from sr3.random import mix
 from sr3.restore.restorer import Restorer, needs_picture
-from sr3.task import Given, Restoration
+from sr3.restore.whole import make
+from sr3.task import Given
 
 
 def regression_of(model: Model) -> Model | None:
@@ -97,12 +98,7 @@ class Ways:
 
     def _make(self, restorer: Restorer, given: Given, seeds: list[int], free: bool) -> Tensor:
         settings = self.settings if restorer is self.restorer else None
-        return restorer.make(given, seeds, free=free, settings=settings, check=False)
-
-
-def again(task: Restoration, made: Tensor, given: Given) -> Tensor:
-    """What would have been given of the results `made`: both on [0, 1]; see `Restoration.again`."""
-    return (task.again(2 * made - 1, given) + 1) / 2
+        return make(restorer, given, seeds, free=free, settings=settings, check=False)
 
 
 def rounded(made: Tensor) -> Tensor:

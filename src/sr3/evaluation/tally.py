@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sr3.evaluation.method import Made, Ways, again
+from sr3.evaluation.method import Made, Ways
 from sr3.evaluation.result import Row, Shown
 from sr3.metric import PSNR, SSIM, SWD, Consistency, Metric, Tint
 from sr3.metric.diversity import Diversity
 from sr3.metric.extra import Extra
 from sr3.restore.restored import spread
 from sr3.restore.restorer import needs_picture
-from sr3.task import Given
+from sr3.task import Given, again
 
 OTHERS = 4
 """How many samples beside the first a picture of the gallery shows."""

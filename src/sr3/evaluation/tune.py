@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sr3.evaluation.criterion import BY_SWD, Criterion
-from sr3.evaluation.method import again, rounded
+from sr3.evaluation.method import rounded
 from sr3.evaluation.result import plain
 from sr3.metric import PSNR, SWD, Consistency
 from sr3.metric.swd import patches_for
@@ -21,7 +21,8 @@ from sr3.model.config import ConfigError, Sampling
 from sr3.picture.collection import Pictures
 from sr3.random import mix
 from sr3.restore.restorer import Restorer, finite, needs_picture
-from sr3.task import Given
+from sr3.restore.whole import make
+from sr3.task import Given, again
 
 SAMPLERS: tuple[dict[str, Any], ...] = (
     {"kind": "dpmpp", "eta": 1.0},
@@ -222,7 +223,7 @@ class _Bench:
         for clean, given in zip(self.clean, self.given, strict=True):
             seeds = [mix(self.seed, count + i, 0) for i in range(len(clean))]
             count += len(clean)
-            made = restorer.make(given, seeds, settings=settings, free=free, check=False)
+            made = make(restorer, given, seeds, settings=settings, free=free, check=False)
             yield rounded(made), (clean + 1) / 2, given
 
     def psnr(self, restorer: Restorer) -> float:

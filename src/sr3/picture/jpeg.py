@@ -18,7 +18,13 @@ from torch import Tensor
 
 from sr3.picture.jpeg_file import Colours, parse
 from sr3.picture.jpeg_twin import join, split
-from sr3.picture.picture import PictureError, shown
+from sr3.picture.picture import Picture, PictureError, shown
+
+BINS = "the JPEG file's quantisation bins"
+"""What a picture is held to that is held to a file's."""
+
+_APART = 10.0
+"""By how many steps of 8 bits, root mean square, what was decoded from a JPEG file may lie outside its bins."""
 
 _ORIENTATION = 0x0112
 _CLOSE = 0.05
@@ -117,6 +123,22 @@ class JpegBins:
         )
         turned, (width, height) = _orientation(data), found.size
         return cls((height, width) if turned > 4 else (width, height), found.colours, planes, turned)
+
+    def checked(self, picture: Picture) -> "JpegBins":
+        """Themselves; PictureError where the file does not look like the picture that was read from it."""
+        if self.size != picture.size:
+            raise PictureError(
+                f"the file's coefficients are of {self.size[0]}x{self.size[1]} pixels; give a plain JPEG"
+            )
+        # of luma, or red, as a decoder smooths chroma that was halved, and leaves its bins where colours are strong
+        found, first = self.forward(picture.rgb)[0], self.planes[0]
+        beyond = ((found - first.steps).abs() - 0.5).clamp(min=0) * first.table
+        apart = beyond.square().mean().sqrt().item()
+        if apart > _APART:
+            raise PictureError(
+                f"the file's coefficients are {apart:.0f} steps of 8 bits from its pixels; give a plain JPEG"
+            )
+        return self
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Each component's coefficients in steps of its table, [B, rows, columns, 8, 8], not rounded.

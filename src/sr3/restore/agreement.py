@@ -1,7 +1,7 @@
 """Agreement: what a result is held to and how far, as the file that it is made of deserves."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from sr3.model.config import ConfigError
 from sr3.picture.jpeg import JpegBins
 from sr3.picture.noise import noise_level
 from sr3.picture.picture import Picture, PictureError
-from sr3.task import Given, Task
+from sr3.task import Given, Restoration, Task
 from sr3.task.data_term import DataTerm, Exact, InBins, Reduction, Soft
 
 _VISITS, _STRIDE, _NEAR = 24, 1.7, 0.5
@@ -20,9 +20,6 @@ so many times as far as the former (below 2 it converges, and sooner than with 1
 
 _ROUNDS = 3
 """Of each of these visits; more bring nothing."""
-
-_APART = 10.0
-"""By how many steps of 8 bits, root mean square, what was decoded from a JPEG file may lie outside its bins."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +79,18 @@ HELD, FREE = Agreement(), Agreement(share=0.0)
 
 
 def agreement(
-    task: Task, source: Any, picture: Picture, *, fidelity: float = 1.0, noise: float | None = None
+    task: Task,
+    source: Any,
+    picture: Picture,
+    *,
+    given: Given | None = None,
+    fidelity: float = 1.0,
+    noise: float | None = None,
 ) -> Agreement:
     """The agreement that a picture deserves: a JPEG's bins, soft where there is noise to be seen, else exact.
 
     source: what the picture was read from; a path is looked at, to see whether it is a JPEG file.
+    given: what the task takes of it; it says whether a task that is no `Reduction` is held to anything.
     fidelity: the share, from 0 to 1.
     noise: sigma in steps of 8 bits; 0: there is none.  None: as seen in the picture, and none in a JPEG file, where
         what compression left of it is not white.
@@ -99,11 +103,14 @@ def agreement(
     if fidelity == 0:
         return FREE
     if not isinstance(task, Reduction):
-        return Agreement(Exact("what its task was given"), fidelity)
+        said = "what its task was given"
+        if isinstance(task, Restoration) and given is not None:
+            said = task.certain(given)
+        return Agreement(Exact(said), fidelity) if said else FREE
     data = _jpeg(source)
     if data is not None:
         try:
-            return Agreement(InBins(_bins(data, picture), noise or 0.0), fidelity)
+            return Agreement(InBins(JpegBins.of(data).checked(picture), noise or 0.0), fidelity)
         except PictureError as error:
             reason = f"not in its JPEG bins: {str(error).split(';')[0]}"
             return Agreement(Soft(noise) if noise else Exact(), fidelity, reason)
@@ -113,6 +120,22 @@ def agreement(
     return Agreement(Soft(sigma, "estimated" if noise is None else "given"), fidelity)
 
 
+def taken(task: Restoration, picture: Picture, source: Any = None) -> tuple[Given, Picture]:
+    """What a task takes of a picture, and the picture, without the alpha that said where its hole is.
+
+    source: what the picture was read from; a JPEG file is looked into, where the task has a use for it and the file
+        has what it needs.  PictureError where the picture alone says too little.
+    """
+    data = _jpeg(source)
+    try:
+        given = task.take(picture, data)
+    except PictureError:
+        if data is None:
+            raise
+        given = task.take(picture)
+    return given, picture if given.mask is None else replace(picture, alpha=None)
+
+
 def _jpeg(source: Any) -> bytes | None:
     """What is in a JPEG file; None for anything else."""
     if not isinstance(source, str | Path):
@@ -120,19 +143,3 @@ def _jpeg(source: Any) -> bytes | None:
     with Path(source).open("rb") as file:
         start = file.read(3)
         return start + file.read() if start == b"\xff\xd8\xff" else None
-
-
-def _bins(data: bytes, picture: Picture) -> JpegBins:
-    """The bins of a JPEG file that was read as this picture.  PictureError where they cannot be had or are not its."""
-    bins = JpegBins.of(data)
-    if bins.size != picture.size:
-        raise PictureError(f"the file's coefficients are of {bins.size[0]}x{bins.size[1]} pixels; give a plain JPEG")
-    # of luma, or red, as a decoder smooths chroma that was halved, and leaves its bins where colours are strong
-    found, first = bins.forward(picture.rgb)[0], bins.planes[0]
-    beyond = ((found - first.steps).abs() - 0.5).clamp(min=0) * first.table
-    apart = beyond.square().mean().sqrt().item()
-    if apart > _APART:
-        raise PictureError(
-            f"the file's coefficients are {apart:.0f} steps of 8 bits from its pixels; give a plain JPEG"
-        )
-    return bins

@@ -1,7 +1,9 @@
 """Filling: what is made inside a picture and beside it, joined to what is kept."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +18,14 @@ from sr3.task.holes import grown, side_of
 from sr3.task.inpainting import hollow
 
 Steps = Iterator[Progress | Restored]
-Go = Callable[[Picture, Given], Steps]
-"""What restores a picture of which something is given: `sr3.restore.whole.stream` with a restorer and its options."""
+
+
+class Go(Protocol):
+    """What restores a picture of which something is given: `sr3.restore.whole.stream` with a restorer and its options,
+    of which some may be others."""
+
+    def __call__(self, picture: Picture, given: Given, /, **others: Any) -> Steps: ...
+
 
 MOST = 2.0
 """How many times larger, in area, a picture becomes at once by uncropping: what models have seen."""
@@ -73,7 +81,7 @@ def plan(size: tuple[int, int], sides: Sequence[int]) -> list[tuple[int, int, in
             middle = (low + high) / 2
             fits = area([round(side * middle) for side in sides]) <= MOST * area(done)
             low, high = (middle, high) if fits else (low, middle)
-        after = tuple(sides) if area(sides) <= MOST * area(done) else tuple(round(side * low) for side in sides)
+        after = tuple(round(side * low) for side in sides)
         if after == done:  # a picture of a pixel or two: by one pixel
             after = tuple(min(side, now + 1) for side, now in zip(sides, done, strict=True))
         left, right, top, bottom = (a - d for a, d in zip(after, done, strict=True))
@@ -85,15 +93,15 @@ def plan(size: tuple[int, int], sides: Sequence[int]) -> list[tuple[int, int, in
 def uncropped(picture: Picture, sides: Sequence[int], go: Go, *, seed: int = 0) -> Steps:
     """Make a picture larger at its sides, in as many steps as it takes: the steps, and last the result.
 
-    sides: pixels to add at the left, right, top and bottom.  Alpha is left out.  Of several variants the
-    first of each step goes on, so that they differ in the last.
+    sides: pixels to add at the left, right, top and bottom.  Alpha is left out.  Several variants differ in the last
+    step; each before it makes one.
     """
     begin = replace(picture, alpha=None)
     *before, final = plan(picture.size, sides)
     kept = begin
     for number, some in enumerate(before):
         result: Progress | Restored | None = None
-        for result in _once(kept, some, go, seed + number):
+        for result in _once(kept, some, partial(go, samples=1), seed + number):
             if isinstance(result, Progress):
                 yield result
         assert isinstance(result, Restored)

@@ -19,7 +19,7 @@ from sr3.model.model import Model
 from sr3.picture.image import from_any, to_pil
 from sr3.picture.resize import resize
 from sr3.random import Seeds, staged
-from sr3.restore.agreement import FREE, HELD, Agreement, agreement
+from sr3.restore.agreement import FREE, HELD, Agreement, agreement, taken
 from sr3.restore.restored import Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
 from sr3.restore.tiles import TILE, Runner, check_tile
@@ -186,21 +186,22 @@ class Restorer:
         """
         task = needs_picture(self.model)
         source, factor = from_any(picture), task.factor
-        begin = task.take(source) if given is None else given
+        if given is None:
+            given, source = taken(task, source, None if free else picture)
         how = self.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality)
         if samples < 1:
             raise ConfigError(f"{samples} samples cannot be made; give at least 1")
-        have = (begin.image.shape[-1], begin.image.shape[-2])
+        have = (given.image.shape[-1], given.image.shape[-2])
         wide, high = target_size(have, factor, scale, size)
         count = passes(have, (wide, high), factor)
         check_sides(self.model.config, have, factor ** (count - 1))
-        chosen = agreement(task, picture, source, fidelity=0.0 if free else fidelity, noise=noise)
+        chosen = agreement(task, picture, source, given=given, fidelity=0.0 if free else fidelity, noise=noise)
         # what a later pass is given is no file
         each_held = [chosen, *[Agreement(share=chosen.share)] * (count - 1)]
         total, done = count * samples * how.steps, 0
         variants: list[Tensor] = []
         for k in range(samples):
-            now, made = begin, begin.image
+            now, made = given, given.image
             for number, held in enumerate(each_held):
                 # the same noise in every pass would repeat its pattern at two sizes
                 own, step = [staged(seed + k, number)], None

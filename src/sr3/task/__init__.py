@@ -1,6 +1,6 @@
 """Tasks: what the world does to a picture, what the network sees of it, and what the user gets."""
 
-from sr3.task.base import Given, Restoration, Task
+from sr3.task.base import Given, Restoration, Task, again
 from sr3.task.colorization import Colorization
 from sr3.task.denoising import Denoising
 from sr3.task.generation import Generation
@@ -34,4 +34,5 @@ __all__ = [
     "SuperResolution",
     "Task",
     "Uncropping",
+    "again",
 ]

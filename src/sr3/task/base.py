@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from sr3.diffusion.denoiser import Example
 from sr3.picture.jpeg import JpegBins
-from sr3.picture.picture import Picture
+from sr3.picture.picture import Picture, PictureError
 from sr3.random import Stream
 
 
@@ -117,12 +118,19 @@ class Restoration(Task, Protocol):
         """Whether the result of a grey picture has colours."""
         ...
 
-    def take(self, picture: Picture) -> Given:
-        """What a picture says by itself, without more from its user.  PictureError where that is too little."""
+    def take(self, picture: Picture, file: Path | bytes | None = None) -> Given:
+        """What a picture says by itself, without more from its user.  PictureError where that is too little.
+
+        file: the JPEG file that it was read from, of tasks that ask for it.  PictureError where it cannot be used.
+        """
+        ...
+
+    def certain(self, given: Given) -> str:
+        """What results are held to, in words; "" where nothing is certain."""
         ...
 
     def reduced(self, given: Given, size: tuple[int, int]) -> Given:
-        """The same of a picture reduced to (height, width).  ValueError where that is another task altogether."""
+        """The same of a picture reduced to (height, width).  PictureError where that is another task altogether."""
         ...
 
     def again(self, made: Tensor, given: Given) -> Tensor:
@@ -132,6 +140,11 @@ class Restoration(Task, Protocol):
     def baseline(self, given: Given) -> Tensor:
         """What one gets without a model, [B, 3, H, W]; what every method is compared with."""
         ...
+
+
+def again(task: Restoration, made: Tensor, given: Given) -> Tensor:
+    """What would have been given of the results `made`: both on [0, 1]; see `Restoration.again`."""
+    return (task.again(2 * made - 1, given) + 1) / 2
 
 
 class SameSize:
@@ -147,17 +160,23 @@ class SameSize:
         """(height, width)."""
         return given.image.shape[-2], given.image.shape[-1]
 
-    def take(self, picture: Picture) -> Given:
+    def take(self, picture: Picture, file: Path | bytes | None = None) -> Given:
         """The pixels, of which nothing more is known."""
         return Given(picture.rgb, bits=picture.bits)
+
+    def certain(self, given: Given) -> str:
+        """Nothing."""
+        return ""
 
     def baseline(self, given: Given) -> Tensor:
         """What is given, as it is."""
         return given.image
 
     def reduced(self, given: Given, size: tuple[int, int]) -> Given:
-        """Of most tasks: what was done to a picture is gone when it is reduced."""
-        raise ValueError("what is to be restored is lost where a picture is reduced")
+        """Of most tasks: what was done to a picture is gone when it is reduced.  PictureError."""
+        raise PictureError(
+            "what is to be restored is lost where a picture is reduced to what the model is for; use another model"
+        )
 
     def again(self, made: Tensor, given: Given) -> Tensor:
         """The result itself: nobody knows what was done to it."""

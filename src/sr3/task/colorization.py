@@ -1,6 +1,7 @@
 """Colorization: grey in, colours out."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor
 
@@ -23,11 +24,14 @@ class Colorization(SameSize):
     degradation = "luminance of BT.601, rounded to 8 bits"
     colours = True
 
-    def take(self, picture: Picture) -> Given:
+    def take(self, picture: Picture, file: Path | bytes | None = None) -> Given:
         pixels = picture.pixels
         if len(pixels) == 3 and not (pixels[:1] == pixels).all():
             raise PictureError("this picture has colours already; make it grey first")
         return Given(picture.rgb, bits=picture.bits)
+
+    def certain(self, given: Given) -> str:
+        return "the luminance given"
 
     def reduced(self, given: Given, size: tuple[int, int]) -> Given:
         return given._replace(image=round8(resize(given.image, size)), bits=8)

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from sr3.picture.jpeg import JpegBins, cosines
+from sr3.picture.jpeg import BINS, JpegBins, cosines
 from sr3.task.base import Restoration
 
 
@@ -69,7 +69,7 @@ class InBins:
 
     @property
     def said(self) -> str:
-        return "the JPEG file's quantisation bins" + (f", and noise of sigma {self.sigma:g}" if self.sigma else "")
+        return BINS + (f", and noise of sigma {self.sigma:g}" if self.sigma else "")
 
     def nearest(self, small: Tensor, given: Tensor, *, rounds: int = 1) -> Tensor:
         return self.bins.project(small, inset=1 - BEYOND * self.sigma, rounds=rounds)

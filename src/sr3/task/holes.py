@@ -15,7 +15,7 @@ from sr3.random import Stream, uniforms
 
 _HOLES = 0x401E5
 _DRAWS = 1024
-"""Uniform numbers for one mask; a stroke needs at most 41, and strokes end with them."""
+"""Uniform numbers for one mask; a stroke needs at most 29, and strokes end with them."""
 
 BOXES = (1, 5)
 VERTICES = (4, 12)
@@ -37,7 +37,8 @@ def masks(size: tuple[int, int], rng: Stream, strokes: float, area: tuple[float,
     """Bool [B, 1, height, width], True in the hole, one mask for each example of the stream.
 
     strokes: the share of masks painted free-hand; the others are boxes.  area: the least and the most of the picture
-    that is missing, uniform between; what is drawn last is drawn whole, so that it can be more.
+    that is missing, uniform between.  What is drawn last is drawn whole, so that strokes can cover more, and boxes
+    may overlap and cover less.
     """
     keys = (rng.uniform() * 2**53).long().tolist()
     made: list[np.ndarray[Any, Any]] = []
@@ -123,7 +124,10 @@ def _pulled(sums: Tensor, weight: Tensor) -> Tensor:
 
 
 def filled(image: Tensor, mask: Tensor, how: Fill) -> Tensor:
-    """The picture with its hole filled in one of these ways; Telea's (2004) and Bertalmio's (2001) are OpenCV's."""
+    """The picture [B, 3, H, W] in [-1, 1] with its hole [B, 1, H, W] filled in one of these ways.
+
+    Telea's (2004) and Bertalmio's (2001) are OpenCV's, of samples rounded to 8 bits; ModuleNotFoundError without it.
+    """
     if how == "smooth":
         return smooth(image, mask)
     cv2: Any = import_module("cv2")  # an extra
@@ -140,13 +144,23 @@ def grown(mask: Tensor, pixels: int) -> Tensor:
     """A mask [B, 1, H, W], larger by so many pixels in every direction, as the crow flies."""
     if pixels <= 0:
         return mask
-    at = torch.arange(-pixels, pixels + 1, device=mask.device)
-    disc = (at[:, None] ** 2 + at[None] ** 2 <= pixels**2).float()[None, None]
-    return F.conv2d(F.pad(mask.float(), (pixels,) * 4), disc) > 0.5
+    height, width = mask.shape[-2:]
+    # how many are in the hole from the left on: a difference of two of these says whether any is between
+    sums = F.pad(mask.int(), (pixels + 1, pixels)).cumsum(-1)
+    out = torch.zeros_like(mask)
+    for row in range(min(pixels, height - 1) + 1):
+        reach = math.isqrt(pixels**2 - row**2)  # of the disc's row, to the left and right
+        wide = sums[..., pixels + 1 + reach :][..., :width] > sums[..., pixels - reach :][..., :width]
+        out[..., row:, :] |= wide[..., : height - row, :]
+        out[..., : height - row, :] |= wide[..., row:, :]
+    return out
 
 
 def side_of(size: tuple[int, int], sides: Sequence[int]) -> Tensor:
-    """Bool [1, 1, height, width], True in bands so many pixels wide at the left, right, top and bottom."""
+    """Bool [1, 1, height, width], True in bands at the sides.
+
+    size: (height, width).  sides: pixels that the bands at the left, right, top and bottom are wide.
+    """
     height, width = size
     left, right, top, bottom = sides
     mask = torch.ones(1, 1, height, width, dtype=torch.bool)

@@ -1,6 +1,7 @@
 """Inpainting: what may have been in a hole."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -35,11 +36,16 @@ class Filling(SameSize):
         mask = self.holes(clean, rng).to(clean.device)
         return hollow(clean, mask, rng or own_stream(clean, 1))
 
-    def take(self, picture: Picture) -> Given:
+    def take(self, picture: Picture, file: Path | bytes | None = None) -> Given:
         """What the picture's own alpha leaves out."""
         if picture.alpha is None or not (mask := picture.alpha[None] < 0.5).any():
             raise PictureError("nothing says where this picture's hole is; give a mask, a box or transparent pixels")
+        if mask.all():
+            raise PictureError("all of this picture is transparent, with nothing to go by; leave some of it as it is")
         return hollow(picture.rgb, mask, Stream(0, [0]))
+
+    def certain(self, given: Given) -> str:
+        return "" if given.mask is None else "the pixels around the hole"
 
     def baseline(self, given: Given) -> Tensor:
         return given.image if given.mask is None else filled(given.image, given.mask, self.fill)

@@ -3,6 +3,7 @@
 import io
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sr3.picture.jpeg import JpegBins
+from sr3.picture.jpeg import BINS, JpegBins
 from sr3.picture.jpeg_twin import compress
+from sr3.picture.picture import Picture
 from sr3.picture.resize import round8
 from sr3.random import Stream
 from sr3.task.base import Given, SameSize
@@ -31,8 +33,8 @@ class JpegRestoration(SameSize):
     halved: the share of training examples with chroma at half the resolution (4:2:0); the others have 4:4:4.
     quality, chroma: of the files that are measured.
 
-    What is given with its file is held to it: every quantised coefficient of the result lies in the bin that the file
-    names, so that the result, compressed again with the file's tables, is the file.
+    What is given with its file is held to it: the result, compressed again with the file's tables, has the file's
+    quantised coefficients, but for the few (below 0.1 %) that the coder's own roundings move to the next bin.
     """
 
     low: int = 5
@@ -59,6 +61,14 @@ class JpegRestoration(SameSize):
     @property
     def degradation(self) -> str:
         return f"JPEG by libjpeg, quality {self.quality}, {self.chroma}"
+
+    def take(self, picture: Picture, file: Path | bytes | None = None) -> Given:
+        """The pixels, and the bins of the file that they were read from."""
+        files = None if file is None else (JpegBins.of(file).checked(picture),)
+        return super().take(picture)._replace(files=files)
+
+    def certain(self, given: Given) -> str:
+        return "" if given.files is None else BINS
 
     def again(self, made: Tensor, given: Given) -> Tensor:
         return torch.cat([_opened(_file(x, self.quality, self.chroma)) for x in made.cpu()]).to(made)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ class Several(SameSize):
             raise ValueError("each task can be given once")
         self._number(self.measured)
         for options in self.tasks:
-            made(options)
+            task_of(options)
 
     @property
     def kinds(self) -> list[str]:
@@ -69,7 +70,7 @@ class Several(SameSize):
     @property
     def own(self) -> Restoration:
         """The task that is measured and used."""
-        return made(self.tasks[self._number(self.measured)])
+        return task_of(self.tasks[self._number(self.measured)])
 
     @property
     def command(self) -> str:
@@ -91,8 +92,11 @@ class Several(SameSize):
         label = torch.full((len(given.image),), self._number(self.measured), device=given.image.device)
         return given._replace(label=label)
 
-    def take(self, picture: Picture) -> Given:
-        return self._labelled(self.own.take(picture))
+    def take(self, picture: Picture, file: Path | bytes | None = None) -> Given:
+        return self._labelled(self.own.take(picture, file))
+
+    def certain(self, given: Given) -> str:
+        return self.own.certain(given)
 
     def reduced(self, given: Given, size: tuple[int, int]) -> Given:
         return self._labelled(self.own.reduced(given, size))
@@ -104,7 +108,7 @@ class Several(SameSize):
         image, mask = torch.empty_like(clean), torch.ones_like(clean[:, :1], dtype=torch.bool)
         for number, chosen in _groups(label):
             there = torch.tensor(chosen, device=clean.device)
-            part = made(self.tasks[number]).degrade(clean[there], rng=rng.of(chosen))
+            part = task_of(self.tasks[number]).degrade(clean[there], rng=rng.of(chosen))
             image[there] = part.image
             if part.mask is not None:
                 mask[there] = part.mask
@@ -116,7 +120,7 @@ class Several(SameSize):
         assert label is not None
         out = torch.empty_like(given.image)
         for number, chosen in _groups(label):
-            task = made(self.tasks[number])
+            task = task_of(self.tasks[number])
             out[torch.tensor(chosen, device=out.device)] = of(task, given.of(chosen), chosen).to(out)
         return out
 
@@ -137,7 +141,7 @@ class Several(SameSize):
         return self._each(given, lambda task, some, chosen: task.finish(made[chosen], some))
 
 
-def made(options: dict[str, Any]) -> Restoration:
+def task_of(options: dict[str, Any]) -> Restoration:
     """The task that options name."""
     return PARTS[options["kind"]](**{key: value for key, value in options.items() if key != "kind"})
 

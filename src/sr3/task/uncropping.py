@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -63,5 +64,5 @@ class Uncropping(Filling):
         along = width if side in ("left", "right") else height
         return [round(along * self.share) * (side == name) for name in SIDES[:4]]
 
-    def take(self, picture: Picture) -> Given:
+    def take(self, picture: Picture, file: Path | bytes | None = None) -> Given:
         raise PictureError("how far this picture is to grow is not said; give pixels for at least one side")

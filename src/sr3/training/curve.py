@@ -21,6 +21,8 @@ from sr3.picture.collection import Pictures
 from sr3.picture.resize import round8
 from sr3.random import generator, mix
 from sr3.restore.restorer import Restorer, needs_picture
+from sr3.restore.whole import make
+from sr3.task import again
 
 NAME = "curve.csv"
 ABOUT = ("pictures", "seen", "minutes", "seconds")
@@ -69,11 +71,11 @@ def measure(restorer: Restorer, pictures: Pictures) -> dict[str, float]:
         given = task.degrade(clean)
         original, small = (clean + 1) / 2, (given.image + 1) / 2
         seeds = [mix(0, first + k, 0) for k in range(len(clean))] if config.kind == "diffusion" else [0] * len(clean)
-        shown = [(round8(restorer.make(given, seeds, free=each)) + 1) / 2 for each in (False, True)]
+        shown = [(round8(make(restorer, given, seeds, free=each)) + 1) / 2 for each in (False, True)]
         for metric in metrics:
             metric.update(shown[0], original, small)
         for metric, made in zip(agree, shown, strict=True):
-            metric.update((task.again(2 * made - 1, given) + 1) / 2, original, small)
+            metric.update(again(task, made, given), original, small)
     found: dict[str, float] = {}
     for metric in (*metrics, *agree):
         found |= metric.compute()

@@ -16,6 +16,7 @@ from sr3.picture.image import PictureError, read_rgb8, read_size
 from sr3.picture.resize import round8
 from sr3.random import mix
 from sr3.restore.restorer import Restorer, needs_picture
+from sr3.restore.whole import make
 
 ORIGINAL, GIVEN = "original", "given"
 
@@ -127,8 +128,8 @@ def make_pairs(
             given = task.degrade(clean)
             made = {ORIGINAL: clean, GIVEN: given.image, task.baseline_name: task.baseline(given)}
             if regression is not None:
-                made["regression"] = regression.make(given, [0])
-            made[own] = restorer.make(given, [mix(seed, index, 0)])
+                made["regression"] = make(regression, given, [0])
+            made[own] = make(restorer, given, [mix(seed, index, 0)])
             for kind, picture in made.items():
                 (place / kind).mkdir(exist_ok=True)
                 _write(place / kind / f"{name}.png", picture)
