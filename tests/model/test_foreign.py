@@ -1,6 +1,7 @@
 """Weights of other code: a network written here from the format's description is the oracle, in its own names."""
 
 import math
+import os
 import pickle
 
 import pytest
@@ -256,6 +257,12 @@ def test_files_that_cannot_be_imported_are_refused_in_a_sentence(make, why, tmp_
     with pytest.raises(CheckpointError, match=why):
         bring(path, "janspiry-sr3", groups=8)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file can be called so there")
+def test_a_files_name_becomes_one_that_a_model_can_have(tmp_path):
+    torch.save(PLAIN, tmp_path / "a\\b\nc.pth")
+    assert bring(tmp_path / "a\\b\nc.pth", "janspiry-sr3", groups=8).config.name == "a_b_c"
 
 
 def test_what_is_asked_for_and_cannot_be_is_refused(made, sr3, tmp_path):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sr3.model.checkpoint import CheckpointError
-from sr3.model.config import ConfigError, ModelConfig, nearest
+from sr3.model.config import ConfigError, ModelConfig, file_name, nearest
 from sr3.model.model import Model
 
 NAMES = [
@@ -78,7 +78,7 @@ def janspiry_sr3(path: Path, *, factor: int = 8, groups: int | None = None) -> M
     quick = {"sampler": {"kind": "dpmpp"}, "spacing": "logsnr"}
     theirs = {"sampler": {"kind": "ancestral", "variance": "posterior"}, "spacing": "t", "steps": steps}
     raw: dict[str, Any] = {
-        "name": path.stem,
+        "name": file_name(path.stem),
         "network": {"kind": "janspiry-unet", "groups": groups, **shape},
         "tell": "plain-alpha",
         "task": {"kind": "super-resolution", "factor": factor},
