@@ -4,13 +4,14 @@ import difflib
 import os
 import shutil
 import sys
-import tempfile
 import unicodedata
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from sr3.files import temporary_folder
 
 if TYPE_CHECKING:
     from sr3.picture.image import Picture
@@ -247,8 +248,8 @@ def at_hand(source: Path) -> Generator[Path, None, None]:
     if source != PIPE:
         yield source
         return
-    with tempfile.TemporaryDirectory(prefix=".sr3-") as folder:
-        whole = Path(folder, "standard input")
+    with temporary_folder() as folder:
+        whole = folder / "standard input"
         whole.write_bytes(sys.stdin.buffer.read())
         yield whole
 
@@ -261,8 +262,8 @@ def write_result(path: Path, picture: "Picture", note: Mapping[str, str]) -> Non
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, picture, note=note)
         return
-    with tempfile.TemporaryDirectory(prefix=".sr3-") as folder:
-        whole = Path(folder, "picture.png")
+    with temporary_folder() as folder:
+        whole = folder / "picture.png"
         write(whole, picture, note=note)
         sys.stdout.buffer.write(whole.read_bytes())
         sys.stdout.buffer.flush()
