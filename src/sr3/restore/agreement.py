@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sr3.model.config import ConfigError
 from sr3.picture.jpeg import JpegBins
+from sr3.picture.kinds import is_jpeg
 from sr3.picture.noise import noise_level
 from sr3.picture.picture import Picture, PictureError
 from sr3.task import Given, Task
@@ -100,10 +101,9 @@ def agreement(
         return FREE
     if not isinstance(task, Reduction):
         return Agreement(Exact("what its task was given"), fidelity)
-    data = _jpeg(source)
-    if data is not None:
+    if isinstance(source, str | Path) and is_jpeg(Path(source)):
         try:
-            return Agreement(InBins(_bins(data, picture), noise or 0.0), fidelity)
+            return Agreement(InBins(_bins(Path(source).read_bytes(), picture), noise or 0.0), fidelity)
         except PictureError as error:
             reason = f"not in its JPEG bins: {str(error).split(';')[0]}"
             return Agreement(Soft(noise) if noise else Exact(), fidelity, reason)
@@ -111,15 +111,6 @@ def agreement(
     if not sigma:
         return Agreement(share=fidelity)
     return Agreement(Soft(sigma, "estimated" if noise is None else "given"), fidelity)
-
-
-def _jpeg(source: Any) -> bytes | None:
-    """What is in a JPEG file; None for anything else."""
-    if not isinstance(source, str | Path):
-        return None
-    with Path(source).open("rb") as file:
-        start = file.read(3)
-        return start + file.read() if start == b"\xff\xd8\xff" else None
 
 
 def _bins(data: bytes, picture: Picture) -> JpegBins:
