@@ -127,9 +127,10 @@ def _locked(handle: int) -> int:
 def _remove(path: Path) -> None:
     """Remove a file or a folder with all in it, as far as that can be done."""
     with suppress(OSError):
-        path.unlink(missing_ok=True)
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _rename(here: Path, there: Path) -> None:
