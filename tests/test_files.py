@@ -4,14 +4,18 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from sr3 import files
-from sr3.files import disk_full, drop_temporary, replacing, sweep, write_text
+from sr3.files import disk_full, drop_temporary, replacing, sweep, temporary_folder, write_text
+from sr3.picture.picture import Picture
+from sr3.picture.write import write
 
 posix = pytest.mark.skipif(os.name == "nt", reason="of POSIX systems")
 
@@ -62,6 +66,20 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
     assert found == [b"x" * 200_000]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert names(tmp_path) == ["pipe.json"]
+
+
+@posix
+def test_a_pipe_without_a_name_is_written_to(tmp_path):
+    """As the shell's >(…) and /dev/stdout before a | are."""
+    picture = Picture(torch.zeros(3, 2, 2))
+    for name, write_to in (("a.json", lambda p: write_text(p, "{}")), ("a.png", lambda p: write(p, picture))):
+        there, here = os.pipe()
+        (tmp_path / name).symlink_to(f"/dev/fd/{here}")
+        write_to(tmp_path / name)
+        os.close(here)
+        with open(there, "rb") as read:
+            assert read.read(4) in (b"{}", b"\x89PNG")
+        assert (tmp_path / name).is_symlink()
 
 
 @posix
@@ -179,8 +197,9 @@ def test_on_windows_files_can_be_written(tmp_path, monkeypatch):
 KILLED = """
 import os, sys
 from pathlib import Path
-from sr3.files import replacing
-with replacing(Path(sys.argv[1], "b.png")) as temporary:
+from sr3.files import replacing, temporary_folder
+place = Path(sys.argv[1])
+with temporary_folder(place) as folder, replacing(place / "b.png"), replacing(folder / "c.png"):
     print("here", flush=True)
     sys.stdin.read() if len(sys.argv) > 2 else os._exit(9)
 """
@@ -189,18 +208,19 @@ with replacing(Path(sys.argv[1], "b.png")) as temporary:
 @posix
 def test_leftovers_of_killed_processes_go_and_those_of_living_ones_stay(tmp_path):
     subprocess.run([sys.executable, "-c", KILLED, tmp_path], stdout=subprocess.DEVNULL, timeout=60)
-    (dead,) = tmp_path.iterdir()
+    dead = set(tmp_path.iterdir())
     command = [sys.executable, "-c", KILLED, tmp_path, "live"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writing:
         assert writing.stdout is not None
         assert writing.stdin is not None
         writing.stdout.readline()
-        (living,) = set(tmp_path.iterdir()) - {dead}
-        for path in (dead, living):
+        living = set(tmp_path.iterdir()) - dead
+        assert (len(dead), len(living)) == (2, 2)
+        for path in (*dead, *living):
             os.utime(path, (time.time() - 3600,) * 2)
         (tmp_path / "mine.png").touch()
         write_text(tmp_path / "c.txt", "x")
-        assert set(tmp_path.iterdir()) == {living, tmp_path / "mine.png", tmp_path / "c.txt"}
+        assert set(tmp_path.iterdir()) == {*living, tmp_path / "mine.png", tmp_path / "c.txt"}
         writing.stdin.close()
     assert names(tmp_path) == ["b.png", "c.txt", "mine.png"]
 
@@ -216,10 +236,56 @@ def test_a_day_old_one_goes_where_locks_tell_nothing(tmp_path, monkeypatch):
 
 
 def test_a_process_that_must_end_leaves_nothing(tmp_path):
-    with replacing(tmp_path / "a") as temporary:
+    with temporary_folder(tmp_path) as folder, replacing(tmp_path / "a") as temporary:
+        (folder / "b").mkdir()
         drop_temporary()
         assert not names(tmp_path)
         temporary.touch()
+
+
+def test_a_temporary_folder_is_gone_afterwards_with_all_in_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with temporary_folder() as folder:
+        (folder / "a").mkdir()
+        assert folder.parent == tmp_path
+        assert os.name == "nt" or stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert not names(tmp_path)
+
+
+@posix
+def test_an_interrupt_before_anything_is_written_leaves_nothing(tmp_path, monkeypatch):
+    import fcntl
+
+    closed: list[int] = []
+    close = os.close
+    monkeypatch.setattr(os, "close", lambda handle: (closed.append(handle), close(handle)))
+
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fcntl, "flock", pressed)
+    for begin in (replacing, temporary_folder):
+        with pytest.raises(KeyboardInterrupt), begin(tmp_path / "a" if begin is replacing else tmp_path):
+            pass
+        assert not names(tmp_path)
+        assert not files._living
+    assert len(closed) >= 2
+
+
+def test_an_old_file_in_a_temporary_ones_place_is_not_taken_for_a_leftover(tmp_path, monkeypatch):
+    real = os.fsync
+
+    def fsync(handle):
+        sweep.cache_clear()
+        sweep(tmp_path)  # as another process does
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    (tmp_path / "old").write_text("x")
+    os.utime(tmp_path / "old", (0, 0))
+    with replacing(tmp_path / "a") as temporary:
+        (tmp_path / "old").replace(temporary)
+    assert (tmp_path / "a").read_text() == "x"
 
 
 @posix

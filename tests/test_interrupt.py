@@ -201,10 +201,12 @@ INSIDE = """
 import hashlib, os, sys
 from pathlib import Path
 from sr3 import cli, interrupt
-from sr3.files import replacing
+from sr3.files import replacing, temporary_folder
 
 interrupt.terminate_as_interrupt()
-with interrupt.swift(cli._leave, 0.2), replacing(Path(sys.argv[1], "a.png")):
+place = Path(sys.argv[1])
+with interrupt.swift(cli._leave, 0.2), replacing(place / "a.png"), temporary_folder(place) as folder:
+    (folder / "b.png").touch()
     print("here", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # one call, which takes a quarter of an hour
 """
@@ -227,6 +229,19 @@ def test_even_one_long_call_of_a_library_is_left(tmp_path, number):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to one process")
+def test_it_is_left_even_where_nobody_reads_what_it_says(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", INSIDE, str(tmp_path)], stdout=-1, stderr=-1) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stderr.close()
+        time.sleep(0.5)  # until it is inside the call
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 130
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_ends_by_itself_is_not_left_by_force(monkeypatch):
     monkeypatch.setattr("os._exit", lambda _: pytest.fail("it ended in time"))
     with pytest.raises(KeyboardInterrupt), swift(lambda: None, 5):
@@ -236,7 +251,9 @@ def test_what_ends_by_itself_is_not_left_by_force(monkeypatch):
     assert signal.set_wakeup_fd(-1) == -1
 
 
-@pytest.mark.parametrize(("command", "wanted"), [("upscale", True), ("evaluate", True), ("train", False)])
+@pytest.mark.parametrize(
+    ("command", "wanted"), [("upscale", True), ("evaluate", True), ("train", False), ("study", False)]
+)
 def test_commands_that_save_at_their_end_are_let(monkeypatch, command, wanted):
     asked: list[bool] = []
 

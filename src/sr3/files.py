@@ -39,19 +39,23 @@ def replacing(path: Path) -> Generator[Path, None, None]:
     permissions; a new file has those that any new file would have.  What is no regular file, such as /dev/null or a
     named pipe, is written to and stays what it is.  Temporary files that a killed process left in the folder go.
     """
-    path = Path(os.path.realpath(path))
+    # before links are followed: those of /dev/stdout and of a shell's >(…) lead to names that nothing has
     if path.exists() and not path.is_file() and not path.is_dir():
         with _poured(path) as temporary:
             yield temporary
         return
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
     temporary = path.parent / f"{PREFIX}{secrets.token_hex(6)}{path.suffix}"
-    _living.add(temporary)
-    lock = _made(temporary)
-    mode = stat.S_IMODE(temporary.stat().st_mode)
+    lock = None
     try:
+        _living.add(temporary)
+        lock = _made(temporary)
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
+        # what an encoder put in its place is not locked, and may be as old as it likes
+        os.utime(temporary)
         # Windows syncs only what is open for writing
         with temporary.open("r+b") as written:
             os.fsync(written.fileno())
@@ -62,30 +66,72 @@ def replacing(path: Path) -> Generator[Path, None, None]:
     finally:
         if lock is not None:
             os.close(lock)
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         _living.discard(temporary)
 
 
 @contextmanager
 def _poured(path: Path) -> Generator[Path, None, None]:
     """A temporary file elsewhere, whose contents are written into `path` when all went well."""
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
-        temporary = Path(folder, f"whole{path.suffix}")
+    with temporary_folder() as folder:
+        temporary = folder / f"whole{path.suffix}"
         temporary.touch()
         yield temporary
         with temporary.open("rb") as whole, path.open("wb", buffering=0) as there:
             shutil.copyfileobj(whole, there)
 
 
+@contextmanager
+def temporary_folder(near: Path | None = None) -> Generator[Path, None, None]:
+    """A new folder of nobody else's, in `near` or where the system keeps such, removed with all in it afterwards.
+
+    Those that a killed process left there go.
+    """
+    place = Path(tempfile.gettempdir() if near is None else near)
+    sweep(place)
+    folder = place / f"{PREFIX}{secrets.token_hex(6)}"
+    lock = None
+    try:
+        _living.add(folder)
+        folder.mkdir(mode=0o700)
+        if fcntl is not None:
+            lock = _locked(os.open(folder, os.O_RDONLY))
+        yield folder
+    finally:
+        if lock is not None:
+            os.close(lock)
+        _remove(folder)
+        _living.discard(folder)
+
+
 def _made(path: Path) -> int | None:
     """Make a file, with the permissions of any new one; where the system can, a handle that holds a lock on it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     if fcntl is None:  # what is open there can be neither renamed nor removed
         os.close(handle)
         return None
-    with suppress(OSError):  # a file system without locks
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return _locked(handle)
+
+
+def _locked(handle: int) -> int:
+    """The handle, which holds a lock where the file system has them; closed where that is interrupted."""
+    try:
+        assert fcntl is not None  # asked by whoever made the handle
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(handle)
+        raise
     return handle
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder with all in it, as far as that can be done."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _rename(here: Path, there: Path) -> None:
@@ -112,30 +158,33 @@ def _sync_folder(folder: Path) -> None:
 
 @lru_cache(maxsize=256)
 def sweep(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder; done once for each folder.
+    """Remove the temporary files and folders that killed processes left in a folder; done once for each folder.
 
     One that a living process on this machine writes is locked.  Where locks tell nothing, a day must have passed.
     """
     with suppress(OSError), os.scandir(folder) as inside:
         for entry in inside:
-            if entry.name.startswith(PREFIX) and entry.is_file(follow_symlinks=False):
+            if entry.name.startswith(PREFIX) and not entry.is_symlink():
                 with suppress(OSError):
                     age = time.time() - entry.stat(follow_symlinks=False).st_mtime
-                    if age > AGE or (age > 60 and _forgotten(entry.path)):
-                        os.unlink(entry.path)
+                    if age > 60 and not _held(entry, age < AGE):
+                        _remove(Path(entry))
 
 
-def _forgotten(path: str) -> bool:
-    """Whether nobody holds the lock that `_made` takes."""
+def _held(entry: os.DirEntry[str], unsure: bool) -> bool:
+    """Whether somebody holds the lock that `_locked` takes; `unsure` where locks tell nothing."""
+    folder = entry.is_dir(follow_symlinks=False)
     if fcntl is None:
-        return False
-    handle = os.open(path, os.O_RDWR)
+        return unsure
+    handle = os.open(entry.path, os.O_RDONLY if folder else os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    else:
+    except BlockingIOError:
         return True
+    except OSError:
+        return unsure
+    else:
+        return False
     finally:
         os.close(handle)
 
@@ -143,8 +192,7 @@ def _forgotten(path: str) -> bool:
 def drop_temporary() -> None:
     """Remove what this process is in the middle of writing; for a process that is about to end at once."""
     for path in list(_living):
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+        _remove(path)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -46,8 +46,10 @@ def held() -> Generator[None, None, None]:
 def swift(leave: Callable[[], None], seconds: float = 1.5) -> Generator[None, None, None]:
     """Let Ctrl-C and SIGTERM end the process within so many seconds, even inside one long step of a library.
 
-    Python's own handlers wait for such a step, which may take minutes.  leave: called from another thread to end the
-    process by force, with nothing half-written.  For commands whose files are replaced whole.
+    Python's own handlers wait for such a step, which may take minutes.  It holds where the library releases the GIL
+    meanwhile, as PyTorch and libvips do: a step that keeps it is waited for all the same.
+    leave: called from another thread to end the process by force, with nothing half-written.  For commands whose files
+    are replaced whole.
     Does nothing outside the main thread.
     """
     if threading.current_thread() is not threading.main_thread():

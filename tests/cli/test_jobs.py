@@ -12,10 +12,12 @@ import pytest
 from conftest import noise_picture, spent
 from PIL import Image
 
-from sr3.cli.jobs import PIPE, Job, absent, plan
+from sr3.cli import upscale
+from sr3.cli.jobs import PIPE, Job, absent, check_room, plan
 from sr3.model.config import ConfigError
+from sr3.model.model import Model
 from sr3.picture import memory
-from sr3.picture.image import read_note
+from sr3.picture.image import PictureError, read_note
 from sr3.restore.restorer import Restorer
 
 
@@ -211,6 +213,56 @@ def test_names_that_are_no_text_and_unreadable_folders_stop_nothing(up, here, mo
     assert sorted(os.listdir(b"out")) == [b"n\xff[b].png", b"z.png"]
 
 
+def test_what_has_no_place_is_refused_before_the_work(up, here, monkeypatch):
+    monkeypatch.setattr(Restorer, "stream", lambda *_, **__: pytest.fail("it began to work"))
+    for line, says in (
+        ("a.png -o - --samples 2", "2 samples, their mean and their spread do not go into one pipe; give a file by -o"),
+        ("- --samples 2", "one pipe"),
+        ("a.png -o b.png --trace out-1.png/t.gif", "nothing can be written into out-1.png; give another --trace"),
+    ):
+        code, out, err = up(*line.split())
+        assert (code, out) == (2, ""), err
+        assert says in err
+
+
+def test_an_empty_folder_among_several_is_one_failure(up, here):
+    Path("empty").mkdir()
+    code, _, err = up("empty", "a.png", "-o", "out")
+    assert code == 1
+    assert "sr3: empty: there is no picture in this folder" in err
+    assert sorted(contents(here / "out")) == ["a.png"]
+    assert up("empty")[0] == 2
+
+
+def test_what_is_piped_is_called_standard_input(up, here, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 24 * 20 * 60 - 1)
+    for brought, says in ((b"no", "is not a picture"), (Path("a.png").read_bytes(), "would become 24x20, which")):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(brought)))
+        code, _, err = up("-", "-o", "b.png")
+        assert code == 3
+        assert err.lstrip().startswith(f"sr3: standard input {says}")
+        assert ".sr3-" not in err
+
+
+def test_each_more_sample_takes_memory_of_its_own(here, monkeypatch):
+    for samples, needs in ((1, 60), (2, 72), (5, 108)):
+        monkeypatch.setattr(memory, "available", lambda: 20 * 30 * needs)  # noqa: B023
+        check_room(Job(Path("a.png"), Path("b.png")), (20, 30), samples)
+        monkeypatch.setattr(memory, "available", lambda: 20 * 30 * needs - 1)  # noqa: B023
+        with pytest.raises(PictureError, match="a.png would become 20x30"):
+            check_room(Job(Path("a.png"), Path("b.png")), (20, 30), samples)
+
+
+def test_another_version_keeps_what_was_made(up, here, monkeypatch):
+    assert up("a.png", "-o", "b.png")[0] == 0
+    monkeypatch.setattr("sr3.__version__", "99")
+    before = Path("b.png").stat().st_mtime_ns
+    assert up("a.png", "-o", "b.png", "--skip-existing")[0] == 0
+    assert Path("b.png").stat().st_mtime_ns == before
+    assert up("a.png", "-o", "b.png", "--force")[0] == 0
+    assert read_note(Path("b.png"))["software"] == "sr3 99"
+
+
 def test_what_cannot_be_written_is_refused_before_the_work(up, here, monkeypatch):
     monkeypatch.setattr(Restorer, "stream", lambda *_, **__: pytest.fail("it began to work"))
     code, _, err = up("a.png", "-o", "a.webp", "--size", "20000x9")
@@ -227,12 +279,43 @@ def test_what_cannot_be_written_is_refused_before_the_work(up, here, monkeypatch
     assert "is full" in err
 
 
-def test_a_jpeg_gets_the_model_that_was_shown_jpegs(sr3, tmp_path):
+def test_a_model_is_loaded_when_a_file_deserves_it(sr3, tmp_path, monkeypatch):
+    assert {Model.from_pretrained(name).task.factor for name in (upscale.PLAIN, upscale.WORN)} == {upscale.FACTOR}
+    loaded: list[str] = []
+    load = Restorer.load
+    monkeypatch.setattr(Restorer, "load", lambda name, **how: (loaded.append(name), load(name, **how))[1])
+    (tmp_path / "folder").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        noise_picture(8, 8).save(tmp_path / "folder" / name)
+    assert sr3("upscale", tmp_path / "folder")[0] == 0
+    assert sorted(p.name for p in (tmp_path / "folder-4x").iterdir()) == ["a.jpg", "b.jpg"]
+    assert loaded == ["photo-4x-worn"]
+    code, _, err = sr3("upscale", tmp_path / "folder", "-o", tmp_path / "out", "--device", "abacus")
+    assert code == 2
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "line", ["upscale a.png", "evaluate --data a.png", "study pairs --make --data a.png"], ids=lambda x: x.split()[0]
+)
+def test_a_recipe_that_is_not_trained_says_how(sr3, here, line):
+    code, _, err = sr3(*line.split(), "--model", "sr3-16-128")
+    assert code == 2
+    assert "train one with: sr3 train sr3-16-128 --data" in err
+
+
+def test_a_jpeg_gets_the_model_that_was_shown_jpegs(sr3, tmp_path, monkeypatch):
     for name in ("a.jpg", "b.png"):
         noise_picture(24, 16).save(tmp_path / name)
     assert sr3("upscale", tmp_path / "a.jpg", tmp_path / "b.png", "-o", tmp_path / "out")[0] == 0
     found = {p.name: read_note(p)["model"] for p in (tmp_path / "out").iterdir()}
     assert found == {"a.jpg": "photo-4x-worn", "b.png": "photo-4x"}
+    # by what is in the file, whatever it is called
+    shutil.copy(tmp_path / "a.jpg", tmp_path / "c.png")
+    assert sr3("upscale", tmp_path / "c.png", "-o", tmp_path / "c2.png")[0] == 0
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "a.jpg").read_bytes())))
+    assert sr3("upscale", "-", "-o", tmp_path / "c3.png")[0] == 0
+    assert {read_note(tmp_path / name)["model"] for name in ("c2.png", "c3.png")} == {"photo-4x-worn"}
     # what only refinement has, and a model that is named, are what was asked for
     for options, model in ((["--quality", "fast"], "photo-4x"), (["--samples", 2], "photo-4x"),
                            (["--model", "photo-4x-regression"], "photo-4x-regression")):  # fmt: skip

@@ -15,7 +15,7 @@ from fuzz import changed, deep, mutated
 from safetensors.torch import save_file
 
 from sr3.model import hub, recipe
-from sr3.model.checkpoint import CheckpointError, read_tensors
+from sr3.model.checkpoint import LARGEST, CheckpointError, _bounded, read_tensors
 from sr3.model.config import ConfigError, Recipe, cut, parse
 from sr3.model.model import Model
 
@@ -48,6 +48,9 @@ BAD = {
     "channels without end": ({"config": {"network": {"kind": "unet", "widths": [10**12]}}}, "more than any size"),
     "no kind": ({"config": {"network": {"kind": ["unet"]}}}, "no network"),
     "a long wrong value": ({"config": {"name": ["x" * 10_000]}}, "name"),
+    "a name in another folder": ({"config": {"name": "../elsewhere/model"}}, "neither / nor"),
+    "a name of Windows' folders": ({"config": {"name": "..\\model"}}, "neither / nor"),
+    "a name of two lines": ({"config": {"name": "a\nb"}}, "not shown"),
     "a wrong entry of the first": ({"config": {"first": ONE | {"colour": 1}}}, "colour"),
     "NaN": ({"config": '{"name": NaN}'}, "cannot be read"),
     "a deep configuration": ({"config": deep()}, "cannot be read"),
@@ -67,6 +70,21 @@ def test_a_header_that_would_do_harm_is_one_sentence(path, name):
         Model.from_pretrained(path)
     assert time.process_time() - began < 5
     assert len(str(found.value)) < 400
+
+
+@pytest.mark.parametrize("depth", [300, 700, 900, 960, 1500, 5000])
+def test_a_configuration_of_tables_in_tables_is_one_sentence(path, depth):
+    nest = "[" * depth + "]" * depth
+    for text in (f'{{"name": "a", "network": {{"kind": "unet", "a": {nest}}}}}', f'{{"name": {nest}}}'):
+        rewritten(path, config=text)
+        with pytest.raises((CheckpointError, ConfigError)) as found:
+            Model.from_pretrained(path)
+        assert len(str(found.value)) < 400
+    deepest: object = LARGEST + 1
+    for _ in range(depth):
+        deepest = [deepest]
+    with pytest.raises(CheckpointError, match="more than any size"):
+        _bounded(path, {"a": deepest}, 1)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64, torch.uint8])

@@ -71,10 +71,12 @@ MODELS = {
     "coarse": lambda: model_of(COARSE, **REGRESSION),
     "paper": lambda: model_of(PAPER, **REGRESSION),
     "whole": lambda: model_of(UNET, residual=False, **REGRESSION),
+    "edm": lambda: model_of(UNET, prediction={"kind": "edm"}, **REGRESSION),  # of a sigma_data that is not told
     "one-step": lambda: model_of(UNET, **ONE_STEP),
     "one-step-v": lambda: model_of(
         UNET, residual=False, prediction={"kind": "v"}, tell="alpha", schedule={"kind": "linear-beta"}, **ONE_STEP
     ),
+    "one-step-heun": lambda: model_of(UNET, sampling={"sampler": {"kind": "heun", "churn": 0.0}, "steps": 1}),
     "over": lambda: model_of(UNET, first=tiny_config(network=PLAIN, **REGRESSION).model_dump(), **ONE_STEP),
 }
 
@@ -203,6 +205,13 @@ REFUSED = [
     (lambda: model_of(UNET), "onnx", "a.onnx", "3 steps of 'dpmpp'"),
     (lambda: model_of(UNET, task={"kind": "generation"}, residual=False, **ONE_STEP), "onnx", "a.onnx", "enlarge"),
     (lambda: model_of(UNET, sampling={"sampler": {"kind": "langevin"}, "steps": 1}), "onnx", "a.onnx", "langevin"),
+    (
+        lambda: model_of(UNET, sampling={"sampler": {"kind": "heun", "churn": 40.0}, "steps": 1}),
+        "onnx",
+        "a.onnx",
+        "churn",
+    ),
+    (lambda: model_of(UNET, sampling={"sampler": {}, "steps": 1}), "onnx", "a.onnx", "no sampler 'None'"),
     (MODELS["plain"], "tflite", "a.tflite", "no format 'tflite'"),
     (MODELS["plain"], "openvino", "a.onnx", "must end in .xml"),
     (MODELS["plain"], "onnx", "there.onnx", "there already; --force"),
@@ -286,7 +295,7 @@ def loader():
     return module
 
 
-@pytest.mark.parametrize("name", ["plain", "unet", "coarse", "whole"])
+@pytest.mark.parametrize("name", ["plain", "unet", "coarse", "whole", "edm"])
 def test_the_example_loads_a_file_without_sr3(name, tmp_path, loader):
     assert "import sr3" not in Path(loader.__file__).read_text("utf-8")
     model = MODELS[name]()

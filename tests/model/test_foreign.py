@@ -1,6 +1,7 @@
 """Weights of other code: a network written here from the format's description is the oracle, in its own names."""
 
 import math
+import os
 import pickle
 
 import pytest
@@ -227,6 +228,17 @@ REFUSED = [
     (lambda p: None, "does not exist; give a .pth"),
     (lambda p: p.mkdir(), "is a folder; give a .pth"),
     (lambda p: p.write_bytes(b"no"), "without running code"),
+    *[
+        (lambda p, junk=junk: p.write_bytes(junk), "without running code")
+        for junk in (
+            b"abc",
+            b"\x80\x02.",
+            b"\x80\x02}q\x00.",
+            pickle.dumps({"a": [1, 2]}, 2)[:-4],
+            b"(lp0\n.",
+            b"\x80\x02Q.",
+        )
+    ],
     (lambda p: p.write_bytes(pickle.dumps(Evil())), "without running code"),
     (lambda p: torch.save({"a": Evil()}, p), "without running code"),
     (lambda p: torch.save({"epoch": 1, "optimizer": {}}, p), "ending in _gen.pth"),
@@ -241,6 +253,29 @@ REFUSED = [
         lambda p: torch.save(without(PLAIN, "denoise_fn.mid.1.res_block.block1.block.3.bias"), p),
         r"middle\.1\.first\.bias",
     ),
+    *[
+        (lambda p, bad=bad: torch.save(PLAIN | {"betas": bad}, p), "its betas are .* no list of numbers")
+        for bad in (torch.zeros(0), torch.tensor(0.1), torch.zeros(2, 3), torch.zeros(3, dtype=torch.complex64))
+    ],
+    *[
+        (
+            lambda p, bad=bad: torch.save(PLAIN | {"denoise_fn.downs.0.weight": bad}, p),
+            "downs.0.weight.* (no weights|not 4)",
+        )
+        for bad in (
+            torch.zeros(0, 6, 3, 3),
+            torch.tensor(1.0),
+            torch.zeros(16),
+            torch.zeros(16, 6, 3),
+            torch.zeros(16, 6, 3, 3, dtype=torch.int32),
+            torch.zeros(16, 6, 3, 3).to_sparse(),
+        )
+    ],
+    (
+        lambda p: torch.save(PLAIN | {"denoise_fn.downs.1.res_block.block1.block.3.weight": torch.tensor(2.0)}, p),
+        "no weights",
+    ),
+    (lambda p: torch.save(PLAIN | {"denoise_fn.mid.0.attn.out.bias": torch.full((32,), math.nan)}, p), "hold NaN"),
     (lambda p: torch.save(PLAIN | {"denoise_fn.extra": torch.zeros(2)}, p), "as extra the network needs none"),
     (
         lambda p: torch.save(PLAIN | {"denoise_fn.mid.0.attn.out.bias": torch.zeros(7)}, p),
@@ -256,6 +291,12 @@ def test_files_that_cannot_be_imported_are_refused_in_a_sentence(make, why, tmp_
     with pytest.raises(CheckpointError, match=why):
         bring(path, "janspiry-sr3", groups=8)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file can be called so there")
+def test_a_files_name_becomes_one_that_a_model_can_have(tmp_path):
+    torch.save(PLAIN, tmp_path / "a\\b\nc.pth")
+    assert bring(tmp_path / "a\\b\nc.pth", "janspiry-sr3", groups=8).config.name == "a_b_c"
 
 
 def test_what_is_asked_for_and_cannot_be_is_refused(made, sr3, tmp_path):

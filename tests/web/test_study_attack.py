@@ -11,13 +11,19 @@ pytest.importorskip("httpx2")
 
 
 @pytest.fixture
-def application(tmp_path):
-    from sr3.web.study import Desk, application
+def desk(tmp_path):
+    from sr3.web.study import Desk
 
     for kind in ("original", "sr3"):
         (tmp_path / kind).mkdir()
         noise_picture(8, 8).save(tmp_path / kind / "a.png")
-    desk = Desk(Study(read_pairs(tmp_path), tmp_path / "answers.jsonl", ("hidden",)))
+    return Desk(Study(read_pairs(tmp_path), tmp_path / "answers.jsonl", ("hidden",)))
+
+
+@pytest.fixture
+def application(desk):
+    from sr3.web.study import application
+
     return lambda *hosts: application(desk, *hosts)
 
 
@@ -40,6 +46,23 @@ def test_bodies(application, name, path):
     client = TestClient(application())
     reply = client.post(path, content=body, headers={"content-type": "application/json"})
     assert reply.status_code == (200 if (name, path) == ("digits", "/next") else code)
+
+
+def test_many_names_fill_no_memory(desk, monkeypatch):
+    from sr3.web import study
+
+    monkeypatch.setattr(study, "RATERS", 2)
+    first, second = desk.next("a"), desk.next("b")
+    assert desk.next("a") == first  # heard of since
+    desk.next("c")
+    assert len(desk._trials) == len(desk._raters) == 2
+    assert len(desk._pictures) == 4
+    address = {rater: told["pictures"]["left"].removeprefix("/p/") for rater, told in (("a", first), ("b", second))}
+    assert desk.picture(address["a"]) is not None
+    assert desk.picture(address["b"]) is None
+    assert desk.answer(second["trial"], "left", 1) is None
+    assert desk.next("b") == second
+    assert desk.answer(second["trial"], "left", 1)
 
 
 def test_it_answers_to_its_own_name(application):

@@ -5,6 +5,7 @@ Only this package prints and exits.  Heavy imports stay inside the commands, so 
 
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -67,8 +68,10 @@ def _leave() -> None:
     from sr3.files import drop_temporary
 
     drop_temporary()
-    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # which a bar had hidden
-    print(f"{show_cursor}{_STOPPED}", file=sys.stderr, flush=True)
+    # the main thread may hold the lock of sys.stderr for good, and nobody need be left to read
+    with suppress(OSError):
+        show_cursor = "\x1b[?25h" if os.isatty(2) else ""  # which a bar had hidden
+        os.write(2, f"{show_cursor}{_STOPPED}\n".encode())
     os._exit(130)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import bars, held_out
+from sr3.cli.common import bars, held_out, load_restorer
 
 if TYPE_CHECKING:
     import torch
@@ -105,9 +105,9 @@ def command(
 def _models(model: str, regression: str | None, task: list[str], **options: Any) -> "tuple[Restorer, Restorer | None]":
     """The model and its regression, both for the task as it is to be measured."""
     from sr3.evaluation.method import regression_beside
-    from sr3.restore.restorer import Restorer, needs_picture
+    from sr3.restore.restorer import needs_picture
 
-    restorer = Restorer.load(model, **options)
+    restorer = load_restorer(model, **options)
     needs_picture(restorer.model)
     other = regression_beside(restorer, regression)
     for one in (restorer, other):

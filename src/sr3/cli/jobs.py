@@ -3,20 +3,13 @@
 import difflib
 import os
 import shutil
-import sys
-import tempfile
 import unicodedata
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from sr3.picture.image import Picture
-
-PIPE = Path("-")
-"""Standard input, and standard output."""
+from sr3.cli.pipes import PIPE, PIPED
 
 EXACT = (".png", ".tif", ".tiff")
 """Of what can be written, what loses nothing."""
@@ -33,6 +26,11 @@ class Job(NamedTuple):
 
     source: Path
     target: Path
+
+    @property
+    def name(self) -> str:
+        """What messages call the picture."""
+        return str(self.source) if self.source != PIPE else PIPED
 
     def written(self, samples: int) -> list[Path]:
         """Every file that the job writes, in the order: the samples, their mean, their spread."""
@@ -104,7 +102,9 @@ def _add_folder(
     unreadable: list[str] = []
     pictures = [p for p in find_pictures(source, unreadable) if root.resolve() not in p.resolve().parents]
     if not pictures and not unreadable:
-        raise ConfigError(f"there is no picture in the folder {source}")
+        if not several:
+            raise ConfigError(f"there is no picture in the folder {source}")
+        found.failures.append((str(source), "there is no picture in this folder"))
     found.failures.extend((name, "cannot be listed, and its pictures are left out") for name in unreadable)
     for path in pictures:
         place = root / path.relative_to(source)
@@ -171,10 +171,12 @@ def _key(path: Path) -> Key:
 def check(jobs: Sequence[Job], *, samples: int, trace: Path | None, force: bool, skip_existing: bool) -> None:
     """ConfigError where a job would overwrite a picture that is read, or another's result; or any file, without force.
 
-    And where a result's place is no folder, or one that cannot be written into.
+    And where a result's place is no folder, or one that cannot be written into, and for several into a pipe.
     """
     from sr3.model.config import ConfigError
 
+    if samples > 1 and any(job.target == PIPE for job in jobs):
+        raise ConfigError(f"{samples} samples, their mean and their spread do not go into one pipe; give a file by -o")
     read = {_key(job.source): job.source for job in jobs if job.source != PIPE}
     taken: set[Key] = set()
     there: list[Path] = []
@@ -196,17 +198,21 @@ def check(jobs: Sequence[Job], *, samples: int, trace: Path | None, force: bool,
             "or --force to overwrite"
         )
     for folder in {job.target.parent for job in jobs if job.target != PIPE}:
-        _check_place(folder)
+        _check_place(folder, "-o")
+    if trace is not None:
+        _check_place(trace.parent, "--trace")
 
 
-def _check_place(folder: Path) -> None:
+def _check_place(folder: Path, option: str) -> None:
     from sr3.model.config import ConfigError
 
     nearest = next(p for p in (folder, *folder.absolute().parents) if os.path.exists(p))
     if not nearest.is_dir():
-        raise ConfigError(f"{nearest} is no folder, so that nothing can be written into {folder}; give another -o")
+        raise ConfigError(
+            f"{nearest} is no folder, so that nothing can be written into {folder}; give another {option}"
+        )
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ConfigError(f"nothing may be written into {nearest}; give another -o")
+        raise ConfigError(f"nothing may be written into {nearest}; give another {option}")
 
 
 def check_room(job: Job, size: tuple[int, int], samples: int) -> None:
@@ -218,13 +224,13 @@ def check_room(job: Job, size: tuple[int, int], samples: int) -> None:
     check_format(job.target if job.target != PIPE else Path("picture.png"), size)
     pixels = size[0] * size[1]
     if (lack := lacking(pixels, WRITING + 12 * (samples - 1))) is not None:
-        raise PictureError(f"{shown(job.source)} would become {size[0]}x{size[1]}, which takes {lack}; ask for less")
+        raise PictureError(f"{shown(job.name)} would become {size[0]}x{size[1]}, which takes {lack}; ask for less")
     nearest = next(p for p in job.target.absolute().parents if os.path.exists(p))
     # no format needs less for photographs than a sixtieth of three bytes a pixel
     need, free = len(job.written(samples)) * pixels // 20, shutil.disk_usage(nearest).free
     if job.target != PIPE and need > free:
         raise PictureError(
-            f"{shown(job.source)} would become {size[0]}x{size[1]}, and the disk of {shown(nearest)} is full "
+            f"{shown(job.name)} would become {size[0]}x{size[1]}, and the disk of {shown(nearest)} is full "
             f"({free / 1e6:.0f} MB free)"
         )
 
@@ -239,33 +245,6 @@ def is_enlarged(path: Path) -> bool:
         return False
     # what was made before notes said so has "consistent"
     return "model" in note and note.get("result", "1" if "consistent" in note else "")[:1].isdigit()
-
-
-@contextmanager
-def at_hand(source: Path) -> Generator[Path, None, None]:
-    """The file to read: the source itself, or for a moment what standard input brought."""
-    if source != PIPE:
-        yield source
-        return
-    with tempfile.TemporaryDirectory(prefix=".sr3-") as folder:
-        whole = Path(folder, "standard input")
-        whole.write_bytes(sys.stdin.buffer.read())
-        yield whole
-
-
-def write_result(path: Path, picture: "Picture", note: Mapping[str, str]) -> None:
-    """Write a picture to its file, or as PNG to standard output."""
-    from sr3.picture.image import write
-
-    if path != PIPE:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, picture, note=note)
-        return
-    with tempfile.TemporaryDirectory(prefix=".sr3-") as folder:
-        whole = Path(folder, "picture.png")
-        write(whole, picture, note=note)
-        sys.stdout.buffer.write(whole.read_bytes())
-        sys.stdout.buffer.flush()
 
 
 def made_so(path: Path, note: Mapping[str, str]) -> bool:

@@ -12,13 +12,12 @@ from sr3.cli.jobs import (
     Job,
     absent,
     all_made_so,
-    at_hand,
     check,
     check_room,
     is_enlarged,
     plan,
-    write_result,
 )
+from sr3.cli.pipes import PIPE, at_hand, write_result
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -70,31 +69,35 @@ def restore_all(
         raise ConfigError(f"--trace follows one picture, and there are {len(jobs)}")
     samples = options["samples"]
     check(jobs, samples=samples, trace=trace, force=force, skip_existing=skip_existing)
+    if jobs and jobs[0].source != PIPE:  # a model that cannot be loaded fails once, before any work
+        restorer_of(jobs[0].source)
     made = left = 0
     with bars() as shown:
         whole = shown.add_task("pictures", total=len(jobs)) if len(jobs) > 1 else None
         for job in jobs:
             try:
-                note = _note(restorer_of(job.source), options) | {"result": mark, **(told or {})}
-                notes = _notes(note, options["seed"], samples)
-                if skip_existing and all_made_so(zip(job.written(samples), notes, strict=True)):
-                    left += 1
-                elif size_of is not None and not force and is_enlarged(job.source):
-                    if len(inputs) == 1 and job.source == inputs[0]:
-                        raise ConfigError(f"{job.source} is a result of sr3 upscale; give --force to enlarge it again")
-                    left += 1
-                else:
-                    with at_hand(job.source) as source:
+                with at_hand(job.source) as source:
+                    note = _note(restorer_of(source), options) | {"result": mark, **(told or {})}
+                    notes = _notes(note, options["seed"], samples)
+                    if skip_existing and all_made_so(zip(job.written(samples), notes, strict=True)):
+                        left += 1
+                    elif size_of is not None and not force and is_enlarged(job.source):
+                        if len(inputs) == 1 and job.source == inputs[0]:
+                            raise ConfigError(
+                                f"{job.source} is a result of sr3 upscale; give --force to enlarge it again"
+                            )
+                        left += 1
+                    else:
                         if size_of is not None:
                             check_room(job, size_of(source), samples)
                         _one(stream(source), job, trace, notes, shown)
-                    made += 1
+                        made += 1
             except Exception as error:
                 found = code_and_sentence(error)
                 # what is wrong with the request is wrong for every picture; what is wrong with one is not
                 if found is None or (isinstance(error, ConfigError) and len(jobs) == 1):
                     raise
-                failures.append((str(job.source), found[1]))
+                failures.append((job.name, found[1]))
             if whole is not None:
                 shown.advance(whole)
     _say(failures)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import bars, held_out
+from sr3.cli.common import bars, held_out, load_restorer
 
 if TYPE_CHECKING:
     from sr3.evaluation.study import Study, Task
@@ -156,9 +156,8 @@ def _make(
 ) -> None:
     from sr3.evaluation.method import regression_beside
     from sr3.evaluation.study import make_pairs
-    from sr3.restore.restorer import Restorer
 
-    restorer = Restorer.load(model, device=device)
+    restorer = load_restorer(model, device=device)
     other = regression_beside(restorer, regression)
     pictures = held_out(data, restorer.model, limit)
     with bars() as shown:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import parse_size
+from sr3.cli.common import load_restorer, parse_size
 from sr3.cli.restoring import check_trace, refuse_absent, restore_all
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ def command(
     from sr3.restore.size import target_size
 
     refined = (steps, sampler, spacing, quality, trace) != (None,) * 5 or samples > 1
-    restorer_of = _chooser(model, refined=refined, device=device, precision=precision, tile=tile)
-    restorer = restorer_of(inputs[0])
-    factor = restorer.model.task.factor
-    # what cannot be had fails before any work
-    restorer.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality, samples=samples)
+    restorer_of, factor = _chooser(model, refined=refined, device=device, precision=precision, tile=tile), FACTOR
+    if model is not None or refined:  # what cannot be had fails before any work
+        restorer = restorer_of(inputs[0])
+        factor = restorer.model.task.factor
+        restorer.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality, samples=samples)
     options: dict[str, Any] = dict(
         scale=scale,
         size=wanted,
@@ -81,7 +81,7 @@ def command(
         restorer_of,
         inputs,
         output,
-        _mark(restorer, scale, wanted),
+        f"{wanted[0]}x{wanted[1]}" if wanted else f"{scale if scale is not None else factor:g}x",
         lambda source: restorer_of(source).stream(read(source, lenient=True) if lenient else source, **options),
         options,
         trace=trace,
@@ -91,32 +91,27 @@ def command(
     )
 
 
-WORN = (".jpg", ".jpeg", ".jpe", ".jfif")
-"""Names of files that the world has compressed.  On these `photo-4x` loses against bicubic to the eye, and the model
-that was shown such pictures does not; docs/results.md has the table."""
+PLAIN, WORN, FACTOR = "photo-4x", "photo-4x-worn", 4
+"""The model of most files, that of JPEG files, and how many times both enlarge.  On what the world has compressed the
+first loses against bicubic to the eye, and the second, which was shown such pictures, does not; docs/results.md has the
+table."""
 
 
 def _chooser(model: str | None, *, refined: bool, **how: Any) -> "Callable[[Path], Restorer]":
-    """The restorer of each file: the model asked for, or the one that its kind of file deserves.
+    """The restorer of each file: the model asked for, or the one that its contents deserve.
 
     refined: whether something was asked for that only a model of many steps has.
     """
-    from sr3.restore.restorer import Restorer, needs_picture
+    from sr3.picture.kinds import is_jpeg
+    from sr3.restore.restorer import needs_picture
 
     loaded: dict[str, Restorer] = {}
 
-    def chosen(source: Path) -> Restorer:
-        worn = source.suffix.lower() in WORN and not refined
-        name = model if model is not None else "photo-4x-worn" if worn else "photo-4x"
+    def chosen(source: Path) -> "Restorer":
+        name = model if model is not None else WORN if not refined and is_jpeg(source) else PLAIN
         if name not in loaded:
-            loaded[name] = Restorer.load(name, **how)
+            loaded[name] = load_restorer(name, **how)
             needs_picture(loaded[name].model)
         return loaded[name]
 
     return chosen
-
-
-def _mark(restorer: "Restorer", scale: float | None, size: tuple[int, int] | None) -> str:
-    if size is not None:
-        return f"{size[0]}x{size[1]}"
-    return f"{scale if scale is not None else restorer.model.task.factor:g}x"

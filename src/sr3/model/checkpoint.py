@@ -90,10 +90,15 @@ def load(path: Path) -> Checkpoint:
     _bounded(path, raw, len(tensors))
     config = parse(str(path), ModelConfig, raw)
     floats = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    for name, t in floats.items():
+    check_finite(path, floats)
+    return Checkpoint(config, floats, about)
+
+
+def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """CheckpointError where a file's weights are no numbers."""
+    for name, t in tensors.items():
         if t.is_floating_point() and not torch.isfinite(t).all():
             raise CheckpointError(f"{path}: the weights {name} hold NaN or infinity")
-    return Checkpoint(config, floats, about)
 
 
 def _plain_json(path: Path, what: str, text: str | None) -> dict[str, Any]:
@@ -127,9 +132,11 @@ def _bounded(path: Path, raw: dict[str, Any], weights: int) -> None:
             raise CheckpointError(f"{path}: {cut(number)} in its configuration is more than any size can be")
 
 
-def _numbers(value: Any) -> Iterator[int]:
-    if isinstance(value, int):
-        yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _numbers(inner)
+def _numbers(whole: Any) -> Iterator[int]:
+    left = [whole]  # a table may be deeper than Python's calls
+    while left:
+        value = left.pop()
+        if isinstance(value, int):
+            yield value
+        elif isinstance(value, dict | list):
+            left.extend(value.values() if isinstance(value, dict) else value)

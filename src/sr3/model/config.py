@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic_core import PydanticCustomError
 
 _T = TypeVar("_T", bound=BaseModel)
 
@@ -31,6 +32,11 @@ def cut(value: Any) -> str:
     except (ValueError, RecursionError):  # a number of thousands of digits, or a table deep in tables
         text = f"a {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def file_name(name: str) -> str:
+    """A name with _ for what would lead into another folder, or is not shown."""
+    return "".join(c if c.isprintable() and c not in "/\\" else "_" for c in name)
 
 
 def _sentence(what: str, error: ValidationError) -> str:
@@ -130,6 +136,15 @@ class ModelConfig(_Strict):
     """Found by `sr3 tune`; empty where the model has not been tuned."""
     sides: tuple[int, int] | None = None
     """The smallest and largest side, in pixels, of a picture that the model is for; None: any."""
+
+    @field_validator("name")
+    @classmethod
+    def _names_no_folder(cls, name: str) -> str:
+        if name != file_name(name):
+            raise PydanticCustomError(
+                "name", "a name becomes that of files and can have neither / nor \\ nor characters that are not shown"
+            )
+        return name
 
 
 class Training(_Strict):

@@ -3,7 +3,6 @@
 import json
 import logging
 import subprocess
-import tempfile
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sr3 import __version__
-from sr3.files import replacing, write_text
+from sr3.files import replacing, temporary_folder, write_text
 from sr3.model.config import ConfigError, nearest
 from sr3.model.export_graph import Graph
 from sr3.model.model import Model
@@ -76,8 +75,8 @@ def export(model: Model, kind: str, path: Path, *, force: bool = False) -> list[
         raise ConfigError(f"{kind} needs the package {missing[0]}: pip install 'sr3[export]'")
     path.parent.mkdir(parents=True, exist_ok=True)
     # all are made before the first is put in its place
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".sr3-") as folder:
-        stem = Path(folder) / "model"
+    with temporary_folder(path.parent) as folder:
+        stem = folder / "model"
         form.write(graph, stem, conventions(model, graph))
         for target in reversed(paths):  # that which is named comes last: where it is, the others are
             with replacing(target) as temporary:

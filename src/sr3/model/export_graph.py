@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.level import Level
 from sr3.diffusion.sample import WALKS
-from sr3.model.config import ConfigError
+from sr3.model.config import ConfigError, check
 from sr3.model.model import Model
 from sr3.nn.settled import settled
 from sr3.picture.resize import cubic
@@ -105,12 +105,17 @@ class Graph(nn.Module):
 
 
 def _only(model: Model) -> Level:
-    """The one level at which a model asks its network; ConfigError where there are several."""
-    settings, path = model.config.sampling, model.walk.path(model.config.sampling)
-    kind = settings.sampler["kind"]
+    """The one level at which a model asks its network; ConfigError where there are several, or where it is noisier."""
+    settings = model.walk.settings(steps=None, sampler=None, spacing=None, quality=None, samples=1)
+    path, kind = model.walk.path(settings), settings.sampler["kind"]
     if len(path) > 1 or kind not in WALKS:
         raise ConfigError(
             f"{model.config.name} refines a picture in {settings.steps} steps of {kind!r}, and what is exported is one "
             "pass: give a regression model, or a diffusion model of one step"
+        )
+    if check("sampler", WALKS, settings.sampler).get("churn", 0) > 0:
+        raise ConfigError(
+            f"{model.config.name} is sampled with churn, which adds noise before its one step and is not in what is "
+            "exported: give a model without it"
         )
     return path.first

@@ -1,9 +1,7 @@
 """Weights trained with other code, as models: read without unpickling anything but tensors, renamed, and checked."""
 
-import pickle
 import re
 import warnings
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sr3.model.checkpoint import CheckpointError
-from sr3.model.config import ConfigError, ModelConfig, nearest
+from sr3.model.checkpoint import CheckpointError, check_finite
+from sr3.model.config import ConfigError, ModelConfig, file_name, nearest
 from sr3.model.model import Model
 
 NAMES = [
@@ -38,14 +36,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a `torch.save`d state dict, by name; CheckpointError for anything else."""
     if not path.is_file():
         raise CheckpointError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a .pth file")
-    try:
-        with (
-            warnings.catch_warnings()
-        ):  # of pickles that are not as PyTorch writes them: what cannot be read is refused
-            warnings.simplefilter("ignore")
-            state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is not a state dict that PyTorch can read without running code") from error
+    # warnings are of pickles that are not as PyTorch writes them: what cannot be read is refused
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            state: Any = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # nearly anything, as its unpickler takes whatever the file says for what it needs
+            raise CheckpointError(f"{path} is not a state dict that PyTorch can read without running code") from error
     if isinstance(state, dict) and "optimizer" in state:
         raise CheckpointError(f"{path} holds the state of an optimizer; the weights are in the file ending in _gen.pth")
     tensors = {str(k).removeprefix("module."): v for k, v in state.items()} if isinstance(state, dict) else {}
@@ -70,7 +67,11 @@ def janspiry_sr3(path: Path, *, factor: int = 8, groups: int | None = None) -> M
         raise CheckpointError(f"{path} has no weights named denoise_fn.downs.0: that code's state dicts have")
     if "noise_level_mlp.1.weight" not in network:
         raise CheckpointError(f"{path} is of that code's DDPM network, which is told a step and not a noise level")
+    for name, t in network.items():
+        if t.layout != torch.strided or t.is_meta or not t.is_floating_point() or not t.ndim or not t.numel():
+            raise CheckpointError(f"{path}: {name} is {tuple(t.shape)} of {t.dtype}, which are no weights")
     tensors = {_renamed(name): t.float() for name, t in network.items()}
+    check_finite(path, tensors)
     shape = _shape(path, tensors)
     if groups is None:
         groups = 16 if (shape["multipliers"], shape["blocks"]) == ([1, 2, 4, 8, 16], 1) else 32
@@ -78,7 +79,7 @@ def janspiry_sr3(path: Path, *, factor: int = 8, groups: int | None = None) -> M
     quick = {"sampler": {"kind": "dpmpp"}, "spacing": "logsnr"}
     theirs = {"sampler": {"kind": "ancestral", "variance": "posterior"}, "spacing": "t", "steps": steps}
     raw: dict[str, Any] = {
-        "name": path.stem,
+        "name": file_name(path.stem),
         "network": {"kind": "janspiry-unet", "groups": groups, **shape},
         "tell": "plain-alpha",
         "task": {"kind": "super-resolution", "factor": factor},
@@ -105,6 +106,8 @@ def _renamed(name: str) -> str:
 
 def _shape(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """The options of the network, read from the names and sizes of its weights."""
+    if tensors["enter.weight"].ndim != 4:
+        raise CheckpointError(f"{path}: denoise_fn.downs.0.weight has {tensors['enter.weight'].ndim} sides, and not 4")
     channels, taken = tensors["enter.weight"].shape[:2]
     out = len(tensors.get("leave.weight", ()))
     if taken != 2 * out:
@@ -133,6 +136,10 @@ def _schedule(path: Path, betas: Tensor | None) -> tuple[int, dict[str, Any]]:
     """(steps, the schedule) of a file's betas; those of the published configurations where it has none."""
     start, stop, steps = 1e-6, 1e-2, 2000
     if betas is not None:
+        if betas.ndim != 1 or not betas.numel() or betas.is_complex() or betas.layout != torch.strided or betas.is_meta:
+            raise CheckpointError(
+                f"{path}: its betas are {tuple(betas.shape)} of {betas.dtype}, and no list of numbers"
+            )
         steps = len(betas)
         # they are stored in float32, and were typed in decimals
         start, stop = (float(f"{betas[k].item():.6g}") for k in (0, -1))

@@ -64,7 +64,7 @@ class JanspiryUNet(Ladder):
     the blocks without a nonlinearity.  Arguments and H and W as for `SR3UNet`, but for these.
 
     attention: the levels, 0 the finest, whose blocks are followed by attention.  The middle always has it.
-    groups: of every norm; all widths must be multiples of it.
+    groups: of every norm.  ValueError where a width is no multiple of it.
     """
 
     def __init__(

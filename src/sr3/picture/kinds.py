@@ -1,5 +1,7 @@
 """What a file is by its first bytes: the formats that can be read only with an extra, or not at all, have names."""
 
+from pathlib import Path
+
 HEIC = "HEIC"
 
 _BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -20,6 +22,17 @@ _BEGINS = (
     (b"\x1aE\xdf\xa3", "a film"),
 )
 _FOOTER = b"TRUEVISION-XFILE.\0"
+
+
+def is_jpeg(path: Path) -> bool:
+    """Whether a file begins as JPEG files do, whatever its name; what cannot be read is none."""
+    try:
+        if not path.is_file():  # a pipe would be drained
+            return False
+        with path.open("rb") as file:
+            return file.read(3) == b"\xff\xd8\xff"
+    except (OSError, ValueError):
+        return False
 
 
 def kind(head: bytes, tail: bytes, suffix: str) -> str | None:

@@ -56,7 +56,7 @@ def write(path: str | Path, picture: Picture, *, note: Mapping[str, str] | None 
         "heifsave": {"Q": quality, "compression": "av1"},
     }[saver]
     try:
-        with replacing(Path(os.path.realpath(path))) as temporary:
+        with replacing(path) as temporary:
             getattr(image, saver)(os.fsencode(temporary), **options)
             if saver == "pngsave":
                 metadata.amend_png(temporary, blocks.get("xmp-data"))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sr3.model.config import ConfigError
 from sr3.picture.jpeg import JpegBins
+from sr3.picture.kinds import is_jpeg
 from sr3.picture.noise import noise_level
 from sr3.picture.picture import Picture, PictureError
 from sr3.task import Given, Restoration, Task
@@ -138,8 +139,4 @@ def taken(task: Restoration, picture: Picture, source: Any = None) -> tuple[Give
 
 def _jpeg(source: Any) -> bytes | None:
     """What is in a JPEG file; None for anything else."""
-    if not isinstance(source, str | Path):
-        return None
-    with Path(source).open("rb") as file:
-        start = file.read(3)
-        return start + file.read() if start == b"\xff\xd8\xff" else None
+    return Path(source).read_bytes() if isinstance(source, str | Path) and is_jpeg(Path(source)) else None

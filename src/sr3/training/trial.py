@@ -8,7 +8,6 @@ it tried, so that a process which the system ends for its memory has still told 
 
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import psutil
 import torch
 
+from sr3.files import temporary_folder
 from sr3.model.config import Recipe
 from sr3.picture.collection import Pictures
 from sr3.training.batches import Batches
@@ -98,8 +98,8 @@ def main() -> None:
     """Read what to try, and try it."""
     asked = json.load(sys.stdin)
     recipe = Recipe.model_validate(asked["recipe"])
-    with tempfile.TemporaryDirectory() as folder:
-        for found in trial(recipe, asked["device"], Path(folder), asked["limit"], asked["seconds"]):
+    with temporary_folder() as folder:
+        for found in trial(recipe, asked["device"], folder, asked["limit"], asked["seconds"]):
             sys.stdout.write(json.dumps(found) + "\n")
             sys.stdout.flush()
 

@@ -12,8 +12,10 @@ import io
 import json
 import secrets
 import socket
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import uvicorn
@@ -34,6 +36,9 @@ BODY = 10_000
 
 PATIENCE = 10.0
 """Seconds that a body may take."""
+
+RATERS = 1000
+"""So many are remembered, the last that were heard of; another is asked the same trial again."""
 
 A_YEAR = 365 * 86_400_000.0
 """Milliseconds; no answer takes longer."""
@@ -61,6 +66,9 @@ class Desk:
         self._secret = secrets.token_bytes(32)
         self._trials: dict[str, tuple[str, Trial]] = {}
         self._pictures: dict[str, Path] = {}
+        self._raters: OrderedDict[str, set[str]] = OrderedDict()
+        """The names that each was given, of both."""
+        self._lock = Lock()
 
     def page(self) -> str:
         """The page, with the settings in it."""
@@ -77,16 +85,19 @@ class Desk:
             return told
         trial, files = left[0], self.study.pairs.files
         name = self._name(rater, trial, "trial")
-        self._trials[name] = (rater, trial)
         kinds = {side: "original" if side == trial.side else trial.method for side in SIDES}
         if trial.task == "shown":
             kinds["given"] = "given"
-        pictures: dict[str, str] = {}
-        for place, kind in kinds.items():
-            address = self._name(rater, trial, place)
-            self._pictures[address] = files[kind][trial.picture]
-            pictures[place] = f"/p/{address}"
-        return {**told, "trial": name, "pictures": pictures}
+        addresses = {place: self._name(rater, trial, place) for place in kinds}
+        with self._lock:
+            self._trials[name] = (rater, trial)
+            self._pictures |= {addresses[place]: files[kind][trial.picture] for place, kind in kinds.items()}
+            self._raters.setdefault(rater, set()).update((name, *addresses.values()))
+            self._raters.move_to_end(rater)
+            for old in self._raters.popitem(last=False)[1] if len(self._raters) > RATERS else ():
+                self._trials.pop(old, None)
+                self._pictures.pop(old, None)
+        return {**told, "trial": name, "pictures": {place: f"/p/{name}" for place, name in addresses.items()}}
 
     def picture(self, address: str) -> bytes | None:
         """A picture as PNG without compression: equal sizes give equally many bytes."""
@@ -99,9 +110,10 @@ class Desk:
 
     def answer(self, name: str, side: Side, milliseconds: float) -> bool | None:
         """Take an answer: True when saved, False when there was one before, None for a trial there is none of."""
-        if name not in self._trials:
+        found = self._trials.get(name)
+        if found is None:
             return None
-        rater, trial = self._trials[name]
+        rater, trial = found
         return self.study.answer(rater, trial, side, max(0, round(milliseconds)))
 
     def _name(self, rater: str, trial: Trial, what: str) -> str:

@@ -1,0 +1,51 @@
+"""Standard input and standard output in the place of files."""
+
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sr3.files import temporary_folder
+
+if TYPE_CHECKING:
+    from sr3.picture.image import Picture
+
+PIPE = Path("-")
+"""Standard input, and standard output."""
+
+PIPED = "standard input"
+"""What messages call what it brings."""
+
+
+@contextmanager
+def at_hand(source: Path) -> Generator[Path, None, None]:
+    """The file to read: the source itself, or for a moment what standard input brought, which errors call so."""
+    if source != PIPE:
+        yield source
+        return
+    from sr3.model.config import ConfigError
+    from sr3.picture.picture import PictureError
+
+    with temporary_folder() as folder:
+        whole = folder / PIPED
+        whole.write_bytes(sys.stdin.buffer.read())
+        try:
+            yield whole
+        except (ConfigError, PictureError) as error:
+            raise type(error)(str(error).replace(str(whole), PIPED)) from error
+
+
+def write_result(path: Path, picture: "Picture", note: Mapping[str, str]) -> None:
+    """Write a picture to its file, or as PNG to standard output."""
+    from sr3.picture.image import write
+
+    if path != PIPE:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, picture, note=note)
+        return
+    with temporary_folder() as folder:
+        whole = folder / "picture.png"
+        write(whole, picture, note=note)
+        sys.stdout.buffer.write(whole.read_bytes())
+        sys.stdout.buffer.flush()
