@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
@@ -24,6 +25,10 @@ def make_accelerator(
     trackers: of Accelerate's, by their names ("tensorboard", "wandb" …); folder: where those that write files do.
     Precision stays ours, as one process may train more than one recipe and Accelerate's cannot be changed.
     """
+    if dist.is_available():
+        # Its functions keep the group of processes that there is when they are first imported, here by PyTorch itself.
+        # A group that is kept outlives `end_training`, and its threads abort the interpreter as that ends.
+        import torch.distributed.nn.functional  # noqa: F401  # pyright: ignore[reportUnusedImport]
     try:
         made = Accelerator(cpu=device == "cpu", log_with=list(trackers) or None, project_dir=folder)
     except ValueError as error:
