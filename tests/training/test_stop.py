@@ -73,7 +73,7 @@ def started(arguments, **more):
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_process_goes_on_as_if_it_had_not_been(folder, tmp_path, how):
+def test_a_stopped_process_goes_on_as_if_it_had_not_been(folder, tmp_path, sr3, how):
     endless = command(folder, tmp_path / "parts", 1_000_000)
     state = tmp_path / "parts" / "state.safetensors"
     with started(endless) as process:
@@ -94,9 +94,9 @@ def test_a_stopped_process_goes_on_as_if_it_had_not_been(folder, tmp_path, how):
     assert not list((tmp_path / "parts").glob("*.tmp"))
     length = seen + 40
     for out in ("parts", "whole"):
-        done = subprocess.run(command(folder, tmp_path / out, length), env=environment(), capture_output=True)
-        assert done.returncode == 0, done.stderr.decode()
-        assert (f"going on after {seen:,} pictures" in done.stderr.decode()) == (out == "parts")
+        code, _, err = sr3(*command(folder, tmp_path / out, length)[3:])
+        assert code == 0, err
+        assert (f"going on after {seen:,} pictures" in err) == (out == "parts")
     whole, parts = (read_tensors(tmp_path / out / "state.safetensors")[0] for out in ("whole", "parts"))
     assert whole.keys() == parts.keys()
     for key in whole:
@@ -104,9 +104,9 @@ def test_a_stopped_process_goes_on_as_if_it_had_not_been(folder, tmp_path, how):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files with setrlimit")
-def test_a_full_disk_loses_nothing_that_was_written(folder, tmp_path):
+def test_a_full_disk_loses_nothing_that_was_written(folder, tmp_path, sr3):
     out = tmp_path / "run"
-    subprocess.run(command(folder, out, 40), env=environment(), check=True, capture_output=True)
+    assert sr3(*command(folder, out, 40)[3:])[0] == 0
     before = (out / "state.safetensors").read_bytes()
 
     def no_room():
@@ -124,8 +124,8 @@ def test_a_full_disk_loses_nothing_that_was_written(folder, tmp_path):
     assert not list(out.glob(".*"))
 
 
-def test_two_processes_are_one(folder, tmp_path):
-    subprocess.run(command(folder, tmp_path / "one", 40), env=environment(), check=True, capture_output=True)
+def test_two_processes_are_one(folder, tmp_path, sr3):
+    assert sr3(*command(folder, tmp_path / "one", 40)[3:])[0] == 0
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
