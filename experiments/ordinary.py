@@ -27,7 +27,7 @@ from sr3.metric import PSNR, Consistency
 from sr3.metric.features import DISTANCES, FeatureDistance
 from sr3.metric.lite import Lite, lite
 from sr3.metric.lpips import LPIPS
-from sr3.model.model import names
+from sr3.model.shipped import names
 from sr3.picture.collection import load
 from sr3.picture.resize import enlarge, round8, shrink
 

@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ["src", "tests", "scripts", "experiments", "examples", "packages"]
 CHECKS = [
-    ["ruff", "format", "--check", "src", "tests", "scripts", "experiments", "examples"],
-    ["ruff", "check", "src", "tests", "scripts", "experiments", "examples"],
+    ["ruff", "format", "--check", *FOLDERS],
+    ["ruff", "check", *FOLDERS],
     ["basedpyright", "--level", "error", "--pythonpath", sys.executable],
     ["pytest", "-n", "auto", "-m", "not alone"],
     ["pytest", "-m", "alone"],

@@ -9,7 +9,8 @@ from conftest import tiny_config
 
 from sr3.model import checkpoint
 from sr3.model.checkpoint import CheckpointError
-from sr3.model.model import Model, names
+from sr3.model.model import Model
+from sr3.model.shipped import names
 
 
 def test_round_trip(tiny, tmp_path):

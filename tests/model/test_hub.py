@@ -12,7 +12,8 @@ import torch
 from conftest import tiny_config
 
 from sr3.model.checkpoint import CheckpointError
-from sr3.model.model import Model, names
+from sr3.model.model import Model
+from sr3.model.shipped import names
 
 hub = pytest.importorskip("sr3.model.hub")
 

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sr3.metric.psnr import psnr
-from sr3.model.model import Model, names
+from sr3.model.model import Model
+from sr3.model.shipped import names
 from sr3.restore.generate import Cascade
 from sr3.restore.restorer import Restorer
 from sr3.task import Generation

@@ -47,10 +47,10 @@ def load_restorer(name: str, **options: Any) -> "Restorer":
     """A restorer; ConfigError that says how to train what is not there yet."""
     from sr3.model import recipe
     from sr3.model.config import ConfigError
-    from sr3.model.model import names
+    from sr3.model.shipped import elsewhere, names
     from sr3.restore.restorer import Restorer
 
-    if name not in names() and name in recipe.names():
+    if name not in names() and name in recipe.names() and elsewhere(name) is None:
         raise ConfigError(
             f"no model {name} comes with the package; train one with: sr3 train {name} --data pictures/ --out "
             f"runs/{name}, and give --model runs/{name}/model.safetensors"

@@ -7,12 +7,19 @@ import typer
 
 
 def list_command() -> None:
-    """List the models that come with the package."""
-    from sr3.model.model import Model, names
+    """List the models that come with this package and with others."""
+    from sr3.model.checkpoint import CheckpointError
+    from sr3.model.model import Model
+    from sr3.model.shipped import found, names
 
+    for sentence in found().broken:
+        typer.echo(f"sr3: {sentence}", err=True)
     for name in names():
-        model = Model.from_pretrained(name)
-        about = model.about
+        try:
+            about = Model.from_pretrained(name).about
+        except CheckpointError as error:
+            typer.echo(f"sr3: {error}", err=True)
+            continue
         typer.echo(f"{name:24} {about.get('what', '')}")
         if terms := about.get("terms"):
             typer.echo(f"{'':24} {terms}")

@@ -46,7 +46,8 @@ def command(
     from sr3.files import write_text
     from sr3.model import checkpoint
     from sr3.model.config import ConfigError
-    from sr3.model.model import Model, names
+    from sr3.model.model import Model
+    from sr3.model.shipped import names
     from sr3.restore.restorer import Restorer, needs_picture
 
     budgets = _checked(steps, plot)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from sr3.model.config import Sampling
-from sr3.model.model import Model, names
+from sr3.model.model import Model
+from sr3.model.shipped import names
 from sr3.picture.resize import round8
 from sr3.random import mix
 from sr3.restore.restorer import Restorer, needs_picture

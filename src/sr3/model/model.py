@@ -1,7 +1,7 @@
 """A model: a configuration and a network with weights, with everything that the configuration names."""
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import as_file, files
+from importlib.resources import as_file
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sr3.model import checkpoint
 from sr3.model.checkpoint import CheckpointError
 from sr3.model.config import ConfigError, ModelConfig, build, nearest
 from sr3.model.recipe import change
+from sr3.model.shipped import elsewhere, names, shipped
 from sr3.model.walk import KINDS, NO_NOISE, Walk, spread_of
 from sr3.nn.janspiry_unet import JanspiryUNet
 from sr3.nn.plain import PlainNet
@@ -27,12 +28,6 @@ FIRST = "first."
 """What the names of the first model's weights begin with in a file."""
 
 NETWORKS = {"unet": UNet, "plain": PlainNet, "sr3-unet": SR3UNet, "janspiry-unet": JanspiryUNet}
-
-
-def names() -> list[str]:
-    """The models that come with the package."""
-    folder = files("sr3.model") / "weights"
-    return sorted(p.name.removesuffix(".safetensors") for p in folder.iterdir() if p.name.endswith(".safetensors"))
 
 
 class Model:
@@ -110,13 +105,13 @@ class Model:
         token: str | bool | None = None,
         cache_dir: str | Path | None = None,
     ) -> "Model":
-        """A model by its name in the package, by a file's or folder's path, or by a Hub id ("owner/name").
+        """A model by its name in a package, by a file's or folder's path, or by a Hub id ("owner/name").
 
         The rest is for the Hub alone.  revision: a branch, a tag or a commit; token: else the login's; cache_dir: where
         downloads are kept.
         """
         if str(name) in names():
-            with as_file(files("sr3.model") / "weights" / f"{name}.safetensors") as path:
+            with as_file(shipped(str(name)).file) as path:
                 return cls.from_file(path)
         path = Path(name)
         if path.is_dir() and (path / "model.safetensors").exists():
@@ -128,7 +123,8 @@ class Model:
 
             return cls.from_file(hub.download(str(name), revision=revision, token=token, cache_dir=cache_dir))
         raise CheckpointError(
-            f"there is no model {str(name)!r}{nearest(str(name), names())}, or give a .safetensors file or a Hub id"
+            elsewhere(str(name))
+            or f"there is no model {str(name)!r}{nearest(str(name), names())}, or give a .safetensors file or a Hub id"
         )
 
     @classmethod
