@@ -5,6 +5,7 @@ import torch
 
 from sr3.diffusion.denoiser import Example
 from sr3.diffusion.schedule import LogNormal
+from sr3.metric.grid import excess
 from sr3.model import recipe as recipes
 from sr3.model.checkpoint import read_tensors
 from sr3.model.config import ConfigError
@@ -61,24 +62,26 @@ def shown(student, objective, seed=1):
 
 
 def test_alone_the_error_is_the_absolute_one(student):
-    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=0.0, feature=0.0)
+    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=0.0, feature=0.0, grid=0.0)
     made, clean, each = shown(student, objective)
     torch.testing.assert_close(each, (made - clean).abs().flatten(1).mean(1) / 0.1)
     torch.testing.assert_close(made.grad, (made - clean).sign() / made.numel() / 0.1)
 
 
-@pytest.mark.parametrize(("verdict", "feature"), [(1.5, 0.0), (0.0, 0.5)])
-def test_each_part_is_as_long_as_it_is_told(student, verdict, feature):
+@pytest.mark.parametrize(("verdict", "feature", "grid"), [(1.5, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.7)])
+def test_each_part_is_as_long_as_it_is_told(student, verdict, feature, grid):
     schedule = LogNormal(-2.3, 1.4, 0.001, 5.0)
     torch.manual_seed(2)
-    made, clean, _ = shown(student, Adversarial(schedule, verdict=verdict, feature=feature))
+    made, clean, _ = shown(student, Adversarial(schedule, verdict=verdict, feature=feature, grid=grid))
     other = made.grad * made.numel() * 0.1 - (made - clean).sign()
     lengths = other.flatten(1).norm(dim=1) / (made - clean).sign().flatten(1).norm(dim=1)
-    torch.testing.assert_close(lengths, torch.full((2,), verdict + feature), rtol=1e-3, atol=0)
+    patterned = (excess((made + 1) / 2, 4) > excess((clean + 1) / 2, 4)).float()
+    assert patterned.sum() == 1  # the other one is not pulled at
+    torch.testing.assert_close(lengths, verdict + feature + grid * patterned, rtol=1e-3, atol=1e-6)
 
 
 def test_features_pull_towards_the_photograph(student):
-    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=0.0, feature=1.0)
+    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=0.0, feature=1.0, grid=0.0)
     made, clean, _ = shown(student, objective)
     example = student.prepare(student.task.degrade(clean))
     sigma, noise = torch.full((2,), 0.02, dtype=torch.float64), torch.zeros_like(clean)
@@ -90,6 +93,24 @@ def test_features_pull_towards_the_photograph(student):
             for x in (made - 5 * pull, made, made + 5 * pull)
         )
     assert nearer < here < farther
+
+
+def test_a_pattern_of_the_factors_period_is_pulled_out_and_nothing_else():
+    torch.manual_seed(0)
+    clean = 0.2 * torch.randn(1, 3, 64, 64)
+    dots = torch.zeros(64, 64)
+    dots[::4, ::4] = 0.3
+    made = (clean + dots).requires_grad_(True)
+    more = adversarial._pattern(made, clean, 4)
+    assert more.item() == pytest.approx((excess((made + 1) / 2, 4) - excess((clean + 1) / 2, 4)).item())
+    assert more > 3
+    (slope,) = torch.autograd.grad(more, made)
+    assert adversarial._pattern(made - 2 * slope, clean, 4) < more
+    # it is the pattern that is pulled: the slope is that of dots, more than of their neighbours
+    assert slope[..., ::4, ::4].mean() > 10 * slope.mean().abs()
+    assert adversarial._pattern(clean, made.detach(), 4) == 0  # less than the photograph's is no fault
+    assert adversarial._pattern(made, clean, 1) == 0
+    assert adversarial._pattern(made[..., :31, :], clean[..., :31, :], 4) == 0
 
 
 def test_the_student_begins_from_noise_and_the_judge_sees_a_little(student, monkeypatch):

@@ -12,6 +12,7 @@ from sr3.diffusion.denoiser import Denoiser, Example, start
 from sr3.diffusion.level import Level
 from sr3.diffusion.objective import Loss, clean_of
 from sr3.diffusion.schedule import Schedule
+from sr3.metric.grid import PERIODS, excess
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.nn.unet import Block
@@ -43,10 +44,12 @@ class Adversarial:
     of ours with its condition; small heads on the outputs of its blocks learn the hinge loss.  Photographs are the
     data's own, not the judge's samples.
 
-    The student's gradient is the sum of three, taken at its result: of the absolute error, of the heads' verdict, and
-    of the distance of the features.  The last two are made `verdict` and `feature` times as long as the first, so
-    that neither the size of the heads' answers nor the judge's scale matters (as the adaptive weight of Esser et al.
-    2021, equation 7, balances two).  The loss that is reported is the absolute error, in units of the spread.
+    The student's gradient is the sum of four, taken at its result: of the absolute error, of the heads' verdict, of
+    the distance of the features, and of the pattern of the factor's period that the result has more of than the
+    photograph (`sr3.metric.grid`): pixel shuffle leaves one, and the judge does not see it below the noise.  The last
+    three are made `verdict`, `feature` and `grid` times as long as the first, so that neither the size of the heads'
+    answers nor the judge's scale matters (as the adaptive weight of Esser et al. 2021, equation 7, balances two).  The
+    loss that is reported is the absolute error, in units of the spread.
 
     schedule: its noisiest level is where the student begins.
     judge: a diffusion model for the same task, by name or file.
@@ -60,18 +63,21 @@ class Adversarial:
         judge: str = "photo-4x",
         verdict: float = 1.0,
         feature: float = 0.5,
+        grid: float = 0.5,
         sigma: float = 0.02,
         span: float = 0.8,
         rate: float = 5e-4,
     ):
-        if verdict < 0 or feature < 0 or sigma <= 0 or span < 0 or rate <= 0:
-            raise ValueError("verdict, feature and span are at least 0, and sigma and rate above 0")
+        if min(verdict, feature, grid, span) < 0 or sigma <= 0 or rate <= 0:
+            raise ValueError("verdict, feature, grid and span are at least 0, and sigma and rate above 0")
         self.noisiest = schedule(torch.ones(()))
-        self.verdict, self.feature, self.sigma, self.span, self.rate = verdict, feature, sigma, span, rate
+        self.verdict, self.feature, self.grid = verdict, feature, grid
+        self.sigma, self.span, self.rate = sigma, span, rate
         model = Model.from_pretrained(judge)
         if not isinstance(found := model.denoiser(), Denoiser) or model.first is not None:
             raise ConfigError(f"the judge {judge} must be a diffusion model that begins from no other model")
         self.judge: Denoiser = found
+        self.factor = model.task.factor
         self.seen: list[Tensor] = []
         blocks = [m for m in model.net.modules() if isinstance(m, Block)]
         if not blocks:
@@ -116,9 +122,14 @@ class Adversarial:
             true = self._features(clean, example, sigma, noise)
         error = (shown - clean).abs()
         slope = torch.sign(shown.detach() - clean)
-        for weight, loss in ((self.verdict, self._verdict(false)), (self.feature, _apart(false, true))):
+        losses = (
+            (self.verdict, lambda: self._verdict(false)),
+            (self.feature, lambda: _apart(false, true)),
+            (self.grid, lambda: _pattern(shown, clean, self.factor)),
+        )
+        for weight, loss in losses:
             if weight:
-                (other,) = torch.autograd.grad(loss, shown, retain_graph=True)
+                (other,) = torch.autograd.grad(loss(), shown, retain_graph=True)
                 slope = slope + weight * _length(slope) / _length(other) * other
         self._learn([f.detach() for f in false], true)
         unit = _spread(denoiser)
@@ -182,6 +193,17 @@ def _normal(rng: Stream) -> Tensor:
 def _apart(a: list[Tensor], b: list[Tensor]) -> Tensor:
     """The mean absolute difference of the maps."""
     return torch.stack([(x - y).abs().mean() for x, y in zip(a, b, strict=True)]).mean()
+
+
+def _pattern(made: Tensor, clean: Tensor, factor: int) -> Tensor:
+    """How much more of a pattern of the factor's period there is than in the photograph, in dB, mean of the batch.
+
+    0 where nothing is enlarged, and in pictures too small to tell.
+    """
+    if factor < 2 or min(made.shape[-2:]) < PERIODS * factor:
+        return 0 * made.sum()
+    more = excess((made + 1) / 2, factor) - excess((clean + 1) / 2, factor)
+    return more.clamp(min=0).mean()
 
 
 def _length(x: Tensor) -> Tensor:
