@@ -78,3 +78,26 @@ def test_the_sampler_of_contributing_works():
     x = torch.randn(2, 3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     ends = [sample.last(walk(lambda x, level: 0.3 * x.tanh(), x, path)) for walk in (found["euler"], sample.ddim)]
     torch.testing.assert_close(*ends, rtol=1e-6, atol=1e-6)
+
+
+def test_both_readmes_say_the_same():
+    """Commands and code without their comments, figures of tables, levels of headings, and where links lead."""
+    one, other = ((ROOT / name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md"))
+
+    def code(text):
+        blocks = re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        return [(language, re.sub(r"\s*#.*", "", block)) for language, block in blocks]
+
+    def figures(text):
+        return [re.findall(r"[\d.]+", line) for line in text.splitlines() if line.startswith("| ")]
+
+    def headings(text):
+        return re.findall(r"^#+(?= )", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+
+    def links(text):
+        return sorted(set(re.findall(r"\]\(([^)]+)\)", text.replace("tutorial.zh-CN", "tutorial"))) - {"README.md"})
+
+    assert code(one) == code(other)
+    assert figures(one) == figures(other)
+    assert headings(one) == headings(other)
+    assert [link for link in links(one) if link != "README.zh-CN.md"] == links(other)
