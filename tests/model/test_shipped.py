@@ -1,6 +1,5 @@
 """Models of other packages: found, of two packages refused, of broken ones said."""
 
-import importlib.metadata
 import sys
 
 import pytest
@@ -14,7 +13,7 @@ from sr3.model.model import Model
 def install(tmp_path, monkeypatch, tiny):
     """Write a package with models of these names, as an installer would leave it."""
 
-    def write(package, *names, code=""):
+    def write(package, *names, code="", entries=None):
         folder = tmp_path / package
         folder.mkdir()
         (folder / "__init__.py").write_text(code, "utf-8")
@@ -24,7 +23,7 @@ def install(tmp_path, monkeypatch, tiny):
         info = tmp_path / f"{package}-1.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n", "utf-8")
-        (info / "entry_points.txt").write_text(f"[{shipped.GROUP}]\nmodels = {package}\n", "utf-8")
+        (info / "entry_points.txt").write_bytes(entries or f"[{shipped.GROUP}]\nmodels = {package}\n".encode())
         shipped.found.cache_clear()
 
     monkeypatch.syspath_prepend(tmp_path)
@@ -70,8 +69,28 @@ def test_a_broken_package_breaks_nothing(install, sr3):
     assert err == "sr3: the models of maps_broken cannot be found: no licence found\n"
 
 
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ({"code": "import sys; sys.exit(3)"}, "the models of maps_bad cannot be found: it ends the program"),
+        ({"code": "assert 0"}, "the models of maps_bad cannot be found: AssertionError"),
+        ({"code": "def ("}, "the models of maps_bad cannot be found: invalid syntax (__init__.py, line 1)"),
+        ({"entries": b"[sr3.models]\nm = maps_no\n"}, "maps_bad cannot be found: No module named 'maps_no'"),
+        ({"entries": b"[sr3.models]\nm = !!\n"}, "cannot be found: its entry point m names no package: '!!'"),
+    ],
+)
+def test_whatever_is_wrong_in_a_package_is_said_and_skipped(install, what, says):
+    install("maps_bad", "maps-2x", **what)
+    install("maps_one", "maps-4x")
+    (said,) = shipped.found().broken
+    assert says in said
+    assert len(said.splitlines()) == 1
+    assert {"maps-4x", "photo-4x"} <= set(shipped.names())
+    assert "maps-2x" not in shipped.names()
+
+
 def test_a_model_of_a_package_that_is_not_installed_says_which(monkeypatch, sr3, tmp_path):
-    monkeypatch.setattr(shipped, "entry_points", lambda group: importlib.metadata.EntryPoints())
+    monkeypatch.setattr(shipped, "entry_points", lambda group: [])
     shipped.found.cache_clear()
     try:
         with pytest.raises(CheckpointError, match=r"the model face-8x is in the package sr3-faces, .*pip install"):

@@ -38,15 +38,22 @@ def found() -> Found:
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         package = _package(entry)
         try:
+            if entry.pattern.match(entry.value) is None:
+                raise ValueError(f"its entry point {entry.name} names no package: {entry.value!r}")
             _add(models, files(entry.module), package)
-        except Exception as error:  # the package's own code runs: whatever is wrong there is not our failure
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            broken.append(f"the models of {package} cannot be found: {reason}")
+        except (Exception, SystemExit) as error:  # its own code runs: what is wrong there is not our failure
+            broken.append(f"the models of {package} cannot be found: {_reason(error)}")
     return Found(dict(sorted(models.items())), broken)
 
 
 def _package(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else entry.module
+    return entry.dist.name if entry.dist is not None else entry.value
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return "it ends the program"
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _add(models: dict[str, list[Shipped]], folder: Traversable, package: str) -> None:
