@@ -407,3 +407,34 @@ def test_what_cannot_be_made_is_refused_in_a_sentence(sr3, files, folder):
         assert why in err
         assert len(err.strip().splitlines()) == 1
         assert not out
+
+
+# --- classes
+
+
+LABELLED = {
+    **MAKER,
+    "network": {**MAKER["network"], "labels": 3},
+    "task": {"kind": "generation", "size": 8, "classes": ["ant", "bee", "cat"]},
+}
+
+
+def test_a_pictures_class_follows_its_seed_and_not_its_batch():
+    model = built(**LABELLED)
+    torch.nn.init.normal_(model.net.label.weight, std=3.0)
+    maker = Cascade([model], device="cpu", precision="fp32")
+    assert maker.labels([4, 5, 6]).tolist() == [1, 2, 0]
+    assert maker.labels([4, 5, 6], ["cat", 0]).tolist() == [2, 0, 2]
+    together = maker(5, seed=3)
+    torch.testing.assert_close(maker(5, seed=3, batch=2), together, rtol=0, atol=1e-4)
+    torch.testing.assert_close(maker(1, seed=5, classes=["cat"])[0], together[2], rtol=0, atol=1e-4)
+    assert (maker(1, seed=5, classes=["ant"])[0] - together[2]).abs().max() > 0.01
+    for classes, why in ((["dog"], "maker: there is no class 'dog'; there are ant, bee, cat"), ([3], "no class 3")):
+        with pytest.raises(ConfigError, match=why):
+            maker(1, classes=classes)
+
+
+def test_a_maker_without_classes_is_told_none(cascade):
+    assert cascade.labels([1, 2]) is None
+    with pytest.raises(ConfigError, match="maker: it knows no classes"):
+        cascade(1, classes=["1"])

@@ -21,6 +21,9 @@ def command(
         str | None, typer.Option(metavar="A,B…", help="Models in a row: the first makes, the others enlarge.")
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 1,
+    classes: Annotated[
+        str | None, typer.Option("--class", metavar="A,B…", help="Of these classes in turn, by name or number.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="FOLDER", help="Where each goes.  Default: here, unless another is asked."),
@@ -68,14 +71,16 @@ def command(
     asked |= {key: _words(text) for key, text in words.items() if text is not None}
     made = Cascade.load(*names, device=device, precision=precision)
     settings = made.settings(**asked)  # unknown names fail before any work
+    wanted = _words(classes) if classes is not None else None
+    made.labels([seed], wanted)
     if out is None and grid is None and trace is None and against is None:
         out = Path()
-    note = _note(made, settings)
+    note = _note(made, settings) | ({"class": classes} if classes is not None else {})
     kept: list[Tensor] = []
     frames: list[Tensor] = []
     with bars() as shown:
         bar = shown.add_task("generating", total=None)
-        for step in made.stream(count, seed=seed, batch=batch, **asked):
+        for step in made.stream(count, seed=seed, batch=batch, classes=wanted, **asked):
             if isinstance(step, Walking):
                 shown.update(bar, completed=step.done, total=step.total)
                 if trace is not None and step.seeds[0] == seed:

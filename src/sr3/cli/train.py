@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -44,6 +44,9 @@ def command(
     tracker: Annotated[
         list[str] | None, typer.Option(help="Where curves are drawn, by Accelerate: tensorboard, wandb, mlflow …")
     ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="A CSV file of name,class, for recipes with classes; else the folders' names.")
+    ] = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Write what 20 steps are spent on: profile.txt, trace.json.gz.")
     ] = False,
@@ -59,6 +62,7 @@ def command(
 
     from sr3.model.config import ConfigError
     from sr3.picture.collection import load
+    from sr3.training.labels import settled
     from sr3.training.plan import check_crop
     from sr3.training.train import make_accelerator
 
@@ -72,6 +76,7 @@ def command(
         raise ConfigError(f"{out} is a file; --out needs a folder")
     pictures = load(data, smallest=math.ceil(t.crop * min(t.zoom[0], 1)))
     typer.echo(pictures.summary(), err=True)
+    chosen, own = settled(chosen, pictures.names, labels)
     if dry_run:
         from sr3.training.estimate import estimate
 
@@ -79,7 +84,7 @@ def command(
         return
     out.mkdir(parents=True, exist_ok=True)
     accelerator = make_accelerator(device, trackers=tracker or ["tensorboard"], folder=out)
-    run = _run(chosen, pictures, out, accelerator, [p.name for p in data])
+    run = _run(chosen, pictures, own, out, accelerator, [p.name for p in data])
     if not accelerator.is_main_process:
         from sr3.training.train import learn
 
@@ -111,13 +116,21 @@ def _recipe(name: str, settings: list[str], begin: str | None) -> "Recipe":
     return chosen
 
 
-def _run(recipe: "Recipe", pictures: "Pictures", out: Path, accelerator: "Accelerator", data: list[str]) -> "Run":
+def _run(
+    recipe: "Recipe",
+    pictures: "Pictures",
+    labels: list[int] | None,
+    out: Path,
+    accelerator: "Accelerator",
+    data: list[str],
+) -> "Run":
     from sr3.training.data import Crops
     from sr3.training.machine import machine
     from sr3.training.run import Run
 
     t, device = recipe.training, accelerator.device
-    crops = Crops(pictures, t.crop, seed=t.seed, turn=t.turn, zoom=t.zoom, resample=t.resample, device=device)
+    cut: dict[str, Any] = {"turn": t.turn, "zoom": t.zoom, "resample": t.resample, "labels": labels}
+    crops = Crops(pictures, t.crop, seed=t.seed, device=device, **cut)
     about = {"data": data, "data_pictures": len(pictures), "machine": machine(device)}
     return Run(recipe, crops, out, accelerator, about)
 
@@ -181,8 +194,9 @@ def _train(run: "Run", board: "Board", clock: "Clock", profile: bool) -> None:
         if profiled is not None:
             profiled.close()
             typer.echo(profiled.text or "too few steps to profile", err=True)
-    for sentence in board.plot():
-        typer.echo(sentence)
+    for sentence in (board.keep_best(), *board.plot()):
+        if sentence:
+            typer.echo(sentence)
     made = run.folder / "model.safetensors"
     if run.seen < length:
         typer.echo(f"{made} is of {run.seen:,} of {length:,} pictures; the same command goes on")

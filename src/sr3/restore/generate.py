@@ -81,12 +81,32 @@ class Cascade:
         each = {what: _each(what, value, len(self.stages)) for what, value in asked.items()}
         return [stage.settings(**{what: v[k] for what, v in each.items()}) for k, stage in enumerate(self.stages)]
 
+    def labels(self, seeds: Sequence[int], classes: Sequence[str | int] | None = None) -> Tensor | None:
+        """The class of each picture, int64 [B]: of those asked for, by default all, the one in its seed's turn.
+
+        None where the first model knows no classes.  ConfigError for a class that there is none of.
+        """
+        task = self.stages[0].model.task
+        assert isinstance(task, Generation)
+        try:
+            asked = [task.number(name) for name in classes] if classes else list(range(task.count))
+        except ValueError as error:
+            raise ConfigError(f"{self.stages[0].model.config.name}: {error}") from error
+        return torch.tensor([asked[seed % len(asked)] for seed in seeds]) if asked else None
+
     def stream(
-        self, count: int = 1, *, seed: int = 0, batch: int | None = None, **options: Any
+        self,
+        count: int = 1,
+        *,
+        seed: int = 0,
+        batch: int | None = None,
+        classes: Sequence[str | int] | None = None,
+        **options: Any,
     ) -> Iterator[Walking | Made]:
         """Make `count` pictures, step by step: yields a `Walking` for each step and a `Made` for each batch.
 
         seed: picture k is a function of seed + k alone, whatever the batch.
+        classes: of the pictures, in turn, by name or number; by default all that the first model knows.
         batch: how many are made at once; by default as many as `PIXELS_AT_ONCE` allows.
         Options as for `settings`.  ConfigError for what cannot be made.
         """
@@ -100,7 +120,7 @@ class Cascade:
         parts = [list(range(seed + k, seed + min(k + batch, count))) for k in range(0, count, batch)]
         per_part = sum(how.steps for how in settings)
         for number, seeds in enumerate(parts):
-            given, made = first.empty(len(seeds)), torch.empty(0)
+            given, made = first.empty(len(seeds), self.labels(seeds, classes)), torch.empty(0)
             for index, (stage, how) in enumerate(zip(self.stages, settings, strict=True)):
                 own = [staged(s, index) for s in seeds]  # the first model makes with a seed what it makes alone
                 done, step = number * per_part + sum(s.steps for s in settings[:index]), None
