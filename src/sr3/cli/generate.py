@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 def command(
     model: Annotated[str | None, typer.Option("--model", "-m", help="A model's name, file or Hub id: face-16.")] = None,
     cascade: Annotated[
-        str | None, typer.Option(metavar="A,B…", help="Models in a row: the first makes, the others enlarge.")
+        str | None,
+        typer.Option(
+            metavar="A,B…", help="Models in a row: the first makes, the others enlarge.  Or a cascade's .toml file."
+        ),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 1,
     classes: Annotated[
@@ -64,12 +67,12 @@ def command(
     if chance is not None and against is None:
         raise ConfigError("--chance is for --against, which is missing")
     names = _words(cascade) if cascade is not None else [model or "face-16"]
-    from sr3.restore.generate import Cascade, Made, Walking
+    from sr3.restore.generate import Made, Walking
 
     asked: dict[str, Any] = {"steps": _numbers(steps)}
     words = {"sampler": sampler, "spacing": spacing, "quality": quality}
     asked |= {key: _words(text) for key, text in words.items() if text is not None}
-    made = Cascade.load(*names, device=device, precision=precision)
+    made = _made(names, device=device, precision=precision)
     settings = made.settings(**asked)  # unknown names fail before any work
     wanted = _words(classes) if classes is not None else None
     made.labels([seed], wanted)
@@ -98,6 +101,15 @@ def command(
         _animate(trace, frames, kept[0][0])
     if against is not None:
         typer.echo(_measured(kept, made, against, chance or against))
+
+
+def _made(names: list[str], **options: Any) -> "Cascade":
+    from sr3.model.cascade import is_cascade
+    from sr3.restore.generate import Cascade
+
+    if len(names) == 1 and is_cascade(names[0]):
+        return Cascade.from_toml(names[0], **options)
+    return Cascade.load(*names, **options)
 
 
 def _words(text: str) -> list[str]:

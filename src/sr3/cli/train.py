@@ -23,7 +23,7 @@ WARM_UP_STEPS = 100
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name, or a .toml file.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe's or a cascade's name, or a .toml file.")],
     data: Annotated[list[Path], typer.Option("--data", help="A folder or zip of pictures; may be given again.")],
     out: Annotated[Path, typer.Option("--out", help="The folder of the run; an earlier run in it goes on.")],
     settings: Annotated[
@@ -60,6 +60,7 @@ def command(
 
     import psutil
 
+    from sr3.model.cascade import is_cascade
     from sr3.model.config import ConfigError
     from sr3.picture.collection import load
     from sr3.training.labels import settled
@@ -69,6 +70,12 @@ def command(
     began = time.monotonic() - (time.time() - psutil.Process().create_time())
     if minutes is not None and not minutes > 0:
         raise ConfigError(f"--minutes must be more than 0, not {minutes:g}")
+    if is_cascade(recipe):
+        from sr3.cli.stages import train_stages
+
+        shared = {"data": data, "settings": settings, "val_pictures": val_pictures, "part_minutes": part_minutes}
+        shared |= {"tracker": tracker, "profile": profile, "dry_run": dry_run, "device": device, "minutes": minutes}
+        return train_stages(recipe, out, command, begin=begin, val=val, labels=labels, **shared)
     chosen = _recipe(recipe, settings or [], begin)
     t = chosen.training
     check_crop(chosen)

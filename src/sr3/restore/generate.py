@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sr3.diffusion.sample import Step
+from sr3.model import cascade as cascades
 from sr3.model.config import ConfigError, Sampling
 from sr3.model.model import Model
 from sr3.picture.resize import round8
@@ -57,11 +58,21 @@ class Cascade:
         self.sizes = sizes(models)
         """(height, width) of what each model makes."""
         self.stages = [Restorer(model, **options) for model in models]
+        self.told: dict[str, list[Any]] = {}
+        """How each is sampled where nobody asks; what is not told is the model's own way."""
 
     @classmethod
     def load(cls, *names: str | Path, **options: Any) -> "Cascade":
         """A cascade by its models' names, files or Hub ids."""
         return cls([Model.from_pretrained(name) for name in names], **options)
+
+    @classmethod
+    def from_toml(cls, name: str | Path, **options: Any) -> "Cascade":
+        """A cascade by its file, as `sr3 train` writes one for a cascade; sampled as the file says where not asked."""
+        told = cascades.load(str(name))
+        made = cls.load(*told.models(), **options)
+        made.told = told.asked()
+        return made
 
     @property
     def name(self) -> str:
@@ -78,6 +89,7 @@ class Cascade:
     ) -> list[Sampling]:
         """How each model is sampled: its own way, but for what is asked, of all alike or of each in turn."""
         asked = {"steps": steps, "sampler": sampler, "spacing": spacing, "quality": quality}
+        asked = {what: self.told.get(what) if value is None else value for what, value in asked.items()}
         each = {what: _each(what, value, len(self.stages)) for what, value in asked.items()}
         return [stage.settings(**{what: v[k] for what, v in each.items()}) for k, stage in enumerate(self.stages)]
 
