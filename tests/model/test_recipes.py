@@ -149,7 +149,7 @@ def count_of_improved_ddpm(channels=192, multipliers=(1, 2, 3, 4), blocks=3, cla
 
 
 def test_the_cascades_first_stage_is_improved_ddpms():
-    """270 million parameters by their count, 273 by ours, 250 000 steps of 2048; Nichol & Dhariwal (2021).  Built without memory."""
+    """270 million parameters as they say, 273 as counted, 250 000 steps of 2048; Nichol & Dhariwal (2021)."""
     recipe = recipes.load("improved-ddpm-64")
     with torch.device("meta"):
         model = Model(recipe.model)

@@ -43,7 +43,7 @@ def command(
     measures: Annotated[
         str,
         typer.Option(
-            help="Measures to add, with commas: feature, kernel, frechet, agreement (the extra eye), grid; "
+            help="Measures to add, with commas: feature, kernel, frechet, agreement, identity (the extra eye), grid; "
             "lpips, fid, kid, is (the extra metrics, weights are fetched at first use)."
         ),
     ] = "",
