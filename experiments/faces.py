@@ -9,8 +9,8 @@ zoom it is so many times as large.  Shifts are tried at zoom 1 and zooms at shif
 to the model's size, made small as the task says, and restored by bicubic, the regression and one sample.  Distances are
 of each result to its own original: the feature distance of EfficientNet-Lite0 (the extra `eye`), or with --features
 FILE.py:NAME the mean Euclidean distance of features (dlib's, for identity); beside it the share that is nearer to its
-own original than to all the others.  A square beyond the picture repeats its border outside: the share of such pixels is
-told.  Finished settings are kept in the JSON file: the same command goes on.
+own original than to all the others.  A square beyond the picture repeats its border outside: the share of such pixels
+is told.  Finished settings are kept in the JSON file: the same command goes on.
 """
 
 import argparse
