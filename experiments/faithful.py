@@ -265,7 +265,7 @@ def main() -> None:
         table = bench(options.data, options.pictures, options.held)
         for name in options.arms:
             compete(name, options.out, table, options.minutes, options.steps, found)
-            plot(options.out, found)
+        plot(options.out, found)
         sheet(options.out, table, found)
     print(told(found))
 

@@ -53,26 +53,14 @@ def command(
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
 ) -> None:
     """Make pictures from nothing, by one model or by a cascade."""
-    from sr3.model.config import ConfigError
-    from sr3.picture.image import WRITABLE
-
-    if model is not None and cascade is not None:
-        raise ConfigError("give --model or --cascade, not both")
-    if trace is not None and trace.suffix.lower() != ".gif":
-        raise ConfigError(f"--trace writes a .gif, and {trace} is none")
-    if grid is not None and grid.suffix.lower() not in WRITABLE:
-        raise ConfigError(f"cannot write {grid}: its name must end in one of {', '.join(sorted(WRITABLE))}")
-    if out is not None and out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file; --out needs a folder")
-    if chance is not None and against is None:
-        raise ConfigError("--chance is for --against, which is missing")
+    _check(model, cascade, out, grid, trace, chance, against)
     names = _words(cascade) if cascade is not None else [model or "face-16"]
     from sr3.restore.generate import Made, Walking
 
     asked: dict[str, Any] = {"steps": _numbers(steps)}
     words = {"sampler": sampler, "spacing": spacing, "quality": quality}
     asked |= {key: _words(text) for key, text in words.items() if text is not None}
-    made = _made(names, device=device, precision=precision)
+    made = made_by(names, device, precision)
     settings = made.settings(**asked)  # unknown names fail before any work
     wanted = _words(classes) if classes is not None else None
     made.labels([seed], wanted)
@@ -103,13 +91,39 @@ def command(
         typer.echo(_measured(kept, made, against, chance or against))
 
 
-def _made(names: list[str], **options: Any) -> "Cascade":
+def _check(
+    model: str | None,
+    cascade: str | None,
+    out: Path | None,
+    grid: Path | None,
+    trace: Path | None,
+    chance: Path | None,
+    against: Path | None,
+) -> None:
+    """ConfigError for what cannot be done, before any work."""
+    from sr3.model.config import ConfigError
+    from sr3.picture.image import WRITABLE
+
+    if model is not None and cascade is not None:
+        raise ConfigError("give --model or --cascade, not both")
+    if trace is not None and trace.suffix.lower() != ".gif":
+        raise ConfigError(f"--trace writes a .gif, and {trace} is none")
+    if grid is not None and grid.suffix.lower() not in WRITABLE:
+        raise ConfigError(f"cannot write {grid}: its name must end in one of {', '.join(sorted(WRITABLE))}")
+    if out is not None and out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; --out needs a folder")
+    if chance is not None and against is None:
+        raise ConfigError("--chance is for --against, which is missing")
+
+
+def made_by(names: list[str], device: str, precision: str) -> "Cascade":
+    """The cascade of models by their names, or of a cascade's file."""
     from sr3.model.cascade import is_cascade
     from sr3.restore.generate import Cascade
 
     if len(names) == 1 and is_cascade(names[0]):
-        return Cascade.from_toml(names[0], **options)
-    return Cascade.load(*names, **options)
+        return Cascade.from_toml(names[0], device=device, precision=precision)
+    return Cascade.load(*names, device=device, precision=precision)
 
 
 def _words(text: str) -> list[str]:

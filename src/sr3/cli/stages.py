@@ -8,7 +8,7 @@ import typer
 
 
 def train_stages(
-    name: str, out: Path, command: Callable[..., None], *, begin: str | None, val: Any, labels: Any, **options: Any
+    command: Callable[..., None], *, recipe: str, out: Path, begin: str | None, val: Any, labels: Any, **options: Any
 ) -> None:
     """Train each stage of a cascade into a folder of its own below `out` and write the cascade's file there.
 
@@ -18,11 +18,12 @@ def train_stages(
     from sr3.model import cascade as cascades
     from sr3.model import recipe as recipes
     from sr3.model.config import ConfigError, build
+    from sr3.model.model import Model
     from sr3.task import TASKS, Restoration
 
     if begin is not None:
         raise ConfigError("--begin is for one recipe; each stage of a cascade begins as its recipe says")
-    cascade = cascades.load(name)
+    cascade = cascades.load(recipe)
     stages: list[cascades.Stage] = []
     for number, stage in enumerate(cascade.stages):
         task = build("task", TASKS, recipes.load(stage.recipe).model.task)
@@ -36,6 +37,12 @@ def train_stages(
             labels=labels if getattr(task, "count", 0) else None,
             **options,
         )
+        if options["dry_run"]:
+            continue
+        made = Model.from_file(out / folder / "model.safetensors").about["pictures_seen"]
+        if made < recipes.load(stage.recipe, options["settings"] or []).training.pictures:
+            typer.echo(f"{stage.recipe} is not done; the same command goes on with it, and then with the next stage")
+            return
         stages.append(stage.model_copy(update={"model": f"{folder}/model.safetensors"}))
     if not options["dry_run"]:
         made = out / f"{cascade.name}.toml"

@@ -56,10 +56,12 @@ def command(
     device: Annotated[str | None, typer.Option(help="cpu to keep off the accelerator.")] = None,
 ) -> None:
     """Train a model on your own pictures.  Stop at any moment; the same command goes on where it stopped."""
+    asked = locals()  # what the command line says, and nothing yet of ours
     import time
 
     import psutil
 
+    from sr3.cli.stages import train_stages
     from sr3.model.cascade import is_cascade
     from sr3.model.config import ConfigError
     from sr3.picture.collection import load
@@ -67,15 +69,11 @@ def command(
     from sr3.training.plan import check_crop
     from sr3.training.train import make_accelerator
 
+    if is_cascade(recipe):
+        return train_stages(command, **asked)
     began = time.monotonic() - (time.time() - psutil.Process().create_time())
     if minutes is not None and not minutes > 0:
         raise ConfigError(f"--minutes must be more than 0, not {minutes:g}")
-    if is_cascade(recipe):
-        from sr3.cli.stages import train_stages
-
-        shared = {"data": data, "settings": settings, "val_pictures": val_pictures, "part_minutes": part_minutes}
-        shared |= {"tracker": tracker, "profile": profile, "dry_run": dry_run, "device": device, "minutes": minutes}
-        return train_stages(recipe, out, command, begin=begin, val=val, labels=labels, **shared)
     chosen = _recipe(recipe, settings or [], begin)
     t = chosen.training
     check_crop(chosen)
@@ -93,12 +91,7 @@ def command(
     accelerator = make_accelerator(device, trackers=tracker or ["tensorboard"], folder=out)
     run = _run(chosen, pictures, own, out, accelerator, [p.name for p in data])
     if not accelerator.is_main_process:
-        from sr3.training.train import learn
-
-        for _ in learn(run):
-            pass
-        accelerator.end_training()
-        return
+        return _help_along(run)
     try:
         from sr3.training.board import Board, Clock
 
@@ -107,6 +100,15 @@ def command(
         _train(run, board, Clock(board, began=began, minutes=minutes, every=every), profile)
     finally:
         accelerator.end_training()
+
+
+def _help_along(run: "Run") -> None:
+    """What a process does that is not the first."""
+    from sr3.training.train import learn
+
+    for _ in learn(run):
+        pass
+    run.accelerator.end_training()
 
 
 def _recipe(name: str, settings: list[str], begin: str | None) -> "Recipe":
