@@ -253,7 +253,7 @@ def main() -> None:
     args.add_argument("--minutes", type=float, default=60, help="of each arm")
     args.add_argument("--arms", nargs="+", choices=list(ARMS), default=["paper", "ours"])
     args.add_argument("--pictures", type=int, default=6000, help="drawn for training")
-    args.add_argument("--held", type=int, default=96, help="pictures to measure on")
+    args.add_argument("--held", type=int, default=64, help="pictures to measure on")
     args.add_argument("--steps", type=int, default=2000, help="of the paper's arm at the end; 0: not measured")
     args.add_argument("--out", type=Path, required=True)
     args.add_argument("--table", action="store_true", help="print what is there")

@@ -20,6 +20,7 @@ from sr3.evaluation.tune import Searching, Trial, Tuned
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.collection import Pictures
+from sr3.random import mix, uniforms
 from sr3.restore.restorer import Restorer
 
 STD, END = 0.3, float(LinearBeta().knots[0][-1])
@@ -88,6 +89,22 @@ def test_it_comes_near_the_best_there_is():
     best = min(value for _, value in search(worst, 3, END, trials=200))
     assert known <= best * 1.001
     assert math.sqrt(best) < 1.25 * math.sqrt(known)
+
+
+def test_exponents_come_first_and_then_mantissas_ever_nearer():
+    """Where they are drawn: the ends within their ranges, later each within what is left of half a decade around the
+    best."""
+    found = list(search(lambda betas: betas[0], 4, 1e-4, trials=20, seed=3))
+    drawn = [np.log10(np.array(betas[:3])) for betas, _ in found]
+    coarse, fine = drawn[:10], drawn[10:]
+    for k, exponents in enumerate(coarse):
+        one, two = uniforms(mix(3, 4), [k], 6)[0, :2]
+        assert exponents[0] == pytest.approx(-6 + 4.5 * one)
+        assert exponents[2] == pytest.approx(min(-1.5 + 1.5 * two, math.log10(0.98)))
+        assert exponents[1] == pytest.approx((-6 + 4.5 * one - 1.5 + 1.5 * two) / 2)
+    best = min(coarse, key=lambda exponents: exponents[0])
+    moves = 0.5 * (2 * uniforms(mix(3, 4), [10], 6)[0, 2:5] - 1)  # half of the way, half a decade is left
+    assert fine[0] == pytest.approx(np.minimum(best + moves, math.log10(0.98)))
 
 
 def test_the_family_is_wavegrads_but_for_the_last():

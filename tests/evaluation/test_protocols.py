@@ -9,7 +9,7 @@ import torch
 from conftest import noise_picture, tiny_config
 from PIL import Image
 
-from sr3.evaluation import making
+from sr3.evaluation import making, recognition
 from sr3.evaluation.likeness import reduced
 from sr3.evaluation.making import evaluate_made
 from sr3.evaluation.recognition import middle, recognise
@@ -44,6 +44,11 @@ def result(running):
     *_, last = running
     assert isinstance(last, Result)
     return last
+
+
+def test_how_many_the_paper_takes():
+    """Table 3: the first 1000 pictures; table 4: 50 000."""
+    assert (recognition.FIRST, making.COUNT) == (1000, 50_000)
 
 
 # --- table 3

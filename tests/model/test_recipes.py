@@ -160,3 +160,11 @@ def test_the_cascades_first_stage_is_improved_ddpms():
     t = recipe.training
     assert (t.pictures, t.batch, t.rate, t.crop) == (250_000 * 2048, 2048, 3e-4, 64)
     assert {a.heads for a in model.net.modules() if hasattr(a, "qkv")} == {4}
+    assert (t.warmup, t.objective) == (0, {"kind": "denoising", "loss": "l2"})
+    assert recipe.model.sampling.steps == 250  # of its table of samples
+    # the first of its cosine's 4000 steps: alpha-bar of 1 / 4000, with the offset of 0.008
+    angle = [(t + 0.008) / 1.008 * math.pi / 2 for t in (1 / 4000, 0.0)]
+    bar = (math.cos(angle[0]) / math.cos(angle[1])) ** 2
+    first, last = (float(model.schedule(torch.tensor(end, dtype=torch.float64)).logsnr) for end in (0.0, 1.0))
+    assert first == pytest.approx(math.log(bar / (1 - bar)), abs=0.05)
+    assert last == pytest.approx(-12)
