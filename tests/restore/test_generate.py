@@ -521,7 +521,7 @@ def test_one_command_trains_a_cascade_and_one_generates_with_it(tmp_path, sr3):
     assert "--begin is for one recipe" in err
 
 
-def test_a_cascade_that_cannot_be_read_is_one_sentence(tmp_path):
+def test_a_cascade_that_cannot_be_read_is_one_sentence(tmp_path, sr3):
     file = tmp_path / "c.toml"
     for text, why in (
         ('name = "x"\nstages = []', "stages"),
@@ -533,5 +533,10 @@ def test_a_cascade_that_cannot_be_read_is_one_sentence(tmp_path):
         file.write_text(text)
         with pytest.raises(ConfigError, match=why):
             cascades.load(str(file))
+    # which it is then not, for `sr3 train`, but must be for `sr3 generate`
+    assert not cascades.is_cascade(str(file))
+    code, _, err = sr3("generate", "--cascade", file)
+    assert code == 2
+    assert "is not a cascade in TOML" in err
     with pytest.raises(ConfigError, match="did you mean sr3-1024"):
         cascades.load("sr3-1042")

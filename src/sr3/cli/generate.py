@@ -118,10 +118,10 @@ def _check(
 
 def made_by(names: list[str], device: str, precision: str) -> "Cascade":
     """The cascade of models by their names, or of a cascade's file."""
-    from sr3.model.cascade import is_cascade
+    from sr3.model import cascade as cascades
     from sr3.restore.generate import Cascade
 
-    if len(names) == 1 and is_cascade(names[0]):
+    if len(names) == 1 and (names[0] in cascades.names() or names[0].endswith(".toml")):
         return Cascade.from_toml(names[0], device=device, precision=precision)
     return Cascade.load(*names, device=device, precision=precision)
 

@@ -67,11 +67,16 @@ def names() -> list[str]:
 
 
 def is_cascade(name: str) -> bool:
-    """Whether a name, or a TOML file, is that of a cascade and not of a recipe."""
+    """Whether a name, or a TOML file, is that of a cascade and not of a recipe; a file that is no TOML is not."""
     if name in names():
         return True
     path = Path(name)
-    return path.suffix == ".toml" and path.is_file() and "stages" in _table(path)
+    if path.suffix != ".toml" or not path.is_file():
+        return False
+    try:
+        return "stages" in _table(path)
+    except ConfigError:
+        return False
 
 
 def load(name: str) -> CascadeFile:
