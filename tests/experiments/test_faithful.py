@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from sr3.model import recipe as recipes
+from sr3.picture.collection import load
+from sr3.training.labels import settled
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +32,11 @@ def test_drawn_pictures_are_a_function_of_seed_and_number(modules, tmp_path, mon
     drawn.main()
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(drawn.SHAPES)
     assert sorted(p.name for p in (tmp_path / "disc").iterdir()) == ["000000.png", "000006.png"]
+    # which is a labelled set as training takes it
+    classes = ["model.task={kind='generation',size=32,classes=6}", "model.network.labels=6"]
+    found, labels = settled(recipes.load("ddpm-32-small", classes), load(tmp_path).names)
+    assert found.model.task["classes"] == sorted(drawn.SHAPES)
+    assert len(labels) == 7
 
 
 def test_shapes_are_what_they_are_called(modules):

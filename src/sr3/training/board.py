@@ -155,8 +155,10 @@ class Board:
         Returns a sentence of it.
         """
         best, file = self.best, self.folder / BEST
-        if self.run.recipe.training.keep == "last" or best is None or not file.exists():
+        if self.run.recipe.training.keep == "last":
             return None
+        if best is None or not file.exists():
+            return "the last weights are kept: without --val nobody knows which are best"
         if best["seen"] != self.run.seen:
             with replacing(self.folder / "model.safetensors") as place:
                 shutil.copyfile(file, place)
