@@ -13,7 +13,7 @@ from sr3.evaluation import criterion as judging
 from sr3.evaluation.criterion import BY_SWD, SHARES, Criterion, criterion
 from sr3.evaluation.evaluate import evaluate
 from sr3.evaluation.result import Result
-from sr3.evaluation.tune import _Bench
+from sr3.evaluation.tune import Bench
 from sr3.metric.lite import Lite
 from sr3.model.config import ConfigError
 from sr3.picture.collection import Pictures
@@ -48,7 +48,7 @@ def test_the_score_adds_shares_of_bicubics(network):
 
 def test_a_trial_is_measured_beside_bicubic(network, tiny, pictures):
     restorer = Restorer(tiny, device="cpu")
-    bench = _Bench(restorer, pictures, 0, Criterion(network), batch=2)
+    bench = Bench(restorer, pictures, 0, Criterion(network), batch=2)
     trial = bench.trial(tiny.config.sampling, 3, None)
     assert trial is not None
     assert {*SHARES, "swd", "psnr"} <= trial.measures.keys()
@@ -67,7 +67,7 @@ def test_a_trial_is_measured_beside_bicubic(network, tiny, pictures):
     for name in ("feature", "kernel"):
         assert "small, (255 x - 127) / 128" in found.protocol[name]
     assert "feature " in table(found)
-    assert _Bench(restorer, pictures, 0, BY_SWD).baseline == {}
+    assert Bench(restorer, pictures, 0, BY_SWD).baseline == {}
 
 
 def test_where_the_network_is_not_installed_swd_judges_and_that_is_said(monkeypatch):

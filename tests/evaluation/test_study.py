@@ -351,6 +351,7 @@ def test_rates_are_counted_by_hand():
     assert (shown_sr3.trials, shown_sr3.fooled, shown_sr3.raters, shown_sr3.pictures) == (3, 2, 2, 2)
     assert (shown_sr3.low, shown_sr3.high) == wilson(2, 3)
     assert shown_sr3.by_rater == {"anna": 0.5, "ben": 1.0}
+    assert shown_sr3.by_picture == {"a": 0.5, "b": 1.0}
     assert (hidden_sr3.task, hidden_sr3.rate) == ("hidden", 1)
     found = summary(answers)
     assert (found["protocol"]["raters"], found["protocol"]["trials"]) == (2, 5)
@@ -465,6 +466,77 @@ def test_a_rater_goes_through_all_trials(client, study):
     assert ask(client, "/next", rater="ben")["done"] == 0
     answers, _ = read_answers(study.path)
     assert [a.milliseconds for a in answers] == [11] * 12
+
+
+def test_each_task_asks_the_papers_question(study):
+    """Saharia et al. (2021), section 4.2.1: the better version of the one in the middle, or the camera's."""
+    from sr3.evaluation.study import QUESTIONS
+    from sr3.web.study import Desk
+
+    page = Desk(study).page()
+    assert "in the middle" in QUESTIONS["shown"]
+    assert "camera" in QUESTIONS["hidden"]
+    assert all(json.dumps(question) in page for question in QUESTIONS.values())
+    middle = [page.index(f'<figure class="{place}"') for place in ("left", "given", "right")]
+    assert middle == sorted(middle)
+
+
+SUBJECTS, ASKED, PICTURES = 50, 50, 100
+"""Of the paper's study, for each task."""
+
+
+def test_the_papers_study_from_end_to_end(tmp_path, monkeypatch):
+    """50 subjects, 50 of 100 pictures each, with the low-resolution picture and without, by simulated raters whose
+    answers are known: from the page's desk to the summary."""
+    pytest.importorskip("starlette")
+    from sr3.web.study import Desk
+
+    for kind in ("original", "given", "sr3"):
+        (tmp_path / kind).mkdir()
+        side = 2 if kind == "given" else 8
+        Image.new("RGB", (side, side)).save(tmp_path / kind / "000.png")
+        for k in range(1, PICTURES):
+            (tmp_path / kind / f"{k:03}.png").write_bytes((tmp_path / kind / "000.png").read_bytes())
+    monkeypatch.setattr(os, "fsync", lambda handle: None)  # 5000 of them
+    study = Study(read_pairs(tmp_path), tmp_path / "answers.jsonl", limit=ASKED)
+    desk = Desk(study)
+    share = {"shown": 0.48, "hidden": 0.44}
+    rng = np.random.default_rng(0)
+    truth: dict[str, list[bool]] = {"shown": [], "hidden": []}
+    of_picture: dict[str, list[bool]] = {}
+    for subject in range(SUBJECTS):
+        rater, pictures = f"subject {subject}", {"shown": set(), "hidden": set()}
+        told = desk.next(rater)
+        while told["trial"]:
+            task = "shown" if "given" in told["pictures"] else "hidden"
+            _, trial = desk._trials[told["trial"]]
+            # easier the lower the picture's number, around the task's share
+            fooled = rng.random() < share[task] + (int(trial.picture) / (PICTURES - 1) - 0.5) * 0.6
+            side = trial.side if not fooled else ("left" if trial.side == "right" else "right")
+            truth[task].append(bool(fooled))
+            if task == "hidden":
+                of_picture.setdefault(trial.picture, []).append(bool(fooled))
+            pictures[task].add(trial.picture)
+            assert desk.answer(told["trial"], side, 2500)
+            told = desk.next(rater)
+        assert told["done"] == told["total"] == 2 * ASKED
+        assert len(pictures["shown"]) == len(pictures["hidden"]) == ASKED
+        assert not pictures["shown"] & pictures["hidden"]  # who saw its small copy would know it again
+    answers, notices = read_answers(study.path)
+    assert not notices
+    found = summary(answers)
+    assert (found["protocol"]["raters"], found["protocol"]["trials"]) == (SUBJECTS, 2 * SUBJECTS * ASKED)
+    for row in found["rows"]:
+        known = truth[row["task"]]
+        assert (row["method"], row["trials"], row["raters"], row["pictures"]) == ("sr3", 2500, SUBJECTS, PICTURES)
+        assert row["fooled"] == sum(known)
+        assert row["low"] < share[row["task"]] < row["high"]
+        assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * (0.25 / 2500) ** 0.5, rel=0.02)
+    hidden = found["rows"][1]
+    assert hidden["by_picture"] == {name: sum(each) / len(each) for name, each in sorted(of_picture.items())}
+    assert hidden["by_picture"]["099"] > hidden["by_picture"]["000"] + 0.2
+    sides = Counter((a.task, a.side) for a in answers)
+    assert set(sides.values()) == {SUBJECTS * ASKED // 2}
 
 
 def test_nothing_that_is_sent_tells_the_photograph(client, study, pairs):

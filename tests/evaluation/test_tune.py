@@ -67,7 +67,7 @@ def pictures() -> Pictures:
 
 
 def test_the_search_finds_the_planted_optimum(tiny, pictures, monkeypatch):
-    monkeypatch.setattr(tuning, "_Bench", Planted)
+    monkeypatch.setattr(tuning, "Bench", Planted)
     *steps, found = tune(Restorer(tiny, device="cpu"), pictures, budgets=[8, 2])
     assert isinstance(found, Tuned)
     assert all(isinstance(s, Searching) for s in steps)
@@ -81,7 +81,7 @@ def test_the_search_finds_the_planted_optimum(tiny, pictures, monkeypatch):
 
 
 def test_within_excludes_what_loses_too_much_psnr(tiny, pictures, monkeypatch):
-    monkeypatch.setattr(tuning, "_Bench", Planted)
+    monkeypatch.setattr(tuning, "Bench", Planted)
     restorer = Restorer(tiny, device="cpu")
     *_, found = tune(restorer, pictures, budgets=[4], regression=restorer, within=1.0)
     assert isinstance(found, Tuned)
@@ -90,7 +90,7 @@ def test_within_excludes_what_loses_too_much_psnr(tiny, pictures, monkeypatch):
 
 def test_what_loses_pictures_loses_to_all_that_does_not():
     lost = Trial(Sampling(), 4, float("inf"), {"psnr": 40.0}, True, lost=1)
-    assert min([lost, trial(4, 90.0, fits=False)], key=tuning._rank).lost == 0
+    assert min([lost, trial(4, 90.0, fits=False)], key=tuning.rank).lost == 0
     assert lost.as_dict()["lost"] == 1
     assert lost.as_dict()["score"] is None
     json.dumps(lost.as_dict(), allow_nan=False)

@@ -14,7 +14,11 @@ DECAYS = {
     "sr3-16-128": 0.9999,
     "sr3-16-128-regression": 0.9999,
     "sr3-64-256": 0.9999,
+    "sr3-64-256-cascade": 0.9999,
+    "sr3-64-256-regression": 0.9999,
     "sr3-64-512": 0.9999,
+    "sr3-64-512-regression": 0.9999,
+    "improved-ddpm-64": 0.9999,
     "sr3-256-1024": 0.9999,
     "ddpm-32": 0.9999,
     "ddpm-64": 0.9999,
@@ -22,7 +26,8 @@ DECAYS = {
     "ncsn-64": 0.999,
     **{f"palette-{task}": 0.9999 for task in ("colorize", "inpaint", "uncrop", "jpeg", "multi")},
 }
-"""Of the moving average, at each step: Palette's (SR3 names none), Ho et al. (2020), Song & Ermon (2020)."""
+"""Of the moving average, at each step: Palette's (SR3 names none), Ho et al. (2020), Song & Ermon (2020),
+Nichol & Dhariwal (2021)."""
 
 
 @pytest.mark.parametrize("name", DECAYS)
@@ -84,3 +89,82 @@ def test_regressions_can_be_trained_on_a_processor(name, side):
     with FlopCounterMode(display=False) as counter:
         model.net(x, torch.zeros(1), x).square().mean().backward()
     assert counter.get_total_flops() < 5e9
+
+
+@pytest.mark.parametrize("name", ["sr3-16-128", "sr3-64-256", "sr3-64-512"])
+def test_sr3s_regressions_are_the_papers(name):
+    """Saharia et al. (2021), section 4 and appendix A: as the model, but squared error, a tenth of the rate, the best
+    PSNR kept; and none other of ours keeps it."""
+    model, baseline = recipes.load(name), recipes.load(f"{name}-regression")
+    assert baseline.training.rate == pytest.approx(1e-5)
+    assert baseline.training.objective == {"kind": "regression", "loss": "l2"}
+    assert (baseline.training.keep, model.training.keep) == ("psnr", "last")
+    changed = {"rate", "objective", "keep"}
+    one, two = (r.training.model_dump(exclude=changed) for r in (model, baseline))
+    assert one == two
+    assert baseline.model.network == model.model.network
+    assert baseline.model.task == model.model.task
+
+
+def test_the_blur_is_in_the_cascades_recipe_alone():
+    """Saharia et al. (2021), table 5, is of the 64 to 256 stage of a cascade; how much is Ho et al.'s (2021)."""
+    blurred = {n for n in recipes.names() if recipes.load(n).model.task.get("blur")}
+    assert blurred == {"sr3-64-256-cascade"}
+    own, plain = recipes.load("sr3-64-256-cascade"), recipes.load("sr3-64-256")
+    assert own.model.task == {**plain.model.task, "blur": 0.5}
+    assert own.training == plain.training
+    assert own.model.model_copy(update={"name": plain.model.name, "task": plain.model.task}) == plain.model
+
+
+def count_of_improved_ddpm(channels=192, multipliers=(1, 2, 3, 4), blocks=3, classes=1000, leaves=3):
+    """The parameters of Nichol & Dhariwal's network, added up layer by layer from its description."""
+    told = 4 * channels
+
+    def block(a, b):
+        norms, convs, scale_and_shift = 2 * a + 2 * b, 9 * a * b + b + 9 * b * b + b, told * 2 * b + 2 * b
+        return norms + convs + scale_and_shift + (a * b + b if a != b else 0)
+
+    def attention(a):
+        return 2 * a + 3 * a * a + 3 * a + a * a + a
+
+    total = channels * told + told + told * told + told + classes * told + 9 * 3 * channels + channels
+    width, kept = channels, [channels]
+    for level, multiplier in enumerate(multipliers):
+        for _ in range(blocks):
+            total += block(width, multiplier * channels)
+            width = multiplier * channels
+            total += attention(width) if 64 // 2**level in (16, 8) else 0
+            kept.append(width)
+        if level < len(multipliers) - 1:
+            total += 9 * width * width + width
+            kept.append(width)
+    total += 2 * block(width, width) + attention(width)
+    for level, multiplier in reversed(list(enumerate(multipliers))):
+        for _ in range(blocks + 1):
+            total += block(width + kept.pop(), multiplier * channels)
+            width = multiplier * channels
+            total += attention(width) if 64 // 2**level in (16, 8) else 0
+        total += 9 * width * width + width if level else 0
+    return total + 2 * width + 9 * width * leaves + leaves
+
+
+def test_the_cascades_first_stage_is_improved_ddpms():
+    """270 million parameters as they say, 273 as counted, 250 000 steps of 2048; Nichol & Dhariwal (2021)."""
+    recipe = recipes.load("improved-ddpm-64")
+    with torch.device("meta"):
+        model = Model(recipe.model)
+    count = sum(p.numel() for p in model.net.parameters())
+    assert count == count_of_improved_ddpm()
+    assert count_of_improved_ddpm(leaves=6) == pytest.approx(270e6, rel=0.015)  # with their learnt variance
+    assert model.net.label.weight.shape == (1000, 768)
+    t = recipe.training
+    assert (t.pictures, t.batch, t.rate, t.crop) == (250_000 * 2048, 2048, 3e-4, 64)
+    assert {a.heads for a in model.net.modules() if hasattr(a, "qkv")} == {4}
+    assert (t.warmup, t.objective) == (0, {"kind": "denoising", "loss": "l2"})
+    assert recipe.model.sampling.steps == 250  # of its table of samples
+    # the first of its cosine's 4000 steps: alpha-bar of 1 / 4000, with the offset of 0.008
+    angle = [(t + 0.008) / 1.008 * math.pi / 2 for t in (1 / 4000, 0.0)]
+    bar = (math.cos(angle[0]) / math.cos(angle[1])) ** 2
+    first, last = (float(model.schedule(torch.tensor(end, dtype=torch.float64)).logsnr) for end in (0.0, 1.0))
+    assert first == pytest.approx(math.log(bar / (1 - bar)), abs=0.05)
+    assert last == pytest.approx(-12)

@@ -182,3 +182,25 @@ def test_sinusoid_is_what_it_says() -> None:
 
 def test_embedding_follows_the_type_of_its_weights() -> None:
     assert NoiseEmbedding(8, 4).bfloat16()(torch.ones(2)).dtype == torch.bfloat16
+
+
+def test_a_label_is_a_vector_beside_the_noise_level():
+    """What the blocks are told is the noise level's embedding plus the label's row; without a label, no row."""
+    torch.manual_seed(0)
+    net = SR3UNet(channels=8, multipliers=(1, 2), blocks=1, resolution=8, cond_channels=0, labels=3).eval()
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    told: list[torch.Tensor] = []
+    net.down[0].register_forward_pre_hook(lambda module, inputs: told.append(inputs[1]))
+    x, noise = torch.randn(2, 3, 8, 8), torch.tensor([3.0, 700.0])
+    plain = net(x, noise)
+    own = net(x, noise, None, torch.tensor([2, 0]))
+    assert net.label is not None
+    torch.testing.assert_close(told[1] - told[0], net.label.weight[[2, 0]])
+    torch.testing.assert_close(told[0], net.embed(noise))
+    assert (own - plain).abs().max() > 1e-3
+    assert "label.weight" in net.state_dict()
+    bare = SR3UNet(channels=8, multipliers=(1, 2), blocks=1, resolution=8, cond_channels=0)
+    assert not [key for key in bare.state_dict() if "label" in key]
+    with pytest.raises(ValueError, match="without labels"):
+        bare(x, noise, None, torch.tensor([0, 1]))

@@ -8,6 +8,7 @@ from PIL import Image
 
 from sr3.diffusion.tables import SAMPLERS
 from sr3.evaluation.likeness import by_chance, distance, reduced
+from sr3.model import cascade as cascades
 from sr3.model import recipe as recipes
 from sr3.model.config import ConfigError, parse
 from sr3.model.config import Recipe as RecipeConfig
@@ -18,6 +19,7 @@ from sr3.picture.image import read_note
 from sr3.picture.resize import resize, round8, shrink
 from sr3.random import mix
 from sr3.restore.generate import Cascade, Made, Walking, grid
+from sr3.restore.generate import sizes as sizes_of
 from sr3.restore.restorer import Restorer
 from sr3.task import Given
 from sr3.training.data import Crops, reduction
@@ -407,3 +409,134 @@ def test_what_cannot_be_made_is_refused_in_a_sentence(sr3, files, folder):
         assert why in err
         assert len(err.strip().splitlines()) == 1
         assert not out
+
+
+# --- classes
+
+
+LABELLED = {
+    **MAKER,
+    "network": {**MAKER["network"], "labels": 3},
+    "task": {"kind": "generation", "size": 8, "classes": ["ant", "bee", "cat"]},
+}
+
+
+def test_a_pictures_class_follows_its_seed_and_not_its_batch():
+    model = built(**LABELLED)
+    torch.nn.init.normal_(model.net.label.weight, std=3.0)
+    maker = Cascade([model], device="cpu", precision="fp32")
+    assert maker.labels([4, 5, 6]).tolist() == [1, 2, 0]
+    assert maker.labels([4, 5, 6], ["cat", 0]).tolist() == [2, 0, 2]
+    together = maker(5, seed=3)
+    torch.testing.assert_close(maker(5, seed=3, batch=2), together, rtol=0, atol=1e-4)
+    torch.testing.assert_close(maker(1, seed=5, classes=["cat"])[0], together[2], rtol=0, atol=1e-4)
+    assert (maker(1, seed=5, classes=["ant"])[0] - together[2]).abs().max() > 0.01
+    for classes, why in ((["dog"], "maker: there is no class 'dog'; there are ant, bee, cat"), ([3], "no class 3")):
+        with pytest.raises(ConfigError, match=why):
+            maker(1, classes=classes)
+
+
+def test_a_maker_without_classes_is_told_none(cascade):
+    assert cascade.labels([1, 2]) is None
+    with pytest.raises(ConfigError, match="maker: it knows no classes"):
+        cascade(1, classes=["1"])
+
+
+# --- cascades as files
+
+
+SMALL = """
+[model]
+name = "{name}"
+residual = {residual}
+network = {{ kind = "unet", patch = 1, widths = [8], blocks = [1], embedding = 16{labels} }}
+prediction = {{ kind = "edm", sigma_data = 0.5 }}
+tell = "logsnr"
+task = {task}
+schedule = {{ kind = "log-normal" }}
+sampling = {{ sampler = {{ kind = "dpmpp" }}, steps = 3 }}
+[training]
+pictures = 8
+batch = 4
+crop = {crop}
+zoom = [64, 64]
+precision = "fp32"
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [("sr3-1024", [(64, 64), (256, 256), (1024, 1024)]), ("sr3-class-256", [(64, 64), (256, 256)])],
+)
+def test_the_papers_cascades_fit(name, sizes):
+    """Saharia et al. (2021): 64 to 256 to 1024, and table 4's two stages; most steps where pictures are small."""
+    told = cascades.load(name)
+    with torch.device("meta"):
+        models = [Model(recipes.load(stage.recipe).model) for stage in told.stages]
+    assert sizes_of(models) == sizes
+    steps = [stage.steps or model.config.sampling.steps for stage, model in zip(told.stages, models, strict=True)]
+    assert steps == sorted(steps, reverse=True)
+    assert max(steps[1:]) <= 100
+    with pytest.raises(ConfigError, match=f"has no weights of {told.stages[0].recipe}; run sr3 train {name}"):
+        Cascade.from_toml(name)
+
+
+def test_one_command_trains_a_cascade_and_one_generates_with_it(tmp_path, sr3):
+    (tmp_path / "recipes").mkdir()
+    maker = SMALL.format(
+        name="m", residual="false", labels=", labels = 2", task='{ kind = "generation", size = 8, classes = 2 }', crop=8
+    )
+    larger = SMALL.format(
+        name="l", residual="true", labels="", task='{ kind = "super-resolution", factor = 2 }', crop=16
+    )
+    (tmp_path / "recipes" / "first.toml").write_text(maker)
+    (tmp_path / "recipes" / "second.toml").write_text(larger)
+    plan = (
+        'name = "both"\n[[stages]]\nrecipe = "first.toml"\nsteps = 4\n[[stages]]\nrecipe = "second.toml"\nsteps = 2\n'
+    )
+    (tmp_path / "recipes" / "cascade.toml").write_text(plan)
+    for k in range(4):
+        path = tmp_path / "data" / ("ant", "bee")[k % 2] / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise_picture(24, 24, seed=k).save(path)
+    arguments = ["--data", tmp_path / "data", "--val", tmp_path / "data", "--out", tmp_path / "out", "--device", "cpu"]
+    code, said, err = sr3("train", tmp_path / "recipes" / "cascade.toml", *arguments)
+    assert code == 0, err
+    assert "both: stage 2 of 2" in err
+    file = tmp_path / "out" / "both.toml"
+    assert f"sr3 generate --cascade {file}" in said
+    assert [stage.steps for stage in cascades.load(str(file)).stages] == [4, 2]
+    common = ["generate", "--cascade", file, "--class", "bee", "--device", "cpu", "--precision", "fp32"]
+    code, _, err = sr3(*common, "--count", 2, "--out", tmp_path / "made")
+    assert code == 0, err
+    made = Image.open(tmp_path / "made" / "m+l-1.png")
+    assert made.size == (16, 16)
+    note = read_note(tmp_path / "made" / "m+l-1.png")
+    assert (note["steps"], note["class"]) == ("4+2", "bee")
+    models = [tmp_path / "out" / f / "model.safetensors" for f in ("1-first", "2-second")]
+    alone = Cascade.load(*models, device="cpu", precision="fp32")(1, seed=1, steps=[4, 2], classes=["bee"])
+    assert np.abs(np.asarray(made) - ((alone[0] + 1) * 127.5).permute(1, 2, 0).numpy()).max() < 1
+    code, _, err = sr3("train", tmp_path / "recipes" / "cascade.toml", *arguments, "--begin", "face-16")
+    assert code == 2
+    assert "--begin is for one recipe" in err
+
+
+def test_a_cascade_that_cannot_be_read_is_one_sentence(tmp_path, sr3):
+    file = tmp_path / "c.toml"
+    for text, why in (
+        ('name = "x"\nstages = []', "stages"),
+        ('name = "x"\n[[stages]]\nrecipe = "a"\nsteps = 0', "steps"),
+        ('name = "x/y"\n[[stages]]\nrecipe = "a"', "neither / nor"),
+        ('name = "x"\n[[stages]]\nrecipe = "a"\nmodle = "b"', "did you mean model"),
+        ("stages =", "not a cascade in TOML"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ConfigError, match=why):
+            cascades.load(str(file))
+    # which it is then not, for `sr3 train`, but must be for `sr3 generate`
+    assert not cascades.is_cascade(str(file))
+    code, _, err = sr3("generate", "--cascade", file)
+    assert code == 2
+    assert "is not a cascade in TOML" in err
+    with pytest.raises(ConfigError, match="did you mean sr3-1024"):
+        cascades.load("sr3-1042")

@@ -11,8 +11,6 @@ import typer
 from sr3.cli.common import bars, held_out, load_restorer
 
 if TYPE_CHECKING:
-    import torch
-
     from sr3.evaluation.evaluate import Progress
     from sr3.evaluation.result import Result
     from sr3.picture.collection import Pictures
@@ -40,10 +38,13 @@ def command(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Pictures of equal size at once; 16 up to 256 pixels a side, else 1.")
     ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="restoration; or of the paper: recognition (table 3), generation (tables 4 and 5).")
+    ] = "restoration",
     measures: Annotated[
         str,
         typer.Option(
-            help="Measures to add, with commas: feature, kernel, frechet, agreement (the extra eye), grid; "
+            help="Measures to add, with commas: feature, kernel, frechet, agreement, identity (the extra eye), grid; "
             "lpips, fid, kid, is (the extra metrics, weights are fetched at first use)."
         ),
     ] = "",
@@ -72,34 +73,34 @@ def command(
     ] = None,
 ) -> None:
     """Measure a model beside its task's baseline and its regression baseline, with 95 % intervals."""
-    from sr3.evaluation.evaluate import evaluate
+    from sr3.cli import protocols
 
     _check(labels, classifier, report)
-    restorer, other = _models(model, regression, task or [], device=device, precision=precision)
-    pictures = held_out(data, restorer.model, limit)
-    running = evaluate(
-        restorer,
-        pictures,
-        regression=other,
-        samples=samples,
-        seed=seed,
-        free=free,
-        steps=steps,
-        sampler=sampler,
-        spacing=spacing,
-        quality=quality,
-        border=border,
-        data=", ".join(p.name for p in data),
-        batch=batch,
-        keep=keep if report else 0,
-        measures=[name.strip() for name in measures.lower().split(",") if name.strip()],
-        **_networks(features, classifier, labels, pictures, restorer.device),
-    )
-    found = _finished(running)
+    walk: dict[str, Any] = {"steps": steps, "sampler": sampler, "spacing": spacing, "quality": quality}
+    named = [name.strip() for name in measures.lower().split(",") if name.strip()]
+    asked: dict[str, Any] = {"seed": seed, "data": ", ".join(p.name for p in data), "batch": batch, **walk}
+    if protocol == "restoration":
+        restorer, other = _models(model, regression, task or [], device=device, precision=precision)
+        pictures = held_out(data, restorer.model, limit)
+        asked |= {"regression": other, "samples": samples, "free": free, "border": border, "measures": named}
+        more = protocols.networks(features, classifier, labels, pictures, restorer.device)
+        found = _restored(restorer, pictures, {**asked, **more, "keep": keep if report else 0})
+    else:
+        way: dict[str, Any] = {"device": device, "precision": precision}
+        asked |= {"features": features, "classifier": classifier, "labels": labels}
+        asked |= {"regression": regression, "free": free, "measures": named}
+        found = _finished(protocols.running(protocol, model, data, limit, way, asked))
+        pictures = None
     typer.echo(table(found))
     _write(found, json_file, report)
-    if pictures.broken:
+    if pictures is not None and pictures.broken:
         raise typer.Exit(1)
+
+
+def _restored(restorer: "Restorer", pictures: "Pictures", asked: dict[str, Any]) -> "Result":
+    from sr3.evaluation.evaluate import evaluate
+
+    return _finished(evaluate(restorer, pictures, **asked))
 
 
 def _models(model: str, regression: str | None, task: list[str], **options: Any) -> "tuple[Restorer, Restorer | None]":
@@ -150,27 +151,6 @@ def _write(found: "Result", json_file: Path | None, report: Path | None) -> None
         write_report(report, found, command=shlex.join(["sr3", *sys.argv[1:]]))
 
 
-def _networks(
-    features: str | None, classifier: str | None, labels: Path | None, pictures: "Pictures", device: "torch.device"
-) -> dict[str, Any]:
-    """What the user names, as `evaluate` takes it."""
-    if features is None and classifier is None:
-        return {}
-    from sr3.metric.accuracy import read_labels
-    from sr3.metric.features import MissingError
-    from sr3.metric.lite import network, sorting
-    from sr3.model.config import ConfigError
-
-    try:
-        return {
-            "features": network(features, device) if features else None,
-            "classifier": sorting(classifier, device) if classifier else None,
-            "labels": read_labels(labels, pictures.names) if labels else None,
-        }
-    except MissingError as error:
-        raise ConfigError(str(error)) from error
-
-
 def table(found: "Result") -> str:
     """Protocol, measures by method and notes as text; "24.41 ±0.12": half the width of the 95 % interval."""
     from sr3.metric.table import MEASURES
@@ -179,7 +159,7 @@ def table(found: "Result") -> str:
     shown = [
         (name, m)
         for i, (name, m) in enumerate(MEASURES.items())
-        if i < ALWAYS or any(_known(row.get(name)) for row in found.rows)
+        if (i < ALWAYS and "psnr" in found.rows[0]) or any(_known(row.get(name)) for row in found.rows)
     ]
     columns = [["", *(m.title for _, m in shown)]]
     columns += [[row["method"], *(_cell(row, name, m.form) for name, m in shown)] for row in found.rows]

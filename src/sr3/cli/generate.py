@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 def command(
     model: Annotated[str | None, typer.Option("--model", "-m", help="A model's name, file or Hub id: face-16.")] = None,
     cascade: Annotated[
-        str | None, typer.Option(metavar="A,B…", help="Models in a row: the first makes, the others enlarge.")
+        str | None,
+        typer.Option(
+            metavar="A,B…", help="Models in a row: the first makes, the others enlarge.  Or a cascade's .toml file."
+        ),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 1,
+    classes: Annotated[
+        str | None, typer.Option("--class", metavar="A,B…", help="Of these classes in turn, by name or number.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="FOLDER", help="Where each goes.  Default: here, unless another is asked."),
@@ -47,35 +53,25 @@ def command(
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
 ) -> None:
     """Make pictures from nothing, by one model or by a cascade."""
-    from sr3.model.config import ConfigError
-    from sr3.picture.image import WRITABLE
-
-    if model is not None and cascade is not None:
-        raise ConfigError("give --model or --cascade, not both")
-    if trace is not None and trace.suffix.lower() != ".gif":
-        raise ConfigError(f"--trace writes a .gif, and {trace} is none")
-    if grid is not None and grid.suffix.lower() not in WRITABLE:
-        raise ConfigError(f"cannot write {grid}: its name must end in one of {', '.join(sorted(WRITABLE))}")
-    if out is not None and out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file; --out needs a folder")
-    if chance is not None and against is None:
-        raise ConfigError("--chance is for --against, which is missing")
+    _check(model, cascade, out, grid, trace, chance, against)
     names = _words(cascade) if cascade is not None else [model or "face-16"]
-    from sr3.restore.generate import Cascade, Made, Walking
+    from sr3.restore.generate import Made, Walking
 
     asked: dict[str, Any] = {"steps": _numbers(steps)}
     words = {"sampler": sampler, "spacing": spacing, "quality": quality}
     asked |= {key: _words(text) for key, text in words.items() if text is not None}
-    made = Cascade.load(*names, device=device, precision=precision)
+    made = made_by(names, device, precision)
     settings = made.settings(**asked)  # unknown names fail before any work
+    wanted = _words(classes) if classes is not None else None
+    made.labels([seed], wanted)
     if out is None and grid is None and trace is None and against is None:
         out = Path()
-    note = _note(made, settings)
+    note = _note(made, settings) | ({"class": classes} if classes is not None else {})
     kept: list[Tensor] = []
     frames: list[Tensor] = []
     with bars() as shown:
         bar = shown.add_task("generating", total=None)
-        for step in made.stream(count, seed=seed, batch=batch, **asked):
+        for step in made.stream(count, seed=seed, batch=batch, classes=wanted, **asked):
             if isinstance(step, Walking):
                 shown.update(bar, completed=step.done, total=step.total)
                 if trace is not None and step.seeds[0] == seed:
@@ -93,6 +89,41 @@ def command(
         _animate(trace, frames, kept[0][0])
     if against is not None:
         typer.echo(_measured(kept, made, against, chance or against))
+
+
+def _check(
+    model: str | None,
+    cascade: str | None,
+    out: Path | None,
+    grid: Path | None,
+    trace: Path | None,
+    chance: Path | None,
+    against: Path | None,
+) -> None:
+    """ConfigError for what cannot be done, before any work."""
+    from sr3.model.config import ConfigError
+    from sr3.picture.image import WRITABLE
+
+    if model is not None and cascade is not None:
+        raise ConfigError("give --model or --cascade, not both")
+    if trace is not None and trace.suffix.lower() != ".gif":
+        raise ConfigError(f"--trace writes a .gif, and {trace} is none")
+    if grid is not None and grid.suffix.lower() not in WRITABLE:
+        raise ConfigError(f"cannot write {grid}: its name must end in one of {', '.join(sorted(WRITABLE))}")
+    if out is not None and out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; --out needs a folder")
+    if chance is not None and against is None:
+        raise ConfigError("--chance is for --against, which is missing")
+
+
+def made_by(names: list[str], device: str, precision: str) -> "Cascade":
+    """The cascade of models by their names, or of a cascade's file."""
+    from sr3.model import cascade as cascades
+    from sr3.restore.generate import Cascade
+
+    if len(names) == 1 and (names[0] in cascades.names() or names[0].endswith(".toml")):
+        return Cascade.from_toml(names[0], device=device, precision=precision)
+    return Cascade.load(*names, device=device, precision=precision)
 
 
 def _words(text: str) -> list[str]:

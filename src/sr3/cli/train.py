@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,7 +23,7 @@ WARM_UP_STEPS = 100
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name, or a .toml file.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe's or a cascade's name, or a .toml file.")],
     data: Annotated[list[Path], typer.Option("--data", help="A folder or zip of pictures; may be given again.")],
     out: Annotated[Path, typer.Option("--out", help="The folder of the run; an earlier run in it goes on.")],
     settings: Annotated[
@@ -44,6 +44,9 @@ def command(
     tracker: Annotated[
         list[str] | None, typer.Option(help="Where curves are drawn, by Accelerate: tensorboard, wandb, mlflow …")
     ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="A CSV file of name,class, for recipes with classes; else the folders' names.")
+    ] = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Write what 20 steps are spent on: profile.txt, trace.json.gz.")
     ] = False,
@@ -53,15 +56,21 @@ def command(
     device: Annotated[str | None, typer.Option(help="cpu to keep off the accelerator.")] = None,
 ) -> None:
     """Train a model on your own pictures.  Stop at any moment; the same command goes on where it stopped."""
+    asked = locals()  # what the command line says, and nothing yet of ours
     import time
 
     import psutil
 
+    from sr3.cli.stages import train_stages
+    from sr3.model.cascade import is_cascade
     from sr3.model.config import ConfigError
     from sr3.picture.collection import load
+    from sr3.training.labels import settled
     from sr3.training.plan import check_crop
     from sr3.training.train import make_accelerator
 
+    if is_cascade(recipe):
+        return train_stages(command, **asked)
     began = time.monotonic() - (time.time() - psutil.Process().create_time())
     if minutes is not None and not minutes > 0:
         raise ConfigError(f"--minutes must be more than 0, not {minutes:g}")
@@ -72,6 +81,7 @@ def command(
         raise ConfigError(f"{out} is a file; --out needs a folder")
     pictures = load(data, smallest=math.ceil(t.crop * min(t.zoom[0], 1)))
     typer.echo(pictures.summary(), err=True)
+    chosen, own = settled(chosen, pictures.names, labels)
     if dry_run:
         from sr3.training.estimate import estimate
 
@@ -79,14 +89,9 @@ def command(
         return
     out.mkdir(parents=True, exist_ok=True)
     accelerator = make_accelerator(device, trackers=tracker or ["tensorboard"], folder=out)
-    run = _run(chosen, pictures, out, accelerator, [p.name for p in data])
+    run = _run(chosen, pictures, own, out, accelerator, [p.name for p in data])
     if not accelerator.is_main_process:
-        from sr3.training.train import learn
-
-        for _ in learn(run):
-            pass
-        accelerator.end_training()
-        return
+        return _help_along(run)
     try:
         from sr3.training.board import Board, Clock
 
@@ -95,6 +100,15 @@ def command(
         _train(run, board, Clock(board, began=began, minutes=minutes, every=every), profile)
     finally:
         accelerator.end_training()
+
+
+def _help_along(run: "Run") -> None:
+    """What a process does that is not the first."""
+    from sr3.training.train import learn
+
+    for _ in learn(run):
+        pass
+    run.accelerator.end_training()
 
 
 def _recipe(name: str, settings: list[str], begin: str | None) -> "Recipe":
@@ -111,13 +125,21 @@ def _recipe(name: str, settings: list[str], begin: str | None) -> "Recipe":
     return chosen
 
 
-def _run(recipe: "Recipe", pictures: "Pictures", out: Path, accelerator: "Accelerator", data: list[str]) -> "Run":
+def _run(
+    recipe: "Recipe",
+    pictures: "Pictures",
+    labels: list[int] | None,
+    out: Path,
+    accelerator: "Accelerator",
+    data: list[str],
+) -> "Run":
     from sr3.training.data import Crops
     from sr3.training.machine import machine
     from sr3.training.run import Run
 
     t, device = recipe.training, accelerator.device
-    crops = Crops(pictures, t.crop, seed=t.seed, turn=t.turn, zoom=t.zoom, resample=t.resample, device=device)
+    cut: dict[str, Any] = {"turn": t.turn, "zoom": t.zoom, "resample": t.resample, "labels": labels}
+    crops = Crops(pictures, t.crop, seed=t.seed, device=device, **cut)
     about = {"data": data, "data_pictures": len(pictures), "machine": machine(device)}
     return Run(recipe, crops, out, accelerator, about)
 
@@ -181,8 +203,9 @@ def _train(run: "Run", board: "Board", clock: "Clock", profile: bool) -> None:
         if profiled is not None:
             profiled.close()
             typer.echo(profiled.text or "too few steps to profile", err=True)
-    for sentence in board.plot():
-        typer.echo(sentence)
+    for sentence in (board.keep_best(), *board.plot()):
+        if sentence:
+            typer.echo(sentence)
     made = run.folder / "model.safetensors"
     if run.seen < length:
         typer.echo(f"{made} is of {run.seen:,} of {length:,} pictures; the same command goes on")

@@ -1,14 +1,18 @@
 """`sr3 tune`: search the way of sampling that serves a model best, and write it into the model's file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sr3.cli.common import bars, held_out
 
 if TYPE_CHECKING:
+    import torch
+
+    from sr3.evaluation.criterion import Criterion
     from sr3.evaluation.tune import Tuned
+    from sr3.model.model import Model
 
 
 def command(
@@ -20,8 +24,15 @@ def command(
     ] = None,
     regression: Annotated[str | None, typer.Option(help="The regression model that --within is measured from.")] = None,
     by: Annotated[
-        str, typer.Option("--criterion", help="eye, swd, or auto: eye where its network is installed.")
+        str, typer.Option("--criterion", help="eye, swd, frechet, or auto: eye where its network is installed.")
     ] = "auto",
+    betas: Annotated[
+        int | None,
+        typer.Option(min=2, help="Search betas, as the paper does: so many schedules for each number of steps."),
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(help="The network of --criterion frechet, as in sr3 evaluate. It is run.")
+    ] = None,
     within: Annotated[
         float | None, typer.Option(help="Keep PSNR within so many dB of the regression's.", min=0)
     ] = None,
@@ -40,35 +51,27 @@ def command(
     """
     import json
 
-    from sr3.evaluation.criterion import criterion
+    from sr3.evaluation.betas import tune_betas
     from sr3.evaluation.method import regression_beside
     from sr3.evaluation.tune import Searching, Tuned, tune
     from sr3.files import write_text
-    from sr3.model import checkpoint
-    from sr3.model.config import ConfigError
     from sr3.model.model import Model
-    from sr3.model.shipped import names
     from sr3.restore.restorer import Restorer, needs_picture
 
     budgets = _checked(steps, plot)
     loaded = Model.from_pretrained(model)
-    if out is None:
-        if model in names() or not Path(model).is_file():
-            raise ConfigError(f"{model} is no file of yours; give --out for the tuned model")
-        out = Path(model)
+    out = _own_file(model) if out is None else out
     needs_picture(loaded)
     restorer = Restorer(loaded, device=device, precision=precision)
     other = regression_beside(restorer, regression)
     pictures = held_out(data, loaded, limit)
-    judged = criterion(by, restorer.device)
-    if judged.note:
-        typer.echo(f"sr3: {judged.note}", err=True)
+    judged = _criterion("frechet" if betas and by == "auto" else by, restorer.device, features)
     found: Tuned | None = None
     with bars() as shown:
         bar = shown.add_task("tuning", total=None)
-        for step in tune(
-            restorer, pictures, budgets=budgets, regression=other, within=within, seed=seed, criterion=judged
-        ):
+        how: dict[str, Any] = {"budgets": budgets, "regression": other, "within": within, "seed": seed}
+        how |= {"criterion": judged}
+        for step in tune_betas(restorer, pictures, trials=betas, **how) if betas else tune(restorer, pictures, **how):
             if isinstance(step, Searching):
                 shown.update(bar, completed=step.done, description=f"{step.steps} steps")
                 shown.console.print(_line(step.trial.as_dict()), highlight=False)
@@ -83,14 +86,40 @@ def command(
         "criterion": judged.said,
         "best": {str(budget): trial.as_dict() for budget, trial in found.best.items()},
     }
-    config = loaded.config.model_copy(update={"quality": found.quality, "sampling": found.quality["balanced"]})
-    weights = {name: t.float().cpu() for name, t in loaded.tensors().items()}
-    checkpoint.save(out, config, weights, {**loaded.about, "tuned": record})
+    _keep(loaded, found, out, record)
     _say(found)
     if json_file is not None:
         write_text(json_file, json.dumps({**record, "trials": [t.as_dict() for t in found.trials]}, indent=2) + "\n")
     if plot is not None:
         _plot(found, plot, f"{loaded.config.name}: quality against steps")
+
+
+def _own_file(model: str) -> Path:
+    """The model's own file, to be written anew; ConfigError where that is the package's, or on the Hub."""
+    from sr3.model.config import ConfigError
+    from sr3.model.model import names
+
+    if model in names() or not Path(model).is_file():
+        raise ConfigError(f"{model} is no file of yours; give --out for the tuned model")
+    return Path(model)
+
+
+def _criterion(name: str, device: "torch.device", features: str | None) -> "Criterion":
+    from sr3.evaluation.criterion import criterion
+
+    found = criterion(name, device, features)
+    if found.note:
+        typer.echo(f"sr3: {found.note}", err=True)
+    return found
+
+
+def _keep(loaded: "Model", found: "Tuned", out: Path, record: dict[str, Any]) -> None:
+    """Write the tuned model's file."""
+    from sr3.model import checkpoint
+
+    config = loaded.config.model_copy(update={"quality": found.quality, "sampling": found.quality["balanced"]})
+    weights = {name: t.float().cpu() for name, t in loaded.tensors().items()}
+    checkpoint.save(out, config, weights, {**loaded.about, "tuned": record})
 
 
 def _checked(steps: str, plot: Path | None) -> list[int]:

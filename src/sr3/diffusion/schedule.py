@@ -26,22 +26,21 @@ class Schedule(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class LinearBeta:
-    """DDPM's linear betas with SR3's continuous noise level.
+class Knots:
+    """Alpha-bar piecewise linear between the knots that betas give: alpha-bar_k = prod_{i<=k} (1 - beta_i), k = 0 ….
 
-    The betas give knots alpha-bar_k = prod_{i<=k} (1 - beta_i), k = 0 … steps.  SR3 (Saharia et al. 2021,
-    section 2.4) draws a step uniformly and then the level uniformly between that knot and the one before.  With
-    alpha-bar piecewise linear in t through the knots, both draws together are `schedule(uniform)`.
-
-    between: the quantity that is linear between knots: "alpha_bar" (as SR3 prints it) or "alpha", its root (as
-    WaveGrad's code draws it).  With 2000 steps the two hardly differ.
+    SR3 (Saharia et al. 2021, section 2.4) draws a step uniformly and then the level uniformly between that knot and the
+    one before.  With alpha-bar piecewise linear in t through the knots, both draws together are `schedule(uniform)`.
+    Those who inherit have `betas`, [steps] float64 with the clean end's first, and `between`: the quantity that is
+    linear between knots, "alpha_bar" (as SR3 prints it) or "alpha", its root (as WaveGrad's code draws it).  With 2000
+    steps the two hardly differ.
     """
 
-    start: float = 1e-6
-    stop: float = 1e-2
-    steps: int = 2000
     between: Literal["alpha_bar", "alpha"] = "alpha_bar"
+
+    @property
+    def betas(self) -> Tensor:
+        raise NotImplementedError
 
     @cached_property
     def knots(self) -> tuple[Tensor, Tensor]:
@@ -49,14 +48,17 @@ class LinearBeta:
 
         Both, because the first loses its digits at the clean end and the second at the noisy one.
         """
-        betas = torch.linspace(self.start, self.stop, self.steps, dtype=torch.float64)
-        log = torch.cat([torch.zeros(1, dtype=torch.float64), torch.log1p(-betas).cumsum(0)])
+        log = torch.cat([torch.zeros(1, dtype=torch.float64), torch.log1p(-self.betas).cumsum(0)])
         log = log if self.between == "alpha_bar" else log / 2
         return log.exp(), -torch.expm1(log)
 
+    @property
+    def _last(self) -> int:
+        return len(self.knots[0]) - 1
+
     def __call__(self, t: Tensor) -> Level:
-        place = t.double().clamp(0, 1) * self.steps
-        left = place.floor().clamp(max=self.steps - 1).long()
+        place = t.double().clamp(0, 1) * self._last
+        left = place.floor().clamp(max=self._last - 1).long()
         kept, lost = (torch.lerp(k.to(t.device)[left], k.to(t.device)[left + 1], place - left) for k in self.knots)
         if self.between == "alpha":
             return Level(kept, (lost * (2 - lost)).sqrt())  # 1 - (1 - lost)**2
@@ -67,14 +69,46 @@ class LinearBeta:
         if self.between == "alpha":
             kept, lost = kept.sqrt(), lost / (1 + kept.sqrt())
         place = torch.where(lost < 0.5, self._place(self.knots[1], lost), self._place(-self.knots[0], -kept))
-        return place.clamp(0, self.steps) / self.steps
+        return place.clamp(0, self._last) / self._last
 
     def _place(self, knots: Tensor, value: Tensor) -> Tensor:
         """Where among the rising knots a value lies, in [0, steps]; beyond it for values that are beyond."""
         knots = knots.to(value.device)
-        right = torch.searchsorted(knots, value).clamp(1, self.steps)
+        right = torch.searchsorted(knots, value).clamp(1, self._last)
         low, high = knots[right - 1], knots[right]
         return (right - 1) + (value - low) / (high - low)
+
+
+@dataclass(frozen=True)
+class LinearBeta(Knots):
+    """DDPM's linear betas, from `start` to `stop` in so many steps, with SR3's continuous noise level."""
+
+    start: float = 1e-6
+    stop: float = 1e-2
+    steps: int = 2000
+    between: Literal["alpha_bar", "alpha"] = "alpha_bar"
+
+    @property
+    def betas(self) -> Tensor:
+        return torch.linspace(self.start, self.stop, self.steps, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Betas(Knots):
+    """Any betas, the clean end's first: what a search over schedules finds; Chen et al. (2021, WaveGrad), section 3.3.
+
+    Walked in as many steps, spaced in t, as SR3's Algorithm 2 walks them.  ValueError unless all are between 0 and 1.
+    """
+
+    values: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 0.99)
+
+    def __post_init__(self) -> None:
+        if not self.values or not all(0 < beta < 1 for beta in self.values):
+            raise ValueError("betas are one number or more, each above 0 and below 1")
+
+    @property
+    def betas(self) -> Tensor:
+        return torch.tensor(self.values, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -169,6 +203,7 @@ class LogNormal:
 
 
 SCHEDULES = {
+    "betas": Betas,
     "linear-beta": LinearBeta,
     "cosine": Cosine,
     "geometric": Geometric,

@@ -104,7 +104,7 @@ def tune(
         raise ConfigError("the numbers of steps to tune for must be 1 or more, as --steps 2,4,8")
     if within is not None and regression is None:
         raise ConfigError("a bound on PSNR below the regression's needs the regression; give --regression")
-    bench = _Bench(restorer, pictures, seed, criterion)
+    bench = Bench(restorer, pictures, seed, criterion)
     floor = None if within is None or regression is None else bench.psnr(regression) - within
     trials: list[Trial] = []
     best: dict[int, Trial] = {}
@@ -123,7 +123,7 @@ def tune(
                 known[key] = trial
                 trials.append(trial)
                 yield Searching(budget, len(trials), trial)
-                kept = trial if kept is None or _rank(trial) < _rank(kept) else kept
+                kept = trial if kept is None or rank(trial) < rank(kept) else kept
         if kept is None:
             raise ConfigError(f"no way of sampling this model in {budget} steps starts from pure noise")
         if kept.lost:
@@ -136,7 +136,7 @@ def tune(
 def choose(best: Mapping[int, Trial]) -> dict[str, Sampling]:
     """What "fast", "balanced" and "best" stand for: the fewest steps whose score is within 25 %, 5 % and 0 % of the
     lowest."""
-    lowest = min(best.values(), key=_rank)
+    lowest = min(best.values(), key=rank)
     within = lambda share: min(  # noqa: E731
         (t for t in best.values() if t.fits == lowest.fits and t.score <= lowest.score * (1 + share)),
         key=lambda t: t.evaluations,
@@ -163,7 +163,8 @@ def plot(tuned: Tuned, path: Any, title: str) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _rank(trial: Trial) -> tuple[bool, bool, float]:
+def rank(trial: Trial) -> tuple[bool, bool, float]:
+    """What comes first is better: finite, then near enough to the regression, then by its score."""
     return trial.lost > 0, not trial.fits, trial.score
 
 
@@ -191,8 +192,8 @@ def _with_budget(settings: Sampling, budget: int) -> Sampling:
     return settings.model_copy(update={"steps": steps})
 
 
-class _Bench:
-    """The pictures, degraded once, and the measures."""
+class Bench:
+    """The pictures, degraded once, and the measures: what ways of sampling are tried on."""
 
     def __init__(self, restorer: Restorer, pictures: Pictures, seed: int, criterion: Criterion, batch: int = 16):
         self.task = task = needs_picture(restorer.model)

@@ -10,11 +10,12 @@ from sr3.metric.accuracy import Accuracy
 from sr3.metric.base import Metric
 from sr3.metric.features import DISTANCES, FeatureDistance, Features, MissingError, Remembered
 from sr3.metric.grid import Grid
+from sr3.metric.identity import Identity
 from sr3.metric.inception import INCEPTION, inception
 from sr3.metric.lite import Lite, lite, lite_of, said
 from sr3.metric.lpips import LPIPS, lpips_distance
 
-EYE = ("feature", *DISTANCES, "agreement")
+EYE = ("feature", *DISTANCES, "agreement", "identity")
 """They need the extra `eye`, but for distances over features and the agreement of a classifier that the user names."""
 
 EXTRA = ("lpips", *INCEPTION, *EYE, "grid")
@@ -29,6 +30,7 @@ SAID = {
     "frechet": "Fréchet distance of features",
     "kernel": "as kid, of features, without the terms of a picture (or tile) and its own original",
     "agreement": "share of pictures whose first class is the one of the original",
+    "identity": "share of pictures nearer to their own original than to every other, Euclidean, of features",
     "accuracy": "share of pictures whose first class is the true one",
     "grid": "power at multiples of 1 / factor over its neighbours', in dB, above the original's; mean over pictures",
 }
@@ -85,11 +87,13 @@ def extra(
     distances = DISTANCES if features is not None else {n: d for n, d in DISTANCES.items() if n in measures}
     own = features if isinstance(features, Lite) else None
     lacking = {"feature"} if own is None else set[str]()
-    lacking |= (set(DISTANCES) if features is None else set()) | ({"agreement"} if classifier is None else set())
+    lacking |= ({*DISTANCES, "identity"} if features is None else set()) | (
+        {"agreement"} if classifier is None else set()
+    )
     if lacking := [name for name in EYE if name in measures and name in lacking]:
         try:
             own = own or lite(device=device)
-            features = features or (own if distances else None)
+            features = features or (own if distances or "identity" in measures else None)
             classifier = classifier or (own.logits if "agreement" in lacking else None)
         except MissingError as error:
             notes.append(f"{error}; {', '.join(lacking)} left out")
@@ -101,8 +105,10 @@ def extra(
             found.append(LPIPS(perceptual))
         if network is not None:
             found.append(FeatureDistance(network, asked))
-        if seen is not None:
+        if seen is not None and distances:
             found.append(FeatureDistance(seen, distances))
+        if seen is not None and "identity" in measures:
+            found.append(Identity(seen))
         if own is not None and ("feature" in measures or own is features):
             found.append(LPIPS(own.distance, "feature"))
         if sorts is not None:
@@ -112,7 +118,11 @@ def extra(
         return found
 
     names = {name for metric in make() for name in metric.compute()}
-    whose = dict.fromkeys(DISTANCES, features) | dict.fromkeys(("agreement", "accuracy"), classifier) | {"feature": own}
+    whose = (
+        dict.fromkeys((*DISTANCES, "identity"), features)
+        | dict.fromkeys(("agreement", "accuracy"), classifier)
+        | {"feature": own}
+    )
     lines = {name: line + (f"; {said(whose[name])}" if name in whose else "") for name, line in SAID.items()}
     return Extra(make, perceptual, {name: line for name, line in lines.items() if name in names}, notes)
 

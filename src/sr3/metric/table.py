@@ -35,6 +35,8 @@ MEASURES = {
     "accuracy": Measure("top-1", ".3f", "higher"),
     "accuracy_5": Measure("top-5", ".3f", "higher"),
     "agreement": Measure("agreement", ".3f", "higher"),
+    "agreement_5": Measure("agreement, top-5", ".3f", "higher"),
+    "identity": Measure("identity", ".3f", "higher"),
     "spread": Measure("spread", ".2f", "neither", "of 255"),
     "pairwise": Measure("pairwise", ".2f", "neither", "of 255"),
     "pairwise_lpips": Measure("pairwise LPIPS", ".4f", "neither"),

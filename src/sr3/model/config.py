@@ -174,6 +174,8 @@ class Training(_Strict):
     """Largest norm of the gradient."""
     average: int = Field(100_000, ge=0)
     """Half-life of the weights' moving average, in pictures; 0: no average."""
+    keep: Literal["last", "psnr"] = "last"
+    """Which averaged weights a run ends with: the last, or those that measured best on --val, as SR3's regressions."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the hardware computes in it, else fp32, as bf16 is slower than that where it is emulated.  bf16
     needs no loss scaling and does not overflow; fp16 is not offered because it does."""

@@ -22,7 +22,7 @@ from sr3.nn.janspiry_unet import JanspiryUNet
 from sr3.nn.plain import PlainNet
 from sr3.nn.sr3_unet import SR3UNet
 from sr3.nn.unet import UNet
-from sr3.task import TASKS, Given, Task
+from sr3.task import TASKS, Generation, Given, Task
 
 FIRST = "first."
 """What the names of the first model's weights begin with in a file."""
@@ -42,6 +42,12 @@ class Model:
         self.config = config
         self.about = dict(about or {})
         self.task: Task = build("task", TASKS, config.task)
+        known, told = getattr(self.task, "count", 0), config.network.get("labels", 0)
+        if isinstance(self.task, Generation) and known != told:
+            raise ConfigError(
+                f"{config.name}: the network can be told {told} labels and the task has {known} classes; "
+                "let network.labels be their number"
+            )
         self.schedule: Schedule = build("schedule", SCHEDULES, config.schedule)
         self.prediction = build("prediction", PREDICTIONS, config.prediction)
         if config.tell not in TELLS:

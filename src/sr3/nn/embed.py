@@ -38,3 +38,16 @@ class NoiseEmbedding(nn.Module):
     def forward(self, noise: Tensor) -> Tensor:
         h = sinusoid(noise, self.features).to(self.first.weight.dtype)
         return self.second(F.silu(self.first(h)))
+
+
+def labelled(told: Tensor, table: nn.Embedding | None, label: Tensor | None) -> Tensor:
+    """What the network is told of the noise level, [B, E], with its vector for each label [B] added.
+
+    Without a label nothing is added: the network is asked for no class in particular.
+    ValueError for a label where there is no table.
+    """
+    if label is None:
+        return told
+    if table is None:
+        raise ValueError("the network was built without labels and is told one; set labels to their number")
+    return told + table(label)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from sr3.nn.embed import labelled
 from sr3.nn.pad import padded
 
 Resample = Literal["up", "down"]
@@ -27,7 +28,8 @@ class Ladder(nn.Module):
     """(x [B, in, H, W], noise [B], cond [B, cond, H, W] | None) -> [B, out, H, W].
 
     H and W may be anything from 1: they are padded by repeating the border, and cut back.  Those who inherit set
-    `embed`, `enter`, `norm` and `leave`, and call `climb` between the second and the third.
+    `embed`, `enter`, `norm` and `leave`, and call `climb` between the second and the third; and `label`, where the
+    network may be told one.
     ValueError where cond is missing, unexpected, or not as large as x.
     """
 
@@ -42,6 +44,7 @@ class Ladder(nn.Module):
         super().__init__()
         self.cond_channels, self.checkpointing = cond_channels, checkpointing
         self.stride = 2 ** (levels - 1)
+        self.label: nn.Embedding | None = None
 
     def climb(self, rung: Rung, channels: int, widths: Sequence[int], blocks: int, attends: Sequence[bool]) -> int:
         """Make the blocks of every level, finest first, and return the width that comes out.
@@ -75,13 +78,13 @@ class Ladder(nn.Module):
         self.takes = tuple(takes)  # which blocks of `up` are fed what was kept
         return width
 
-    def forward(self, x: Tensor, noise: Tensor, cond: Tensor | None = None) -> Tensor:
-        """See the class; noise is the told scalar, [B]."""
+    def forward(self, x: Tensor, noise: Tensor, cond: Tensor | None = None, label: Tensor | None = None) -> Tensor:
+        """See the class; noise is the told scalar, [B], and label int64 [B]."""
         height, width = x.shape[-2:]
         self._check(x, cond)
         h = x if cond is None else torch.cat([cond, x], dim=1)
         h = padded(h, self.stride) if self.pads else h
-        embedding = self.embed(noise)
+        embedding = labelled(self.embed(noise), self.label, label)
         h = self.enter(h)
         kept = [h]
         for block in self.down:

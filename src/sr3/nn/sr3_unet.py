@@ -61,6 +61,7 @@ class ResidualBlock(nn.Module):
     scale: of the sum, 1 / sqrt 2 in SR3 and 1 in DDPM.
     guided: as in Dhariwal & Nichol (2021): the noise level scales and shifts what the second norm leaves, the skip of a
         resampled picture is the picture, and attention has heads of 64 channels.
+    heads: of attention, where it is not one, or not as guided says.
     (x [B, C, H, W], embedding [B, E]) -> [B, width_out, H', W'].  Song et al. (2021, score SDE), appendix H.
     """
 
@@ -75,6 +76,7 @@ class ResidualBlock(nn.Module):
         attend: bool = False,
         scale: float = 0.5**0.5,
         guided: bool = False,
+        heads: int | None = None,
     ):
         super().__init__()
         self.guided = guided
@@ -90,7 +92,7 @@ class ResidualBlock(nn.Module):
         self.second = _conv(width_out, width_out, 3, zero=True)
         changes = width_in != width_out or (resample is not None and not guided)
         self.skip = _conv(width_in, width_out, 1) if changes else nn.Identity()
-        heads = max(1, width_out // 64) if guided else 1
+        heads = heads or (max(1, width_out // 64) if guided else 1)
         self.attention = Attention(width_out, scale, heads) if attend else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -135,7 +137,10 @@ class SR3UNet(Ladder):
     cond_channels: of the conditioning picture; 0 for an unconditional network, whose cond is None.
     ddpm: the network of Ho et al. (2020), which the paper changed: sums are not divided by sqrt 2, and levels are
         joined by convolutions instead of residual blocks.
-    guided: the network of Dhariwal & Nichol (2021), which Palette has: see `ResidualBlock`; no sum is divided.
+    guided: the network of Dhariwal & Nichol (2021), which Palette has: see `ResidualBlock`; no sum is divided.  With
+        ddpm, that of Nichol & Dhariwal (2021): blocks as here, levels joined as there.
+    heads: of attention everywhere; None: one, or as `guided` says.
+    labels: how many labels it may be told, each with a vector that is added to the noise level's; 0: none.
     checkpointing: recompute the blocks in the backward pass: less memory, a third more time.
     """
 
@@ -153,6 +158,8 @@ class SR3UNet(Ladder):
         dropout: float = 0.0,
         ddpm: bool = False,
         guided: bool = False,
+        heads: int | None = None,
+        labels: int = 0,
         checkpointing: bool = False,
     ):
         super().__init__(len(multipliers), cond_channels, checkpointing)
@@ -160,6 +167,8 @@ class SR3UNet(Ladder):
             raise ValueError(f"the norms need groups of at least four channels: {channels} is not a multiple of 4")
         embedding = 4 * channels
         self.embed = NoiseEmbedding(channels, embedding)
+        if labels:
+            self.label = nn.Embedding(labels, embedding)
         self.enter = _conv(in_channels + cond_channels, channels, 3)
 
         def rung(width_in: int, width_out: int, resample: Resample | None, attend: bool) -> ResidualBlock | Between:
@@ -167,7 +176,7 @@ class SR3UNet(Ladder):
                 return Between(width_in, resample)
             scale = 1.0 if ddpm or guided else 0.5**0.5
             options: dict[str, Any] = {"dropout": dropout, "resample": resample, "attend": attend, "scale": scale}
-            return ResidualBlock(width_in, width_out, embedding, guided=guided, **options)
+            return ResidualBlock(width_in, width_out, embedding, guided=guided, heads=heads, **options)
 
         attends = [resolution // 2**level in attention_at for level in range(len(multipliers))]
         width = self.climb(rung, channels, [channels * multiplier for multiplier in multipliers], blocks, attends)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from sr3.nn.embed import NoiseEmbedding
+from sr3.nn.embed import NoiseEmbedding, labelled
 from sr3.nn.pad import padded
 
 
@@ -149,12 +149,7 @@ class UNet(nn.Module):
         h = x if cond is None else torch.cat([cond, x], dim=1)
         h = padded(h, self.stride) if self.pads else h
         h = self.enter(F.pixel_unshuffle(h, self.patch).contiguous(memory_format=torch.channels_last))
-        told = self.embed(noise)
-        if self.label is not None:
-            told = told if label is None else told + self.label(label)
-        elif label is not None:
-            raise ValueError("the network was built without labels and is told one; set labels to their number")
-        embedding = F.silu(told)
+        embedding = F.silu(labelled(self.embed(noise), self.label, label))
         kept: list[Tensor] = []
         for level, stage in enumerate(self.down):
             if level:

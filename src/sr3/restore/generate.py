@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sr3.diffusion.sample import Step
+from sr3.model import cascade as cascades
 from sr3.model.config import ConfigError, Sampling
 from sr3.model.model import Model
 from sr3.picture.resize import round8
@@ -57,11 +58,21 @@ class Cascade:
         self.sizes = sizes(models)
         """(height, width) of what each model makes."""
         self.stages = [Restorer(model, **options) for model in models]
+        self.told: dict[str, list[Any]] = {}
+        """How each is sampled where nobody asks; what is not told is the model's own way."""
 
     @classmethod
     def load(cls, *names: str | Path, **options: Any) -> "Cascade":
         """A cascade by its models' names, files or Hub ids."""
         return cls([Model.from_pretrained(name) for name in names], **options)
+
+    @classmethod
+    def from_toml(cls, name: str | Path, **options: Any) -> "Cascade":
+        """A cascade by its file, as `sr3 train` writes one for a cascade; sampled as the file says where not asked."""
+        told = cascades.load(str(name))
+        made = cls.load(*told.models(), **options)
+        made.told = told.asked()
+        return made
 
     @property
     def name(self) -> str:
@@ -78,15 +89,36 @@ class Cascade:
     ) -> list[Sampling]:
         """How each model is sampled: its own way, but for what is asked, of all alike or of each in turn."""
         asked = {"steps": steps, "sampler": sampler, "spacing": spacing, "quality": quality}
+        asked = {what: self.told.get(what) if value is None else value for what, value in asked.items()}
         each = {what: _each(what, value, len(self.stages)) for what, value in asked.items()}
         return [stage.settings(**{what: v[k] for what, v in each.items()}) for k, stage in enumerate(self.stages)]
 
+    def labels(self, seeds: Sequence[int], classes: Sequence[str | int] | None = None) -> Tensor | None:
+        """The class of each picture, int64 [B]: of those asked for, by default all, the one in its seed's turn.
+
+        None where the first model knows no classes.  ConfigError for a class that there is none of.
+        """
+        task = self.stages[0].model.task
+        assert isinstance(task, Generation)
+        try:
+            asked = [task.number(name) for name in classes] if classes else list(range(task.count))
+        except ValueError as error:
+            raise ConfigError(f"{self.stages[0].model.config.name}: {error}") from error
+        return torch.tensor([asked[seed % len(asked)] for seed in seeds]) if asked else None
+
     def stream(
-        self, count: int = 1, *, seed: int = 0, batch: int | None = None, **options: Any
+        self,
+        count: int = 1,
+        *,
+        seed: int = 0,
+        batch: int | None = None,
+        classes: Sequence[str | int] | None = None,
+        **options: Any,
     ) -> Iterator[Walking | Made]:
         """Make `count` pictures, step by step: yields a `Walking` for each step and a `Made` for each batch.
 
         seed: picture k is a function of seed + k alone, whatever the batch.
+        classes: of the pictures, in turn, by name or number; by default all that the first model knows.
         batch: how many are made at once; by default as many as `PIXELS_AT_ONCE` allows.
         Options as for `settings`.  ConfigError for what cannot be made.
         """
@@ -100,7 +132,7 @@ class Cascade:
         parts = [list(range(seed + k, seed + min(k + batch, count))) for k in range(0, count, batch)]
         per_part = sum(how.steps for how in settings)
         for number, seeds in enumerate(parts):
-            given, made = first.empty(len(seeds)), torch.empty(0)
+            given, made = first.empty(len(seeds), self.labels(seeds, classes)), torch.empty(0)
             for index, (stage, how) in enumerate(zip(self.stages, settings, strict=True)):
                 own = [staged(s, index) for s in seeds]  # the first model makes with a seed what it makes alone
                 done, step = number * per_part + sum(s.steps for s in settings[:index]), None

@@ -61,7 +61,10 @@ class Batches:
         for part, places in enumerate(self._places(seen)):
             rng = Stream(mix(self.seed, 0x5EED), own[part * self.size : (part + 1) * self.size], self.device)
             clean = self.crops.cut(places)
-            made.append(Batch(clean, self.task.degrade(clean, rng=rng), rng))
+            given = self.task.degrade(clean, rng=rng)
+            if self.crops.labelled:
+                given = given._replace(label=places.numbers[:, 5])
+            made.append(Batch(clean, given, rng))
         return made
 
     @torch.no_grad()

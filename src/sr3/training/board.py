@@ -1,6 +1,7 @@
 """What a run shows while it trains: reports and measures as CSV and on trackers, strips of samples, a plot."""
 
 import csv
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from sr3.files import write_text
+from sr3.files import replacing, write_text
 from sr3.interrupt import held
 from sr3.picture.collection import DataError, Pictures
 from sr3.random import Stream
@@ -29,6 +30,8 @@ from sr3.training.run import Run
 SHOWN = 4
 """Pictures in a strip."""
 LOG = "log.csv"
+BEST = "best.safetensors"
+"""The weights that measured best so far, where the recipe keeps those."""
 COLUMNS = ["seen", "loss", "gradient", "rate", "speed", "waiting", "skipped", "minutes", "flops", "share_of_peak"]
 
 
@@ -136,8 +139,30 @@ class Board:
         self.points.append(point)
         curve.write(self.folder / curve.NAME, self.points)
         self._tell_model()
+        if self.run.recipe.training.keep == "psnr" and point is self.best:
+            self.run.write_model(BEST)
         self._log({f"held-out/{name}": value for name, value in measures.items()})
         return point
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The point of the highest PSNR, the first of equals; None while nothing is measured."""
+        return max(self.points, key=lambda point: point["measures"]["psnr"], default=None)
+
+    def keep_best(self) -> str | None:
+        """Let model.safetensors be the weights that measured best, where the recipe says so and they are not the last.
+
+        Returns a sentence of it.
+        """
+        best, file = self.best, self.folder / BEST
+        if self.run.recipe.training.keep == "last":
+            return None
+        if best is None or not file.exists():
+            return "the last weights are kept: without --val nobody knows which are best"
+        if best["seen"] != self.run.seen:
+            with replacing(self.folder / "model.safetensors") as place:
+                shutil.copyfile(file, place)
+        return f"kept: the weights after {best['seen']:,} pictures, {best['measures']['psnr']:.2f} dB on --val"
 
     def _tell_model(self) -> None:
         if self.points:

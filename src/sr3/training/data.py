@@ -33,7 +33,7 @@ class Places(NamedTuple):
     """Where the crops of one batch lie, found on the host and sent to the device in one copy."""
 
     numbers: Tensor
-    """int64 [B, 5]: first pixel, step along rows, step along columns, last index, which matrix."""
+    """int64 [B, 6]: first pixel, step along rows, step along columns, last index, which matrix, which class."""
     largest: int
     plain: bool
     """Cut at the size that is wanted: nothing to resample."""
@@ -51,6 +51,7 @@ class Crops:
     turn: also upside down and by quarter turns, as photographs of textures allow; faces only left and right.
     zoom: the square that is cut has a side of (low … high) * side, uniform in sixteenths of `side`, at most what the
         picture has, and is resampled to `side`.  High beyond what the pictures have gives the whole picture often.
+    labels: the class of each picture, where there are classes; a crop is of its picture's.
     resample: the kernel; "bicubic" makes of a whole picture what `sr3.picture.resize.shrink` does.
     DataError for a picture smaller than the smallest square that is cut from large ones, or than `side`.
     """
@@ -66,6 +67,7 @@ class Crops:
         turn: bool = True,
         zoom: tuple[float, float] = (1.0, 1.0),
         resample: Kernel = "lanczos",
+        labels: Sequence[int] | None = None,
         device: torch.device | str = "cpu",
     ):
         if not 0 < zoom[0] <= zoom[1]:
@@ -77,6 +79,10 @@ class Crops:
         if short := [n for n, p in zip(pictures.names, pictures.pixels, strict=True) if min(p.shape[:2]) < smallest]:
             raise DataError(f"{short[0]} has a side below {smallest} pixels, the size of the crops")
         self.names = list(pictures.names)
+        self.labelled = labels is not None
+        self.labels = np.array(labels if labels is not None else [0] * len(pictures), dtype=np.int64)
+        if len(self.labels) != len(pictures):
+            raise DataError(f"there are {len(self.labels)} labels for {len(pictures)} pictures; give each one")
         shapes = np.array([p.shape[:2] for p in pictures.pixels], dtype=np.int64)
         areas = shapes.prod(axis=1)
         self.heights, self.widths = shapes[:, 0], shapes[:, 1]
@@ -95,7 +101,7 @@ class Crops:
         return np.maximum(1, steps * self.side // self.ZOOM_STEPS)
 
     def draw(self, indices: Sequence[int]) -> np.ndarray:
-        """Where crops number `indices` lie: int64 [B, 5], the rows of `Places`."""
+        """Where crops number `indices` lie: int64 [B, 6], the rows of `Places`."""
         low, high = self.zoom
         draws = uniforms(self.seed, indices, 7)
         chosen = np.searchsorted(self.shares, draws[:, 0], side="right").clip(max=len(self.shares) - 1)
@@ -111,7 +117,8 @@ class Crops:
         first, down = first + mirror * (cut - 1) * width, np.where(mirror, -down, down)
         turn = (draws[:, 5] < 0.5) & self.turn
         rows, columns = np.where(turn, right, down), np.where(turn, down, right)
-        return np.stack([first, rows, columns, cut - 1, np.searchsorted(self.sizes, cut)], axis=1)
+        which = np.searchsorted(self.sizes, cut)
+        return np.stack([first, rows, columns, cut - 1, which, self.labels[chosen]], axis=1)
 
     def places(self, drawn: np.ndarray, batch: int) -> list[Places]:
         """What `draw` found, sent to the device, in batches of so many crops."""
@@ -125,7 +132,7 @@ class Crops:
 
     def cut(self, places: Places) -> Tensor:
         """The crops themselves: float32 [B, 3, side, side] in [-1, 1]."""
-        first, rows, columns, end, which = (n[:, None, None] for n in places.numbers.unbind(1))
+        first, rows, columns, end, which, _ = (n[:, None, None] for n in places.numbers.unbind(1))
         # all are gathered as large as the largest; what lies beyond a smaller one repeats its edge and is never used
         steps = torch.arange(places.largest, device=self.device)
         down, right = torch.minimum(steps[None, :, None], end), torch.minimum(steps[None, None, :], end)

@@ -20,7 +20,7 @@ NAME, VERSION = "state.safetensors", 2
 VECTORS = ("net", "average", "exp_avg", "exp_avg_sq")
 """What the names of the tensors begin with: the weights, their average, and Adam's moments."""
 
-FREE = ("pictures", "accumulate", "save_every", "report_every", "sample_every", "compile", "begin")
+FREE = ("pictures", "accumulate", "save_every", "report_every", "sample_every", "compile", "begin", "keep")
 """Settings of training that may differ when a run goes on: they change its length, reports and costs."""
 
 
@@ -36,9 +36,10 @@ class State(NamedTuple):
 
 
 def identity(recipe: Recipe, crops: Crops) -> dict[str, Any]:
-    """What makes a run this run and no other: the recipe, and the names and sizes of the pictures in their order."""
+    """What makes a run this run and no other: the recipe, and the names, sizes and classes of the pictures."""
     rows = zip(crops.names, crops.heights.tolist(), crops.widths.tolist(), strict=True)
-    data = hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()[:16]
+    whole = [*rows, *([crops.labels.tolist()] if crops.labelled else [])]
+    data = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]
     return {"recipe": recipe.model_dump(mode="json"), "data": data}
 
 
@@ -169,7 +170,7 @@ def old_fingerprints(recipe: Recipe, crops: Crops) -> set[str]:
         training["precision"] = named
         length, parts = training["pictures"], training["accumulate"]
         for key in FREE:
-            training.pop(key)
+            training.pop(key, None)
         sizes = [crops.heights.tolist(), crops.widths.tolist()]
         found.add(_hash([raw, sizes]))
         training["accumulate"] = parts

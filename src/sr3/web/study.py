@@ -28,7 +28,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from sr3.evaluation.study import SIDES, Side, Study, Trial, pixels_of, rater_name
+from sr3.evaluation.study import QUESTIONS, SIDES, Side, Study, Trial, pixels_of, rater_name
 from sr3.model.config import ConfigError
 
 BODY = 10_000
@@ -73,7 +73,7 @@ class Desk:
     def page(self) -> str:
         """The page, with the settings in it."""
         template = Path(__file__).with_name("study.html").read_text("utf-8")
-        settings = {**self.settings, "tasks": self.study.tasks}
+        settings = {**self.settings, "tasks": self.study.tasks, "questions": QUESTIONS}
         # "<" must not end the script that the settings stand in
         return template.replace("{{settings}}", json.dumps(settings).replace("<", "\\u003c"))
 

@@ -6,10 +6,11 @@ rate; the page that asks lies in `sr3.web.study`.
 
 from sr3.evaluation.study.answers import Answer, Study, rater_name, read_answers
 from sr3.evaluation.study.pairs import Pairs, make_pairs, pixels_of, read_pairs
-from sr3.evaluation.study.plan import SIDES, TASKS, Side, Task, Trial, plan
+from sr3.evaluation.study.plan import QUESTIONS, SIDES, TASKS, Side, Task, Trial, plan
 from sr3.evaluation.study.rates import Rate, fool_rates, summary, wilson
 
 __all__ = [
+    "QUESTIONS",
     "SIDES",
     "TASKS",
     "Answer",

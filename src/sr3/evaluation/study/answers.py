@@ -5,6 +5,7 @@ import threading
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
@@ -40,6 +41,19 @@ class Answer(BaseModel):
     def key(self) -> tuple[str, str, str, str]:
         """What is answered once: (rater, task, picture, method)."""
         return self.rater, self.task, self.picture, self.method
+
+
+@lru_cache(maxsize=256)
+def _planned(
+    names: tuple[str, ...],
+    methods: tuple[str, ...],
+    rater: str,
+    tasks: tuple[Task, ...],
+    limit: int | None,
+    seed: int,
+) -> tuple[Trial, ...]:
+    """`plan`, which the page asks for at every question, remembered for the last raters."""
+    return tuple(plan(names, methods, rater, tasks=tasks, limit=limit, seed=seed))
 
 
 def read_answers(path: Path) -> tuple[list[Answer], list[str]]:
@@ -102,7 +116,8 @@ class Study:
 
     def plan(self, rater: str) -> list[Trial]:
         """All trials of one rater, in order."""
-        return plan(self.pairs.names, self.pairs.methods, rater, tasks=self.tasks, limit=self.limit, seed=self.seed)
+        pairs = self.pairs
+        return list(_planned(pairs.names, pairs.methods, rater, self.tasks, self.limit, self.seed))
 
     def left(self, rater: str) -> list[Trial]:
         """The trials that the rater has not answered yet, in order."""

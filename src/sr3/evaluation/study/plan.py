@@ -19,6 +19,11 @@ TASKS: dict[Task, str] = {
     "shown": "the low-resolution picture is shown beside the two (the paper's Task 1)",
     "hidden": "the low-resolution picture is not shown (the paper's Task 2)",
 }
+QUESTIONS: dict[Task, str] = {
+    "shown": "Which is the better high-quality version of the small picture in the middle?",
+    "hidden": "Which one would you guess is from a camera?",
+}
+"""What the page asks, after section 4.2.1 of the paper."""
 SIDES: tuple[Side, Side] = ("left", "right")
 
 

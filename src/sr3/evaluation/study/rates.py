@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sr3.evaluation.study.answers import Answer
-from sr3.evaluation.study.plan import TASKS, Task
+from sr3.evaluation.study.plan import QUESTIONS, TASKS, Task
 
 
 @dataclass(frozen=True)
 class Rate:
     """How often a method's pictures were taken for the photograph: `fooled` of `trials`; at 0.5 nobody can tell.
 
-    low, high: the 95 % interval.  by_rater: each rater's own rate.
+    low, high: the 95 % interval.  by_rater: each rater's own rate; by_picture: each picture's, over all raters.
     """
 
     task: Task
@@ -26,6 +26,7 @@ class Rate:
     raters: int
     pictures: int
     by_rater: dict[str, float]
+    by_picture: dict[str, float]
 
 
 def wilson(hits: int, trials: int, z: float = 1.959963984540054) -> tuple[float, float]:
@@ -62,8 +63,10 @@ def fool_rates(answers: Iterable[Answer]) -> list[Rate]:
         ours = list(groups[task, method].values())
         hits, low_high = sum(a.fooled for a in ours), wilson(sum(a.fooled for a in ours), len(ours))
         raters: dict[str, list[bool]] = {}
+        pictures: dict[str, list[bool]] = {}
         for answer in ours:
             raters.setdefault(answer.rater, []).append(answer.fooled)
+            pictures.setdefault(answer.picture, []).append(answer.fooled)
         found.append(
             Rate(
                 task=task,
@@ -74,11 +77,16 @@ def fool_rates(answers: Iterable[Answer]) -> list[Rate]:
                 low=low_high[0],
                 high=low_high[1],
                 raters=len(raters),
-                pictures=len({a.picture for a in ours}),
-                by_rater={name: sum(each) / len(each) for name, each in sorted(raters.items())},
+                pictures=len(pictures),
+                by_rater=_means(raters),
+                by_picture=_means(pictures),
             )
         )
     return found
+
+
+def _means(fooled: dict[str, list[bool]]) -> dict[str, float]:
+    return {name: sum(each) / len(each) for name, each in sorted(fooled.items())}
 
 
 def summary(answers: Sequence[Answer]) -> dict[str, Any]:
@@ -86,7 +94,7 @@ def summary(answers: Sequence[Answer]) -> dict[str, Any]:
     rates = fool_rates(answers)
     return {
         "protocol": {
-            "question": "which of two pictures is the photograph; two-alternative forced choice",
+            "question": dict(QUESTIONS),
             "fool_rate": "share of trials in which the made picture was taken for the photograph; 0.5: chance",
             "interval": "95 %, Wilson; trials of one rater are not independent, so it is too short for few raters",
             "tasks": dict(TASKS),
