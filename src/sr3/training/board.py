@@ -210,8 +210,7 @@ def flops(run: Run) -> float:
     """FLOPs of one picture, forward and backward, a multiplication and an addition each; not compiled."""
     batch = run.batches(run.seen)[0]
     few = min(2, len(batch.clean))
-    given = Given(batch.given.image[:few], None if batch.given.mask is None else batch.given.mask[:few])
-    some = Batch(batch.clean[:few], given, Stream(0, range(few), run.device))
+    some = Batch(batch.clean[:few], batch.given.of(range(few)), Stream(0, range(few), run.device))
     compiled, run.denoiser = run.denoiser, run.model.denoiser()
     with _Counter() as counter:
         run.loss(some).each.mean().backward()
