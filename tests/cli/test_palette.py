@@ -342,7 +342,45 @@ BAD = {
     "dejpeg p.jpg --steps 20000": "20000 steps cannot be walked",
     "dejpeg": "Missing argument",
     "dejpeg p.jpg --scale 2": "No such option",
-    "restore p.png": "Missing option",
+    "restore p.png": "shows no damage: it is opaque, has colours and is neither noisy nor a JPEG file of low quality",
+    "restore p.jpg": "name the task by sr3 colorize, inpaint, uncrop or dejpeg",
+    "restore p.png --model MODEL/several": "shows no damage that is among colorization, inpainting, jpeg-restoration",
+    "restore p.png --mask small.png --model MODEL/several": "the mask small.png is 10x8 and p.png is 40x30",
+    "restore p.png --mask black.png --model MODEL/several": "black all over, so there is nothing to make",
+    "restore p.png --mask white.png --model MODEL/inpainting": "would be made anew, with nothing to go by",
+    "restore p.png --mask none.png": "none.png does not exist",
+    "restore p.png --mask small.png --model MODEL/colorization": "not for inpainting; use sr3 colorize",
+    "restore p.png --box 1,1": "'1,1' is not a box",
+    "restore p.png --box 0,0,40x30 --model MODEL/several": "would be made anew",
+    "restore clear.png --model MODEL/several": "all of this picture is transparent, with nothing to go by",
+    "restore none.png": "none.png: does not exist",
+    "restore folder": "there is no picture in the folder",
+    "restore text.png": "text.png is not a picture",
+    "restore g.png --model none": "there is no model 'none'",
+    "restore g.png --model MODEL/several --samples 0": "Invalid value for '--samples'",
+    "restore g.png --model MODEL/several --steps 0": "0 steps cannot be walked",
+    "colorize g.png --hints none.png": "none.png does not exist",
+    "colorize g.png --hints text.png": "text.png is not a picture",
+    "colorize g.png --hints empty.png": "is empty (0 bytes)",
+    "colorize g.png --hints p.png": "p.png: the hints have no transparency, which would say where no colour is known",
+    "colorize g.png --hints clear.png": "clear.png: the hints are transparent all over; paint the colours",
+    "colorize g.png --hints dots.png": "dots.png: the hints are 10x8 and the picture is 40x30",
+    "colorize p.png --hints opaque.png": "p.png has colours already; give --grey",
+    "inpaint p.png --box 1,1,4x4 --detail none": "there is no model 'none'",
+    "inpaint p.png --box 1,1,4x4 --detail MODEL/inpainting": "tiny-inpainting does not enlarge; give a model that does",
+    "uncrop p.png --right 4 --detail MODEL/colorization": "tiny-colorization does not enlarge",
+    "uncrop p.png --to 41x29": "is no larger; give a larger size",
+    "uncrop p.png --to 41": "'41' is not a size",
+    "uncrop folder --right 4": "there is no picture in the folder",
+    "dejpeg folder": "there is no picture in the folder",
+    "dejpeg none.jpg": "none.jpg: does not exist",
+    "dejpeg clear.png --model MODEL/several": "clear.png is no JPEG file",
+    "demo --task restore": "there is no demo of 'restore'",
+    "demo --task colorize --model none": "there is no model 'none'",
+    "demo --task uncrop --model MODEL/generation": "makes pictures from nothing",
+    "evaluate --model MODEL/several --data folder --task measured=denoising": "not trained for denoising",
+    "evaluate --model MODEL/inpainting --data folder --task measured_area=2": "holes of 2 to 2 of a picture cannot be",
+    "evaluate --model MODEL/jpeg-restoration --data folder --task quality=0": "the quality 0 is out of range",
     "restore p.png --model MODEL/inpainting": "nothing says where this picture's hole is",
     "restore clear.png --model MODEL/inpainting": "all of this picture is transparent, with nothing to go by",
     "restore p.png --model MODEL/uncropping": "how far this picture is to grow is not said",
@@ -370,6 +408,9 @@ def place(tmp_path, monkeypatch):
         Image.new("L", size, colour).save(f"{name}.png")
     for name, alpha in (("opaque", 255), ("clear", 0)):
         Image.merge("RGBA", (*picture.split(), Image.new("L", (40, 30), alpha))).save(f"{name}.png")
+    Image.merge(
+        "RGBA", (*noise_picture(10, 8).split(), Image.eval(Image.linear_gradient("L").resize((10, 8)), int))
+    ).save("dots.png")
     for suffix in ("png", "jpg"):
         (tmp_path / f"text.{suffix}").write_text("hello " * 100)
         (tmp_path / f"empty.{suffix}").write_bytes(b"")

@@ -12,7 +12,6 @@ from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.grey import luminance
 from sr3.picture.picture import Picture, PictureError, from_samples, to_samples
-from sr3.picture.resize import resize
 from sr3.random import mix
 from sr3.restore.fill import inpainted, plan, ramp, uncropped
 from sr3.restore.restored import Restored
@@ -168,7 +167,7 @@ def test_what_a_small_model_makes_is_held_as_far_as_asked_and_says_so():
     ):
         found = last(stream(restorer, grey, given, **options))
         alone = last(restorer.stream(Picture(small.image[0]), given=small, **options)).variants[0]
-        large = resize(alone.pixels[None], (48, 64)).clamp(-1, 1)
+        large = task.enlarged(alone.pixels[None], small, given)
         wanted = large if options else task.finish(large, given)
         assert torch.equal(found.variants[0].pixels, wanted[0])
         assert found.held == said

@@ -143,7 +143,7 @@ class Restoration(Task, Protocol):
         """The same of a picture reduced to (height, width).  PictureError where that is another task altogether."""
         ...
 
-    def around(self, given: Given, least: int) -> tuple[slice, slice]:
+    def window(self, given: Given, least: int) -> tuple[slice, slice]:
         """The rows and columns of a picture that must be seen to restore it: all, or those around what is missing.
 
         least: a side below which nothing is gained by less.
@@ -199,7 +199,7 @@ class SameSize:
             "what is to be restored is lost where a picture is reduced to what the model is for; use another model"
         )
 
-    def around(self, given: Given, least: int) -> tuple[slice, slice]:
+    def window(self, given: Given, least: int) -> tuple[slice, slice]:
         """All of it."""
         return slice(0, given.image.shape[-2]), slice(0, given.image.shape[-1])
 

@@ -58,9 +58,9 @@ class Filling(SameSize):
         mask = F.adaptive_max_pool2d(given.mask.float(), size) > 0
         return hollow(image, mask, own_stream(image, 1))
 
-    def around(self, given: Given, least: int) -> tuple[slice, slice]:
+    def window(self, given: Given, least: int) -> tuple[slice, slice]:
         """The holes' rows and columns, and around them half as many again as the larger of the two counts."""
-        rows, columns = super().around(given, least)
+        rows, columns = super().window(given, least)
         if given.mask is None or not given.mask.any():
             return rows, columns
         seen = given.mask.any(0).any(0)

@@ -125,8 +125,8 @@ class Several(SameSize):
     def reduced(self, given: Given, size: tuple[int, int]) -> Given:
         return self._labelled(self.own.reduced(given, size))
 
-    def around(self, given: Given, least: int) -> tuple[slice, slice]:
-        return self.own.around(given, least)
+    def window(self, given: Given, least: int) -> tuple[slice, slice]:
+        return self.own.window(given, least)
 
     def enlarged(self, made: Tensor, small: Given, given: Given) -> Tensor:
         return self.own.enlarged(made, small, given)

@@ -71,7 +71,7 @@ class SuperResolution:
     def reduced(self, given: Given, size: tuple[int, int]) -> Given:
         return Given(resize(given.image, size))
 
-    def around(self, given: Given, least: int) -> tuple[slice, slice]:
+    def window(self, given: Given, least: int) -> tuple[slice, slice]:
         return slice(0, given.image.shape[-2]), slice(0, given.image.shape[-1])
 
     def enlarged(self, made: Tensor, small: Given, given: Given) -> Tensor:

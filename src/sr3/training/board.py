@@ -18,7 +18,6 @@ from sr3.interrupt import held
 from sr3.picture.collection import DataError, Pictures
 from sr3.random import Stream
 from sr3.restore.restorer import Restorer
-from sr3.task import Given
 from sr3.training import curve, plot
 from sr3.training.batches import Batch
 from sr3.training.data import Crops
