@@ -232,10 +232,20 @@ def test_evaluate_every_task_against_its_own_baseline(sr3, models, folder, tmp_p
         found = json.loads(out.read_text())
         assert [row["method"] for row in found["rows"]] == [baseline, "palette", "palette-mean-2"]
         assert found["protocol"]["degradation"] == Model.from_pretrained(models[kind]).task.degradation
+        assert all(("join" in row) == (kind in ("inpainting", "uncropping")) for row in found["rows"])
         if kind in ("inpainting", "uncropping"):
             assert all(row["consistency"] == 0 for row in found["rows"])
-        if kind == "colorization":
+            assert 0 < found["rows"][0]["join"] < 1.5  # a smooth filling has no step
+        colours = [row.get("colourfulness_share") for row in found["rows"]]
+        if kind in ("colorization", "several"):
             assert found["rows"][1]["consistency"] < 0.01 < found["rows"][1]["consistency_free"]
+            assert colours[0] < 0.001 < colours[1]
+        else:
+            assert colours == [None] * 3
+        assert out.with_suffix(".html").read_text("utf-8").count(found["protocol"]["degradation"]) >= 1
+        code, said, err = sr3("compare", out, out)
+        assert (code, err) == (0, "")
+        assert "palette" in said
     code, out, _ = sr3("evaluate", "--model", models["several"], "--data", folder, "--samples", 1, "--task",
                        "measured=uncropping")  # fmt: skip
     assert code == 0
@@ -243,6 +253,27 @@ def test_evaluate_every_task_against_its_own_baseline(sr3, models, folder, tmp_p
     code, _, err = sr3("evaluate", "--model", models["denoising"], "--data", folder, "--task", "sigmo=3")
     assert code == 2
     assert "did you mean sigma" in err
+
+
+@pytest.mark.parametrize("kind", ["colorization", "inpainting", "jpeg-restoration", "uncropping", "several"])
+def test_the_search_of_schedules_and_the_study_work_for_every_task(sr3, models, tmp_path, monkeypatch, kind):
+    same = tmp_path / "same"
+    same.mkdir()
+    for k in range(2):
+        noise_picture(24, 20, k).save(same / f"{k}.png")
+    monkeypatch.setattr("sr3.evaluation.tune.SAMPLERS", ({"kind": "dpmpp"},))
+    monkeypatch.setattr("sr3.evaluation.tune.CLEANEST", (1.0,))
+    monkeypatch.setattr("sr3.evaluation.tune.SPACINGS", ("logsnr",))
+    tuned = tmp_path / "tuned.safetensors"
+    options = ["--steps", 2, "--criterion", "swd", "--out", tuned, "--json", tmp_path / "t.json"]
+    code, _, err = sr3("tune", models[kind], "--data", same, *options)
+    assert code == 0, err
+    assert set(Model.from_pretrained(tuned).config.quality) == {"fast", "balanced", "best"}
+    assert all(trial["swd"] > 0 for trial in json.loads((tmp_path / "t.json").read_text())["trials"])
+    pairs = tmp_path / "pairs"
+    assert sr3("study", pairs, "--make", "--model", tuned, "--data", same)[0] == 0
+    baseline = Model.from_pretrained(tuned).task.baseline_name
+    assert {p.name for p in pairs.iterdir()} == {"original", "given", baseline, "palette"}
 
 
 def test_train_study_and_demo_know_the_task(sr3, models, folder, tmp_path):
