@@ -6,12 +6,12 @@ Of a picture with a hole a model for small ones is shown the part around the hol
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from sr3.diffusion.denoiser import Denoise
 from sr3.diffusion.wrap import known
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
@@ -162,10 +162,7 @@ def _detailed(detail: Restorer, task: Restoration, made: Tensor, given: Given, s
         larger = task.reduced(given, (high * factor, wide * factor))
         small = Given(round8(resize(made, (high, wide))))
         own = [staged(seed, left) for seed in seeds]
-        made = detail.make(small, own, wrap=lambda denoise, there=larger: _around(denoise, there))
+        assert larger.mask is not None
+        made = detail.make(small, own, wrap=partial(known, picture=larger.image, mask=larger.mask))
+        made = torch.where(larger.mask, made, larger.image)
     return joined(resize(made, size).clamp(-1, 1), given)
-
-
-def _around(denoise: Denoise, given: Given) -> Denoise:
-    assert given.mask is not None
-    return known(denoise, given.image, given.mask)
