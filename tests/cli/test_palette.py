@@ -286,9 +286,32 @@ def test_train_study_and_demo_know_the_task(sr3, models, folder, tmp_path):
                              "--val", folder)  # fmt: skip
         assert code == 0, err
         assert f"is ready: sr3 {use} --model" in out
-    pairs = tmp_path / "pairs"
-    assert sr3("study", pairs, "--make", "--model", models["inpainting"], "--data", folder)[0] == 0
-    assert {"original", "given", "smooth", "palette"} <= {p.name for p in pairs.iterdir()}
+
+
+def test_super_resolution_is_learnt_with_other_tasks(sr3, folder, tmp_path):
+    """Told its task, trained for a few steps, measured for either task, and used for both."""
+    tasks = "[{kind='colorization'},{kind='super-resolution',factor=2}]"
+    settings = [
+        *("training.batch=4", "training.crop=32", "training.pictures=16", "training.save_every=8"),
+        *("training.report_every=8", "training.sample_every=16", "training.warmup=0", "training.zoom=[0.5,1.0]"),
+        f"model.task.tasks={tasks}",
+        *("model.task.told=true", "model.network={kind='unet',patch=4,widths=[8],blocks=[1],labels=2}"),
+    ]
+    run = tmp_path / "run"
+    code, out, err = sr3("train", "face-palette", "--data", folder, "--out", run, "--device", "cpu", "--val", folder,
+                         *(f"--set={s}" for s in settings))  # fmt: skip
+    assert code == 0, err
+    assert "is ready: sr3 colorize photo.jpg --model" in out
+    model = run / "model.safetensors"
+    asked = ["--model", model, "--data", folder, "--samples", 1, "--task", "measured=super-resolution"]
+    code, out, err = sr3("evaluate", *asked)
+    assert code == 0, err
+    assert "factor: 2" in out
+    assert "bicubic" in out
+    noise_picture(20, 16).save(tmp_path / "p.png")
+    code, _, err = sr3("upscale", tmp_path / "p.png", "--model", model, "-o", tmp_path / "l.png")
+    assert code == 0, err
+    assert samples(tmp_path / "l.png").shape == (32, 40, 3)
 
 
 @pytest.mark.parametrize(
@@ -376,6 +399,7 @@ BAD = {
     "restore p.png": "shows no damage: it is opaque, has colours and is neither noisy nor a JPEG file of low quality",
     "restore p.jpg": "name the task by sr3 colorize, inpaint, uncrop or dejpeg",
     "restore p.png --model MODEL/several": "shows no damage that is among colorization, inpainting, jpeg-restoration",
+    "upscale p.png --model MODEL/several": "cannot be used by sr3 upscale: it was not trained for super-resolution",
     "restore p.png --mask small.png --model MODEL/several": "the mask small.png is 10x8 and p.png is 40x30",
     "restore p.png --mask black.png --model MODEL/several": "black all over, so there is nothing to make",
     "restore p.png --mask white.png --model MODEL/inpainting": "would be made anew, with nothing to go by",
