@@ -315,7 +315,8 @@ def test_super_resolution_is_learnt_with_other_tasks(sr3, folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("task", "kind"), [("colorize", "several"), ("uncrop", "several"), ("dejpeg", "jpeg-restoration")]
+    ("task", "kind"),
+    [("colorize", "several"), ("inpaint", "several"), ("uncrop", "several"), ("dejpeg", "jpeg-restoration")],
 )
 def test_a_demo_of_each_task(sr3, models, tmp_path, task, kind):
     code, out, err = sr3("demo", "--task", task, "--model", models[kind], "-o", tmp_path / "d.png")

@@ -132,12 +132,13 @@ def test_colours_have_the_luminance_of_what_was_given(bits, sides):
     """Also where they were found in a reduced picture: within half a sample, and so within 0.5 / 255."""
     grey = from_samples(to_samples(photo(50, 37, bits), bits)[..., :1])
     restorer = model("colorization", sides=sides)
-    made = last(stream(restorer, grey, restorer.model.task.take(grey), seed=3)).variants[0]
-    assert made.bits == bits
-    samples = torch.from_numpy(to_samples(made, bits).astype(np.float64)).permute(2, 0, 1)[None]
-    off = luminance(samples)[0, 0].numpy() - to_samples(grey, bits)[..., 0]
-    assert np.abs(off).max() <= 0.5
-    assert samples.diff(dim=1).abs().max() > 2
+    found = last(stream(restorer, grey, restorer.model.task.take(grey), seed=3, samples=3))
+    for made in (*found.variants, found.mean):
+        assert made.bits == bits
+        samples = torch.from_numpy(to_samples(made, bits).astype(np.float64)).permute(2, 0, 1)[None]
+        off = luminance(samples)[0, 0].numpy() - to_samples(grey, bits)[..., 0]
+        assert np.abs(off).max() <= 0.5
+        assert samples.diff(dim=1).abs().max() > 2
 
 
 def test_a_large_picture_is_solved_small_and_its_colours_are_enlarged():
