@@ -13,7 +13,7 @@ from sr3.model.config import ConfigError
 from sr3.model.model import Model
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
-palette = import_module("palette")
+palette, baselines = import_module("palette"), import_module("baselines")
 
 
 def made(root, name, task, kind="diffusion", std=0.05):
@@ -92,6 +92,24 @@ def test_models_beside_one_another(tmp_path, pictures, monkeypatch, capsys):
     assert all("join" in row for row in rows if row["task"] in ("inpainting", "uncropping"))
     assert said.count("\n") == 2 + len(rows)
     assert "± 0" in said
+
+
+def test_what_there_is_without_models(tmp_path, pictures, monkeypatch, capsys):
+    monkeypatch.setattr(palette, "LOOKED", ())
+    monkeypatch.setattr(baselines, "patches_for", lambda count: 16)
+    out = tmp_path / "b.json"
+    options = ["--people", pictures, "--photos", pictures, "--limit", 2, "--json", out]
+    monkeypatch.setattr(sys, "argv", ["baselines.py", *map(str, options)])
+    baselines.main()
+    rows = {(row["task"], row["model"]): row for row in json.loads(out.read_text())}
+    assert capsys.readouterr().out.count("\n") == 2 + len(rows)
+    assert len(rows) == 8
+    assert rows["colorization", "grey"]["colourfulness_share"] < 1e-6
+    assert "join" not in rows["colorization", "grey"]
+    assert rows["jpeg-restoration", "jpeg"]["psnr"] > 15
+    fillings = [rows["inpainting", name]["psnr"] for name in ("smooth", "telea", "navier-stokes")]
+    assert len(set(fillings)) == 3
+    assert all(row["join"] < 2 for (task, _), row in rows.items() if task == "inpainting")
 
 
 def test_what_a_bar_needs(monkeypatch, capsys):
