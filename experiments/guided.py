@@ -2,8 +2,8 @@
 
     python experiments/guided.py --data kodak24.zip --limit 6 --side 64
 
-The true colours are reduced to so many pixels at the larger side, enlarged, and put at the exact luminance; the table has
-the RGB PSNR of each radius and softness of `sr3.picture.grey.guided`, and of bicubic enlargement.
+The true colours are reduced to so many pixels at the larger side, enlarged, and put at the exact luminance; the table
+has the RGB PSNR of each radius and softness of `sr3.picture.grey.guided`, and of bicubic enlargement.
 """
 
 import argparse

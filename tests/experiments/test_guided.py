@@ -22,4 +22,4 @@ def test_every_way_is_measured_and_the_package_left_as_it_is(tmp_path, monkeypat
     values = [float(value) for _, value in rows]
     assert len(set(values)) > 5
     assert all(10 < value < 60 for value in values)
-    assert (grey.RADIUS, grey.SOFT) == before
+    assert before == (grey.RADIUS, grey.SOFT)
