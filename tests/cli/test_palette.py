@@ -232,10 +232,20 @@ def test_evaluate_every_task_against_its_own_baseline(sr3, models, folder, tmp_p
         found = json.loads(out.read_text())
         assert [row["method"] for row in found["rows"]] == [baseline, "palette", "palette-mean-2"]
         assert found["protocol"]["degradation"] == Model.from_pretrained(models[kind]).task.degradation
+        assert all(("join" in row) == (kind in ("inpainting", "uncropping")) for row in found["rows"])
         if kind in ("inpainting", "uncropping"):
             assert all(row["consistency"] == 0 for row in found["rows"])
-        if kind == "colorization":
+            assert 0 < found["rows"][0]["join"] < 1.5  # a smooth filling has no step
+        colours = [row.get("colourfulness_share") for row in found["rows"]]
+        if kind in ("colorization", "several"):
             assert found["rows"][1]["consistency"] < 0.01 < found["rows"][1]["consistency_free"]
+            assert colours[0] < 0.001 < colours[1]
+        else:
+            assert colours == [None] * 3
+        assert out.with_suffix(".html").read_text("utf-8").count(found["protocol"]["degradation"]) >= 1
+        code, said, err = sr3("compare", out, out)
+        assert (code, err) == (0, "")
+        assert "palette" in said
     code, out, _ = sr3("evaluate", "--model", models["several"], "--data", folder, "--samples", 1, "--task",
                        "measured=uncropping")  # fmt: skip
     assert code == 0
@@ -243,6 +253,27 @@ def test_evaluate_every_task_against_its_own_baseline(sr3, models, folder, tmp_p
     code, _, err = sr3("evaluate", "--model", models["denoising"], "--data", folder, "--task", "sigmo=3")
     assert code == 2
     assert "did you mean sigma" in err
+
+
+@pytest.mark.parametrize("kind", ["colorization", "inpainting", "jpeg-restoration", "uncropping", "several"])
+def test_the_search_of_schedules_and_the_study_work_for_every_task(sr3, models, tmp_path, monkeypatch, kind):
+    same = tmp_path / "same"
+    same.mkdir()
+    for k in range(2):
+        noise_picture(24, 20, k).save(same / f"{k}.png")
+    monkeypatch.setattr("sr3.evaluation.tune.SAMPLERS", ({"kind": "dpmpp"},))
+    monkeypatch.setattr("sr3.evaluation.tune.CLEANEST", (1.0,))
+    monkeypatch.setattr("sr3.evaluation.tune.SPACINGS", ("logsnr",))
+    tuned = tmp_path / "tuned.safetensors"
+    options = ["--steps", 2, "--criterion", "swd", "--out", tuned, "--json", tmp_path / "t.json"]
+    code, _, err = sr3("tune", models[kind], "--data", same, *options)
+    assert code == 0, err
+    assert set(Model.from_pretrained(tuned).config.quality) == {"fast", "balanced", "best"}
+    assert all(trial["swd"] > 0 for trial in json.loads((tmp_path / "t.json").read_text())["trials"])
+    pairs = tmp_path / "pairs"
+    assert sr3("study", pairs, "--make", "--model", tuned, "--data", same)[0] == 0
+    baseline = Model.from_pretrained(tuned).task.baseline_name
+    assert {p.name for p in pairs.iterdir()} == {"original", "given", baseline, "palette"}
 
 
 def test_train_study_and_demo_know_the_task(sr3, models, folder, tmp_path):
@@ -255,13 +286,37 @@ def test_train_study_and_demo_know_the_task(sr3, models, folder, tmp_path):
                              "--val", folder)  # fmt: skip
         assert code == 0, err
         assert f"is ready: sr3 {use} --model" in out
-    pairs = tmp_path / "pairs"
-    assert sr3("study", pairs, "--make", "--model", models["inpainting"], "--data", folder)[0] == 0
-    assert {"original", "given", "smooth", "palette"} <= {p.name for p in pairs.iterdir()}
+
+
+def test_super_resolution_is_learnt_with_other_tasks(sr3, folder, tmp_path):
+    """Told its task, trained for a few steps, measured for either task, and used for both."""
+    tasks = "[{kind='colorization'},{kind='super-resolution',factor=2}]"
+    settings = [
+        *("training.batch=4", "training.crop=32", "training.pictures=16", "training.save_every=8"),
+        *("training.report_every=8", "training.sample_every=16", "training.warmup=0", "training.zoom=[0.5,1.0]"),
+        f"model.task.tasks={tasks}",
+        *("model.task.told=true", "model.network={kind='unet',patch=4,widths=[8],blocks=[1],labels=2}"),
+    ]
+    run = tmp_path / "run"
+    code, out, err = sr3("train", "face-palette", "--data", folder, "--out", run, "--device", "cpu", "--val", folder,
+                         *(f"--set={s}" for s in settings))  # fmt: skip
+    assert code == 0, err
+    assert "is ready: sr3 colorize photo.jpg --model" in out
+    model = run / "model.safetensors"
+    asked = ["--model", model, "--data", folder, "--samples", 1, "--task", "measured=super-resolution"]
+    code, out, err = sr3("evaluate", *asked)
+    assert code == 0, err
+    assert "factor: 2" in out
+    assert "bicubic" in out
+    noise_picture(20, 16).save(tmp_path / "p.png")
+    code, _, err = sr3("upscale", tmp_path / "p.png", "--model", model, "-o", tmp_path / "l.png")
+    assert code == 0, err
+    assert samples(tmp_path / "l.png").shape == (32, 40, 3)
 
 
 @pytest.mark.parametrize(
-    ("task", "kind"), [("colorize", "several"), ("uncrop", "several"), ("dejpeg", "jpeg-restoration")]
+    ("task", "kind"),
+    [("colorize", "several"), ("inpaint", "several"), ("uncrop", "several"), ("dejpeg", "jpeg-restoration")],
 )
 def test_a_demo_of_each_task(sr3, models, tmp_path, task, kind):
     code, out, err = sr3("demo", "--task", task, "--model", models[kind], "-o", tmp_path / "d.png")
@@ -342,7 +397,46 @@ BAD = {
     "dejpeg p.jpg --steps 20000": "20000 steps cannot be walked",
     "dejpeg": "Missing argument",
     "dejpeg p.jpg --scale 2": "No such option",
-    "restore p.png": "Missing option",
+    "restore p.png": "shows no damage: it is opaque, has colours and is neither noisy nor a JPEG file of low quality",
+    "restore p.jpg": "name the task by sr3 colorize, inpaint, uncrop or dejpeg",
+    "restore p.png --model MODEL/several": "shows no damage that is among colorization, inpainting, jpeg-restoration",
+    "upscale p.png --model MODEL/several": "cannot be used by sr3 upscale: it was not trained for super-resolution",
+    "restore p.png --mask small.png --model MODEL/several": "the mask small.png is 10x8 and p.png is 40x30",
+    "restore p.png --mask black.png --model MODEL/several": "black all over, so there is nothing to make",
+    "restore p.png --mask white.png --model MODEL/inpainting": "would be made anew, with nothing to go by",
+    "restore p.png --mask none.png": "none.png does not exist",
+    "restore p.png --mask small.png --model MODEL/colorization": "not for inpainting; use sr3 colorize",
+    "restore p.png --box 1,1": "'1,1' is not a box",
+    "restore p.png --box 0,0,40x30 --model MODEL/several": "would be made anew",
+    "restore clear.png --model MODEL/several": "all of this picture is transparent, with nothing to go by",
+    "restore none.png": "none.png: does not exist",
+    "restore folder": "there is no picture in the folder",
+    "restore text.png": "text.png is not a picture",
+    "restore g.png --model none": "there is no model 'none'",
+    "restore g.png --model MODEL/several --samples 0": "Invalid value for '--samples'",
+    "restore g.png --model MODEL/several --steps 0": "0 steps cannot be walked",
+    "colorize g.png --hints none.png": "none.png does not exist",
+    "colorize g.png --hints text.png": "text.png is not a picture",
+    "colorize g.png --hints empty.png": "is empty (0 bytes)",
+    "colorize g.png --hints p.png": "p.png: the hints have no transparency, which would say where no colour is known",
+    "colorize g.png --hints clear.png": "clear.png: the hints are transparent all over; paint the colours",
+    "colorize g.png --hints dots.png": "dots.png: the hints are 10x8 and the picture is 40x30",
+    "colorize p.png --hints opaque.png": "p.png has colours already; give --grey",
+    "inpaint p.png --box 1,1,4x4 --detail none": "there is no model 'none'",
+    "inpaint p.png --box 1,1,4x4 --detail MODEL/inpainting": "tiny-inpainting does not enlarge; give a model that does",
+    "uncrop p.png --right 4 --detail MODEL/colorization": "tiny-colorization does not enlarge",
+    "uncrop p.png --to 41x29": "is no larger; give a larger size",
+    "uncrop p.png --to 41": "'41' is not a size",
+    "uncrop folder --right 4": "there is no picture in the folder",
+    "dejpeg folder": "there is no picture in the folder",
+    "dejpeg none.jpg": "none.jpg: does not exist",
+    "dejpeg clear.png --model MODEL/several": "clear.png is no JPEG file",
+    "demo --task restore": "there is no demo of 'restore'",
+    "demo --task colorize --model none": "there is no model 'none'",
+    "demo --task uncrop --model MODEL/generation": "makes pictures from nothing",
+    "evaluate --model MODEL/several --data folder --task measured=denoising": "not trained for denoising",
+    "evaluate --model MODEL/inpainting --data folder --task measured_area=2": "holes of 2 to 2 of a picture cannot be",
+    "evaluate --model MODEL/jpeg-restoration --data folder --task quality=0": "the quality 0 is out of range",
     "restore p.png --model MODEL/inpainting": "nothing says where this picture's hole is",
     "restore clear.png --model MODEL/inpainting": "all of this picture is transparent, with nothing to go by",
     "restore p.png --model MODEL/uncropping": "how far this picture is to grow is not said",
@@ -370,6 +464,9 @@ def place(tmp_path, monkeypatch):
         Image.new("L", size, colour).save(f"{name}.png")
     for name, alpha in (("opaque", 255), ("clear", 0)):
         Image.merge("RGBA", (*picture.split(), Image.new("L", (40, 30), alpha))).save(f"{name}.png")
+    Image.merge(
+        "RGBA", (*noise_picture(10, 8).split(), Image.eval(Image.linear_gradient("L").resize((10, 8)), int))
+    ).save("dots.png")
     for suffix in ("png", "jpg"):
         (tmp_path / f"text.{suffix}").write_text("hello " * 100)
         (tmp_path / f"empty.{suffix}").write_bytes(b"")

@@ -77,7 +77,7 @@ def test_every_measure_has_its_direction():
         *("psnr", "psnr_y", "ssim", "ssim_y", "is", "accuracy", "accuracy_5", "agreement")
     }
     assert {name for name, one in MEASURES.items() if one.better in ("one", "neither")} == {
-        *("calibration", "spread", "pairwise", "pairwise_lpips")
+        *("calibration", "spread", "pairwise", "pairwise_lpips", "colourfulness", "colourfulness_share", "join")
     }
     assert [worth(n, 1.5) for n in ("psnr", "swd", "calibration", "spread")] == [1.5, -1.5, -0.5, None]
     assert ordered({"other", "swd_1", "ssim", "swd_0", "psnr"}) == ["psnr", "ssim", "swd_0", "swd_1", "other"]

@@ -1,6 +1,7 @@
 """Recipes: what they average and what they say of the papers, against the papers' own units."""
 
 import math
+from collections import namedtuple
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sr3.diffusion.denoiser import Example
 from sr3.model import recipe as recipes
 from sr3.model.model import Model
+from sr3.training.estimate import estimate
 
 DECAYS = {
     "sr3-16-128": 0.9999,
@@ -58,6 +60,17 @@ def test_palettes_recipes_are_the_papers(task):
     with torch.device("meta"):
         model = Model(recipe.model)
     assert sum(p.numel() for p in model.net.parameters()) == pytest.approx(552e6, rel=0.01)
+
+
+def test_palettes_recipes_can_be_run_dry(monkeypatch):
+    """Where there is no room for one picture it is said so, and nothing is allocated to find out."""
+    little = namedtuple("Memory", "total available")(2**30, 2**30)
+    monkeypatch.setattr("sr3.training.estimate.psutil.virtual_memory", lambda: little)
+    found = estimate(recipes.load("palette-multi"), "cpu")
+    assert found.parameters == pytest.approx(552e6, rel=0.01)
+    # weights, gradients, two moments and the average, in four bytes each
+    assert found.memory > 20 * found.parameters
+    assert "time: unknown, as not even one picture fits" in found.text()
 
 
 def test_a_walk_goes_along_its_own_schedule_where_it_has_one():

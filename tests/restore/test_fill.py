@@ -12,7 +12,6 @@ from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.grey import luminance
 from sr3.picture.picture import Picture, PictureError, from_samples, to_samples
-from sr3.picture.resize import resize
 from sr3.random import mix
 from sr3.restore.fill import inpainted, plan, ramp, uncropped
 from sr3.restore.restored import Restored
@@ -133,12 +132,13 @@ def test_colours_have_the_luminance_of_what_was_given(bits, sides):
     """Also where they were found in a reduced picture: within half a sample, and so within 0.5 / 255."""
     grey = from_samples(to_samples(photo(50, 37, bits), bits)[..., :1])
     restorer = model("colorization", sides=sides)
-    made = last(stream(restorer, grey, restorer.model.task.take(grey), seed=3)).variants[0]
-    assert made.bits == bits
-    samples = torch.from_numpy(to_samples(made, bits).astype(np.float64)).permute(2, 0, 1)[None]
-    off = luminance(samples)[0, 0].numpy() - to_samples(grey, bits)[..., 0]
-    assert np.abs(off).max() <= 0.5
-    assert samples.diff(dim=1).abs().max() > 2
+    found = last(stream(restorer, grey, restorer.model.task.take(grey), seed=3, samples=3))
+    for made in (*found.variants, found.mean):
+        assert made.bits == bits
+        samples = torch.from_numpy(to_samples(made, bits).astype(np.float64)).permute(2, 0, 1)[None]
+        off = luminance(samples)[0, 0].numpy() - to_samples(grey, bits)[..., 0]
+        assert np.abs(off).max() <= 0.5
+        assert samples.diff(dim=1).abs().max() > 2
 
 
 def test_a_large_picture_is_solved_small_and_its_colours_are_enlarged():
@@ -168,7 +168,7 @@ def test_what_a_small_model_makes_is_held_as_far_as_asked_and_says_so():
     ):
         found = last(stream(restorer, grey, given, **options))
         alone = last(restorer.stream(Picture(small.image[0]), given=small, **options)).variants[0]
-        large = resize(alone.pixels[None], (48, 64)).clamp(-1, 1)
+        large = task.enlarged(alone.pixels[None], small, given)
         wanted = large if options else task.finish(large, given)
         assert torch.equal(found.variants[0].pixels, wanted[0])
         assert found.held == said

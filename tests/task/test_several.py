@@ -6,14 +6,16 @@ from conftest import TINY, tiny_config
 
 from sr3.diffusion.denoiser import Denoiser, Example
 from sr3.diffusion.predict import PREDICTIONS
-from sr3.model.config import ConfigError
+from sr3.model.config import ConfigError, Recipe
 from sr3.model.model import Model
 from sr3.nn.unet import UNet
 from sr3.picture.picture import Picture
+from sr3.picture.resize import shrink
 from sr3.random import Stream
 from sr3.restore.restorer import Restorer
-from sr3.task import Colorization, Given, Inpainting, JpegRestoration, Restoration
+from sr3.task import Colorization, Given, Inpainting, JpegRestoration, Restoration, SuperResolution
 from sr3.task.several import PARTS, Several
+from sr3.training.plan import check_crop
 
 
 def clean(count: int = 12) -> torch.Tensor:
@@ -51,6 +53,48 @@ def test_a_mixed_batch_is_held_picture_by_picture(verb):
     for k in range(12):
         own = PARTS[task.kinds[int(given.label[k])]]()
         assert torch.equal(base[k : k + 1], own.baseline(given.of([k])))
+
+
+def test_pictures_to_be_enlarged_go_along_at_the_size_of_their_results():
+    """In a batch of several tasks as A⁺ y, of which each verb makes what the task alone makes of y."""
+    task = Several(tasks=[{"kind": "colorization"}, {"kind": "super-resolution", "factor": 4}], told=True)
+    alone, x = SuperResolution(4), clean(9)
+    given = task.degrade(x, rng=Stream(3, range(9)))
+    chosen = (given.label == 1).nonzero().flatten().tolist()
+    assert 0 < len(chosen) < 9
+    assert given.image.shape == x.shape
+    small = alone.degrade(x[chosen])
+    close = lambda a, b: torch.testing.assert_close(a, b, atol=2e-5, rtol=0)  # noqa: E731
+    close(shrink(given.image[chosen], 4), small.image)
+    example, wanted = task.prepare(given), alone.prepare(small)
+    close(example.cond[chosen], wanted.cond)
+    close(example.base[chosen], wanted.base)
+    assert example.mask[chosen].all()
+    rough = x + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    for verb in ("project", "finish"):
+        close(getattr(task, verb)(rough, given)[chosen], getattr(alone, verb)(rough[chosen], small))
+    close(shrink(task.again(rough, given)[chosen], 4), alone.again(rough[chosen], small))
+    assert task.result_size(given) == (32, 32)
+    assert torch.equal(task.baseline(given)[given.label == 0], given.image[given.label == 0])
+
+
+def test_used_for_super_resolution_it_is_that_task():
+    task = Several(tasks=[{"kind": "colorization"}, {"kind": "super-resolution", "factor": 2}])
+    assert (task.factor, task.border, task.multiple) == (1, 0, 2)
+    used, alone, x = task.as_kind("super-resolution"), SuperResolution(2), clean(3)
+    assert (used.factor, used.border, used.baseline_name, used.method) == (2, 2, "bicubic", "palette")
+    given = used.degrade(x)
+    assert torch.equal(given.image, alone.degrade(x).image)
+    assert used.result_size(given) == (32, 32)
+    for verb in ("baseline", "again"):
+        arguments = [given] if verb == "baseline" else [x, given]
+        assert torch.equal(getattr(used, verb)(*arguments), getattr(alone, verb)(*arguments))
+    assert torch.equal(used.finish(0.9 * x, given), alone.finish(0.9 * x, given))
+    assert torch.equal(used.prepare(given).cond, alone.prepare(given).cond)
+    config = {"task": {"kind": "several", "tasks": list(task.tasks)}, "network": TINY}
+    recipe = Recipe.model_validate({"model": tiny_config(**config), "training": {"crop": 33}})
+    with pytest.raises(ConfigError, match="crop=33 must be a multiple of the task's factor 2"):
+        check_crop(recipe)
 
 
 def test_what_is_measured_is_one_of_the_tasks():

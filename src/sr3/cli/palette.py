@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from sr3.cli.choosing import AUTO, chooser
 from sr3.cli.common import load_restorer, parse_size
 from sr3.cli.restoring import check_trace, refuse_absent, restore_all
 
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from sr3.task import Restoration
 
 Free = Annotated[bool, typer.Option("--free", help="Do not hold the result to what is given.")]
+MaskFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A picture of the same size: white is made, black is kept.")
+]
+Boxes = Annotated[list[str] | None, typer.Option(metavar="X,Y,WxH", help="A box to make; may be given again.")]
+Detail = Annotated[
+    str | None, typer.Option(metavar="MODEL", help="Enlarges what was made of a reduced picture, as photo-4x does.")
+]
 
 MARKS = {
     "colorize": "colorized",
@@ -63,35 +71,52 @@ class Run(NamedTuple):
         *,
         free: bool = False,
         told: dict[str, str] | None = None,
+        detail: str | None = None,
+        hole: bool = False,
     ) -> None:
-        """Restore every picture by a model for this kind of task; None: whatever the model is for.
+        """Restore every picture by a model for this kind of task; None: for what each picture needs.
 
         told: what else makes the results what they are, for their metadata.
+        detail: a model that enlarges what is made of reduced pictures.  hole: see `chooser`.
         """
         refuse_absent(self.inputs)
         from sr3.picture.image import read
         from sr3.restore.restorer import needs_picture
-        from sr3.restore.whole import set_task, stream
+        from sr3.restore.whole import check_detail, set_task, stream
 
         check_trace(self.trace)
-        restorer = load_restorer(self.model, device=self.device, precision=self.precision, tile=self.tile)
-        task = set_task(restorer.model, kind, command) if kind else needs_picture(restorer.model)
+        where: dict[str, Any] = {"device": self.device, "precision": self.precision, "tile": self.tile}
         how: dict[str, Any] = {
             "steps": self.steps,
             "sampler": self.sampler,
             "spacing": self.spacing,
             "quality": self.quality,
         }
-        # what cannot be had fails before any work
-        restorer.settings(**how, samples=self.samples)
+
+        def ready(restorer: "Restorer") -> object:
+            # what cannot be had fails before any work
+            return restorer.settings(**how, samples=self.samples)
+
+        if kind is None:
+            restorer_of = chooser(self.model, hole=hole, ready=ready, **where)
+        else:
+            only = load_restorer(self.model, **where)
+            set_task(only.model, kind, command)
+            ready(only)
+            restorer_of = lambda _: only  # noqa: E731
+        finer = None
+        if detail is not None:
+            finer = load_restorer(detail, **where)
+            check_detail(finer)
         options: dict[str, Any] = {**how, "seed": self.seed, "samples": self.samples, "free": free}
 
         def steps(source: Path) -> "Iterator[Progress | Restored]":
-            picture = read(source)
-            return begin(restorer, task, source, picture, partial(stream, restorer, **options))
+            picture, restorer = read(source), restorer_of(source)
+            go = partial(stream, restorer, detail=finer, **options)
+            return begin(restorer, needs_picture(restorer.model), source, picture, go)
 
         restore_all(
-            lambda _source: restorer,
+            restorer_of,
             self.inputs,
             self.output,
             MARKS[command],
@@ -101,7 +126,7 @@ class Run(NamedTuple):
             skip_existing=self.skip_existing,
             force=self.force,
             exact=True,
-            told=told,
+            told={**(told or {}), **({"detail": detail} if detail else {})},
         )
 
 
@@ -149,31 +174,44 @@ def colorize(
     run: Run,
     free: Free = False,
     grey: Annotated[bool, typer.Option("--grey", help="Make a picture that has colours grey first.")] = False,
+    hints: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Known colours: a picture of the same size, transparent where none is."),
+    ] = None,
 ) -> None:
     """Give grey pictures colours.  The result, made grey again, is the picture given."""
+    from sr3.cli.places import mark_of
+    from sr3.picture.image import read
+
+    painted = read(hints) if hints else None
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         from sr3.picture.grey import as_grey
         from sr3.picture.image import PictureError
+        from sr3.task.colorization import hinted
 
         picture = as_grey(picture) if grey else picture
         try:
-            return go(picture, task.take(picture))
+            given = task.take(picture)
         except PictureError as error:
             raise PictureError(f"{source} has colours already; give --grey to make it grey first") from error
+        try:
+            return go(picture, given if painted is None else hinted(given, painted))
+        except PictureError as error:
+            raise PictureError(f"{hints}: {error}") from error
 
-    run.walk("colorize", "colorization", begin, free=free, told={"grey": str(grey).lower()})
+    told = {"grey": str(grey).lower()} | ({"hints": mark_of(painted)} if painted else {})
+    run.walk("colorize", "colorization", begin, free=free, told=told)
 
 
 @options("face-palette")
 def inpaint(
     run: Run,
-    mask: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A picture of the same size: white is made, black is kept.")
-    ] = None,
-    box: Annotated[list[str] | None, typer.Option(metavar="X,Y,WxH", help="A box to make; may be given again.")] = None,
+    mask: MaskFile = None,
+    box: Boxes = None,
     grow: Annotated[int, typer.Option(min=0, max=256, help="Pixels by which the hole is made larger.")] = 0,
     feather: Annotated[int, typer.Option(min=0, max=256, help="Pixels around it over which old meets new.")] = 0,
+    detail: Detail = None,
 ) -> None:
     """Fill holes: of a mask, of boxes, or where a picture is transparent.  The rest stays as it is, bit for bit."""
     from sr3.cli.places import hole, parse_box, read_mask
@@ -187,7 +225,8 @@ def inpaint(
         return inpainted(opaque, found, go, grow=grow, feather=feather, seed=run.seed)
 
     told = {"mask": drawn.mark if drawn else "none", "boxes": " ".join(box or [])}
-    run.walk("inpaint", "inpainting", begin, told=told | {"grow": str(grow), "feather": str(feather)})
+    told |= {"grow": str(grow), "feather": str(feather)}
+    run.walk("inpaint", "inpainting", begin, told=told, detail=detail)
 
 
 @options("face-palette")
@@ -200,6 +239,7 @@ def uncrop(
     to: Annotated[
         str | None, typer.Option(metavar="WxH", help="The size wanted, with the picture in its middle.")
     ] = None,
+    detail: Detail = None,
 ) -> None:
     """Make pictures wider or higher.  The picture given stays as it is, bit for bit."""
     from sr3.cli.places import bands, check_bands
@@ -212,17 +252,29 @@ def uncrop(
 
         return uncropped(picture, bands(source, picture.size, sides, wanted), go, seed=run.seed)
 
-    run.walk("uncrop", "uncropping", begin, told={"sides": " ".join(map(str, sides)), "to": to or "none"})
+    told = {"sides": " ".join(map(str, sides)), "to": to or "none"}
+    run.walk("uncrop", "uncropping", begin, told=told, detail=detail)
 
 
-@options()
-def restore(run: Run, free: Free = False) -> None:
-    """Restore pictures by any model that needs nothing but the picture, whatever its task."""
+@options(AUTO)
+def restore(run: Run, free: Free = False, mask: MaskFile = None, box: Boxes = None) -> None:
+    """Restore pictures by what they need: holes filled, grey ones coloured, bad JPEG files and noise mended.
+
+    A model for several tasks is used for the first of these that it knows; one for a single task for that.
+    """
+    from sr3.cli.places import hole, parse_box, read_mask
+
+    boxes, drawn = [parse_box(text) for text in box or []], read_mask(mask) if mask else None
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         from sr3.restore.agreement import taken
+        from sr3.restore.fill import inpainted
 
+        if drawn or boxes:
+            found, opaque = hole(picture, source, drawn, boxes)
+            return inpainted(opaque, found, go, seed=run.seed)
         given, opaque = taken(task, picture, None if free else source)
         return go(opaque, given)
 
-    run.walk("restore", None, begin, free=free)
+    told = {"mask": drawn.mark if drawn else "none", "boxes": " ".join(box or [])} if drawn or boxes else {}
+    run.walk("restore", None, begin, free=free, told=told, hole=bool(drawn or boxes))

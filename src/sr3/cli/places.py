@@ -35,6 +35,12 @@ def read_mask(file: Path) -> Mask:
     return Mask(file, read(file).pixels.mean(0)[None, None] > 0)
 
 
+def mark_of(picture: "Picture") -> str:
+    """What tells a picture's pixels and alpha from others: their CRC-32, in hexadecimal."""
+    alpha = picture.pixels[:0] if picture.alpha is None else picture.alpha
+    return f"{zlib.crc32(alpha.numpy().tobytes(), zlib.crc32(picture.pixels.numpy().tobytes())):08x}"
+
+
 def parse_box(text: str) -> Box:
     """'10,20,30x40' as (10, 20, 30, 40): left, top, width, height."""
     found = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*[xX]\s*(\d+)\s*", text)

@@ -1,6 +1,7 @@
 """What the commands that restore pictures share: files and folders, where results go, bars, faults."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,7 @@ def restore_all(
         such a one made is then left as it is, but by force.
     """
     from sr3.model.config import ConfigError
+    from sr3.picture.picture import PictureError
 
     jobs, failures = plan(inputs, output, mark, EXACT if exact else None)
     if trace is not None and len(jobs) != 1:
@@ -70,7 +72,8 @@ def restore_all(
     samples = options["samples"]
     check(jobs, samples=samples, trace=trace, force=force, skip_existing=skip_existing)
     if jobs and jobs[0].source != PIPE:  # a model that cannot be loaded fails once, before any work
-        restorer_of(jobs[0].source)
+        with suppress(PictureError):  # what is wrong with one picture stops no other
+            restorer_of(jobs[0].source)
     made = left = 0
     with bars() as shown:
         whole = shown.add_task("pictures", total=len(jobs)) if len(jobs) > 1 else None

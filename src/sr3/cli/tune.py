@@ -97,7 +97,7 @@ def command(
 def _own_file(model: str) -> Path:
     """The model's own file, to be written anew; ConfigError where that is the package's, or on the Hub."""
     from sr3.model.config import ConfigError
-    from sr3.model.model import names
+    from sr3.model.shipped import names
 
     if model in names() or not Path(model).is_file():
         raise ConfigError(f"{model} is no file of yours; give --out for the tuned model")

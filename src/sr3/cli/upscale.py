@@ -104,6 +104,7 @@ def _chooser(model: str | None, *, refined: bool, **how: Any) -> "Callable[[Path
     """
     from sr3.picture.kinds import is_jpeg
     from sr3.restore.restorer import needs_picture
+    from sr3.restore.whole import set_task
 
     loaded: dict[str, Restorer] = {}
 
@@ -111,7 +112,8 @@ def _chooser(model: str | None, *, refined: bool, **how: Any) -> "Callable[[Path
         name = model if model is not None else WORN if not refined and is_jpeg(source) else PLAIN
         if name not in loaded:
             loaded[name] = load_restorer(name, **how)
-            needs_picture(loaded[name].model)
+            if hasattr(needs_picture(loaded[name].model), "as_kind"):  # one of several tasks
+                set_task(loaded[name].model, "super-resolution", "upscale")
         return loaded[name]
 
     return chosen

@@ -17,6 +17,8 @@ DEFINITIONS = (
     "ssim",
     "consistency",
     "tint",
+    "colourfulness",
+    "join",
     "diversity",
     "lpips",
     "fid",

@@ -46,6 +46,8 @@ def protocol(
         "consistency": "mean square error on [0, 1] between the picture given and the result degraded again, x1e-5",
         "swd": f"sliced Wasserstein distance over a Laplacian pyramid, x1e3, {patches} patches per picture and level",
         "tint": "largest channel of the mean over pictures of |mean(result) - mean(original)|, of 255",
+        "colourfulness": "Hasler and Süsstrunk (2003), of 255; share: of the originals' mean",
+        "join": "mean difference of neighbours across a hole's border over that of known ones; mean over pictures",
         "diversity": "spread: standard deviation over the samples; pairwise: mean absolute difference of two; of 255; "
         "calibration: root mean square spread over error of the mean, 1 where the samples are as unsure as wrong",
         **more.said,

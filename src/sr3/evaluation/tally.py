@@ -10,8 +10,10 @@ from torch import Tensor
 from sr3.evaluation.method import Made, Ways
 from sr3.evaluation.result import Row, Shown
 from sr3.metric import PSNR, SSIM, SWD, Consistency, Metric, Tint
+from sr3.metric.colourfulness import Colourfulness
 from sr3.metric.diversity import Diversity
 from sr3.metric.extra import Extra
+from sr3.metric.join import Join
 from sr3.restore.restored import spread
 from sr3.restore.restorer import needs_picture
 from sr3.task import Given, again
@@ -27,6 +29,8 @@ class _Method:
     metrics: list[Metric]
     free: Consistency
     held: Consistency = field(default_factory=Consistency)
+    join: Join | None = None
+    """Of tasks that make holes."""
     seconds: float = 0.0
     pictures: int = 0
     measured: list[int] = field(default_factory=list)
@@ -66,9 +70,10 @@ class Tally:
     def __init__(self, ways: Ways, more: Extra, border: int, patches: int):
         self.task = needs_picture(ways.restorer.model)
         self.own, self.diversity = ways.own, Diversity(more.lpips)
+        coloured = lambda: [Colourfulness()] if self.task.colours else []  # noqa: E731
         self.methods = {
             method: _Method(
-                [PSNR(border), SSIM(border), SWD(patches), Tint(), *more.make()],
+                [PSNR(border), SSIM(border), SWD(patches), Tint(), *coloured(), *more.make()],
                 Consistency(name="consistency_free"),
             )
             for method in ways.methods
@@ -86,6 +91,9 @@ class Tally:
             for metric in method.metrics:
                 metric.update(pictures, original, given)
             method.held.update(again(self.task, pictures, part), original, given)
+            if part.mask is not None:
+                method.join = method.join or Join()
+                method.join.update(pictures, part.mask)
             if made.free is not None:
                 method.free.update(again(self.task, chosen(made.free), part), original, given)
         method.seconds += made.seconds
@@ -115,7 +123,7 @@ class Tally:
         for name, method in self.methods.items():
             row: Row = {"method": name, "interval": {}}
             each[name] = {}
-            for metric in (*method.metrics, method.held, method.free):
+            for metric in (*method.metrics, method.held, method.free, *([method.join] if method.join else [])):
                 row |= metric.compute()
                 row["interval"] |= {measure: list(ends) for measure, ends in metric.intervals(seed).items()}
                 each[name] |= {measure: method.each(values) for measure, values in metric.each().items()}

@@ -1,5 +1,6 @@
 """What comes out of a restoration: variants, and for several of them their mean and their spread."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,10 +22,13 @@ class Restored:
     """What the variants are held to, in words."""
 
 
-def restored(source: Picture, variants: list[Tensor], *, colours: bool = False) -> Restored:
+def restored(
+    source: Picture, variants: list[Tensor], *, colours: bool = False, hold: Callable[[Tensor], Tensor] | None = None
+) -> Restored:
     """The variants [1, 3, H, W] as pictures with the alpha, depth and metadata of their source.
 
     colours: whether what is made of a grey picture has colours; otherwise it is grey as well.
+    hold: holds the mean to what is given, where the mean of what agrees with that need not agree once it is rounded.
     """
     high, wide = variants[0].shape[-2:]
     alpha = None if source.alpha is None else resize(source.alpha[None], (high, wide))[0].clamp(0, 1)
@@ -38,7 +42,8 @@ def restored(source: Picture, variants: list[Tensor], *, colours: bool = False) 
     if len(variants) == 1:
         return Restored([dress(variants[0])])
     stack = torch.stack(variants)
-    return Restored([dress(v) for v in variants], mean=dress(stack.mean(0)), spread=Picture(spread(stack)[0] * 2 - 1))
+    mean = stack.mean(0) if hold is None else hold(stack.mean(0))
+    return Restored([dress(v) for v in variants], mean=dress(mean), spread=Picture(spread(stack)[0] * 2 - 1))
 
 
 def spread(samples: Tensor, extent: float = 2.0) -> Tensor:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -212,7 +213,8 @@ class Restorer:
                 made = self.finish(step.x, now, own, settings=how, held=held)
                 now = Given(made)
             variants.append(made if (made.shape[-1], made.shape[-2]) == (wide, high) else resize(made, (high, wide)))
-        yield replace(restored(source, variants, colours=task.colours), held=chosen.said)
+        hold = partial(chosen.finish, task, given=given) if task.colours else None
+        yield replace(restored(source, variants, colours=task.colours, hold=hold), held=chosen.said)
 
     def __call__(self, picture: Any, **options: Any) -> Image.Image:
         """Restore one picture; options as for `stream`.  With samples > 1: the first variant."""

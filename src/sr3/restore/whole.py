@@ -1,19 +1,28 @@
-"""Whole pictures for tasks that need them whole: reduced to what a model is for, and brought back to full size."""
+"""Whole pictures for tasks that need them whole: reduced to what a model is for, and brought back to full size.
 
+Of a picture with a hole a model for small ones is shown the part around the hole, so that less need be reduced.
+"""
+
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
+from sr3.diffusion.wrap import known
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.picture import Picture, PictureError
-from sr3.picture.resize import resize
+from sr3.picture.resize import resize, round8
+from sr3.random import staged
 from sr3.restore.agreement import FREE, HELD, Agreement
 from sr3.restore.restored import Restored, restored
 from sr3.restore.restorer import Progress, Restorer, needs_picture
-from sr3.task import TASKS, Given, Restoration
+from sr3.task import TASKS, Given, Restoration, SuperResolution
+from sr3.task.inpainting import joined
 
 
 def set_task(model: Model, kind: str, use: str) -> Restoration:
@@ -41,6 +50,8 @@ def stream(
     *,
     free: bool = False,
     fidelity: float = 1.0,
+    seed: int = 0,
+    detail: Restorer | None = None,
     **options: Any,
 ) -> Iterator[Progress | Restored]:
     """`Restorer.stream` of a picture with what is given of it; options as there.
@@ -48,43 +59,111 @@ def stream(
     A model for small pictures alone is shown a reduced one, and what it makes of that is enlarged and held to what is
     given at full size: colours to the luminance, fillings to the pixels around them.  PictureError for pictures so long
     and narrow that too little is left.
+    detail: a model that enlarges, for holes that were filled in a reduced picture; see `check_detail`.
     """
-    task, small = needs_picture(restorer.model), _small(restorer, given)
-    options |= {"free": free, "fidelity": fidelity}
-    if small is None:
+    task, part = needs_picture(restorer.model), _part(restorer, given)
+    options |= {"free": free, "fidelity": fidelity, "seed": seed}
+    if part is None:
         yield from restorer.stream(source, given=given, **options)
         return
-    shown, held = Picture(small.image[0].clamp(-1, 1)), Agreement(share=0.0 if free else fidelity)
-    for step in restorer.stream(shown, given=small, **options):
+    shown, held = Picture(part.small.image[0].clamp(-1, 1)), Agreement(share=0.0 if free else fidelity)
+    for step in restorer.stream(shown, given=part.small, **options):
         if isinstance(step, Progress):
             yield step
         else:
-            made = [_enlarged(task, one.pixels.expand(3, -1, -1)[None], given, held) for one in step.variants]
-            yield replace(restored(source, made, colours=task.colours), held=step.held)
+            each = [one.pixels.expand(3, -1, -1)[None] for one in step.variants]
+            made = [_full(task, x, part, given, held, detail, [seed + k]) for k, x in enumerate(each)]
+            hold = partial(held.finish, task, given=given) if task.colours else None
+            yield replace(restored(source, made, colours=task.colours, hold=hold), held=step.held)
 
 
 def make(restorer: Restorer, given: Given, seeds: Sequence[int], *, free: bool = False, **options: Any) -> Tensor:
     """`Restorer.make` of a batch, reduced and brought to full size again where the model is for small pictures."""
-    small = _small(restorer, given)
-    made = restorer.make(given if small is None else small, seeds, free=free, **options)
-    return made if small is None else _enlarged(needs_picture(restorer.model), made, given, FREE if free else HELD)
+    task, held = needs_picture(restorer.model), FREE if free else HELD
+    if _part(restorer, given) is None:
+        return restorer.make(given, seeds, free=free, **options)
+    # one by one, as each has its own part
+    done: list[Tensor] = []
+    for k, seed in enumerate(seeds):
+        one = given.of([k])
+        part = _part(restorer, one)
+        assert part is not None
+        made = restorer.make(part.small, [seed], free=free, **options)
+        done.append(_full(task, made, part, one, held, None, [seed]))
+    return torch.cat(done)
 
 
-def _enlarged(task: Restoration, made: Tensor, given: Given, held: Agreement) -> Tensor:
-    """What was made of a reduced picture, at full size and held to what is given there."""
-    return held.finish(task, resize(made, task.result_size(given)).clamp(-1, 1), given)
+def check_detail(detail: Restorer) -> None:
+    """ConfigError where a model does not enlarge."""
+    if not isinstance(detail.model.task, SuperResolution) or detail.model.task.factor < 2:
+        raise ConfigError(f"{detail.model.config.name} does not enlarge; give a model that does, as photo-4x")
 
 
-def _small(restorer: Restorer, given: Given) -> Given | None:
-    """What a model for small pictures is shown of a larger one; None where it can be shown all."""
+class _Part(NamedTuple):
+    """Of a large picture what a model for small ones is shown.  rows, columns: where it is; given: what is given there;
+    small: the same, reduced where it must be."""
+
+    rows: slice
+    columns: slice
+    given: Given
+    small: Given
+
+
+def _part(restorer: Restorer, given: Given) -> _Part | None:
+    """None where the model can be shown all."""
     task, config = needs_picture(restorer.model), restorer.model.config
-    size, sides = task.result_size(given), config.sides
-    if task.factor != 1 or sides is None or max(size) <= sides[1]:
+    whole, sides = task.result_size(given), config.sides
+    if task.factor != 1 or sides is None or max(whole) <= sides[1]:
         return None
-    high, wide = (max(1, round(side * sides[1] / max(size))) for side in size)
+    rows, columns = task.window(given, sides[1])
+    size = rows.stop - rows.start, columns.stop - columns.start
+    part = given if size == whole else given.cut(rows, columns)
+    most = max(size)
+    if most <= sides[1]:
+        return _Part(rows, columns, part, part)
+    high, wide = (max(1, round(side * sides[1] / most)) for side in size)
     if min(high, wide) < sides[0]:
         raise PictureError(
             f"{config.name} is for pictures of {sides[0]} to {sides[1]} pixels a side, and of this one, "
-            f"{size[1]}x{size[0]}, {wide}x{high} would be left; crop it"
+            f"{whole[1]}x{whole[0]}, {wide}x{high} would be left; crop it"
         )
-    return task.reduced(given, (high, wide))
+    return _Part(rows, columns, part, task.reduced(part, (high, wide)))
+
+
+def _full(
+    task: Restoration,
+    made: Tensor,
+    part: _Part,
+    given: Given,
+    held: Agreement,
+    detail: Restorer | None,
+    seeds: Sequence[int],
+) -> Tensor:
+    """What was made of a part of a picture, at full size, in its place, and held to what is given."""
+    size = task.result_size(part.given)
+    if (made.shape[-2], made.shape[-1]) != size:
+        if detail is not None and part.given.mask is not None:
+            made = _detailed(detail, task, made, part.given, seeds)
+        else:
+            made = task.enlarged(made, part.small, part.given)
+    if size != task.result_size(given):
+        whole = given.image.clamp(-1, 1)
+        whole[..., part.rows, part.columns] = made
+        made = whole
+    return held.finish(task, made, given)
+
+
+def _detailed(detail: Restorer, task: Restoration, made: Tensor, given: Given, seeds: Sequence[int]) -> Tensor:
+    """A small filling enlarged by a model, which is shown the known pixels at every step and every size."""
+    check_detail(detail)
+    factor, size = detail.model.task.factor, task.result_size(given)
+    count = max(0, round(math.log(max(size) / max(made.shape[-2:])) / math.log(factor)))
+    for left in range(count, 0, -1):
+        high, wide = (max(1, math.ceil(side / factor**left)) for side in size)
+        larger = task.reduced(given, (high * factor, wide * factor))
+        small = Given(round8(resize(made, (high, wide))))
+        own = [staged(seed, left) for seed in seeds]
+        assert larger.mask is not None
+        made = detail.make(small, own, wrap=partial(known, picture=larger.image, mask=larger.mask))
+        made = torch.where(larger.mask, made, larger.image)
+    return joined(resize(made, size).clamp(-1, 1), given)

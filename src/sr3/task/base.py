@@ -11,6 +11,7 @@ from torch import Tensor
 from sr3.diffusion.denoiser import Example
 from sr3.picture.jpeg import JpegBins
 from sr3.picture.picture import Picture, PictureError
+from sr3.picture.resize import resize
 from sr3.random import Stream
 
 
@@ -26,6 +27,10 @@ class Given(NamedTuple):
     """int64 [B], which of several tasks each picture is for; None where there is one."""
     bits: int = 8
     """The depth of the file that the result goes to, where that matters to the last bit."""
+    colours: Tensor | None = None
+    """[B, 3, h, w]: pixels of a picture to be coloured whose colour is known, there where the mask is False."""
+    mixed: bool = False
+    """Whether the pictures are for several tasks, all as large as their results; see `sr3.task.several`."""
 
     def to(self, device: torch.device) -> Self:
         """The same with its tensors on a device."""
@@ -38,6 +43,11 @@ class Given(NamedTuple):
         parts = {name: part[index] for name, part in self._asdict().items() if isinstance(part, Tensor)}
         files = None if self.files is None else tuple(self.files[k] for k in chosen)
         return self._replace(**parts, files=files)
+
+    def cut(self, rows: slice, columns: slice) -> Self:
+        """What was given of a part of the pictures; what is known of their files is of the whole and left out."""
+        parts = {name: getattr(self, name) for name in ("image", "mask", "colours")}
+        return self._replace(files=None, **{n: p[..., rows, columns] for n, p in parts.items() if p is not None})
 
 
 def own_stream(clean: Tensor, seed: int = 0) -> Stream:
@@ -133,6 +143,17 @@ class Restoration(Task, Protocol):
         """The same of a picture reduced to (height, width).  PictureError where that is another task altogether."""
         ...
 
+    def window(self, given: Given, least: int) -> tuple[slice, slice]:
+        """The rows and columns of a picture that must be seen to restore it: all, or those around what is missing.
+
+        least: a side below which nothing is gained by less.
+        """
+        ...
+
+    def enlarged(self, made: Tensor, small: Given, given: Given) -> Tensor:
+        """What was made of `small`, which is `given` reduced, as large as the result of that: [B, 3, H, W]."""
+        ...
+
     def again(self, made: Tensor, given: Given) -> Tensor:
         """What `given.image` would be if results `made` were the truth; the consistency is measured with it."""
         ...
@@ -177,6 +198,14 @@ class SameSize:
         raise PictureError(
             "what is to be restored is lost where a picture is reduced to what the model is for; use another model"
         )
+
+    def window(self, given: Given, least: int) -> tuple[slice, slice]:
+        """All of it."""
+        return slice(0, given.image.shape[-2]), slice(0, given.image.shape[-1])
+
+    def enlarged(self, made: Tensor, small: Given, given: Given) -> Tensor:
+        """By bicubic interpolation."""
+        return resize(made, self.result_size(given)).clamp(-1, 1)
 
     def again(self, made: Tensor, given: Given) -> Tensor:
         """The result itself: nobody knows what was done to it."""

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from sr3.picture.grey import coloured, luminance
+from sr3.picture.grey import coloured, guided, luminance
 from sr3.picture.picture import Picture, PictureError
 from sr3.picture.resize import resize, round8
 from sr3.random import Stream
@@ -17,6 +19,8 @@ class Colorization(SameSize):
     """Colours for a grey picture: Palette's first task (Saharia et al. 2022, section 4.1).
 
     What is given is grey in three equal channels, the luminance of `sr3.picture.grey`; the result has that luminance.
+    Where `Given.colours` are known, it has those too: their differences from their own luminance are put into every
+    estimate, as known pixels are.
     """
 
     command = "colorize photo.jpg"
@@ -31,10 +35,20 @@ class Colorization(SameSize):
         return Given(picture.rgb, bits=picture.bits)
 
     def certain(self, given: Given) -> str:
-        return "the luminance given"
+        return "the luminance given" + ("" if given.colours is None else " and the colours known")
 
     def reduced(self, given: Given, size: tuple[int, int]) -> Given:
-        return given._replace(image=round8(resize(given.image, size)), bits=8)
+        small = given._replace(image=round8(resize(given.image, size)), bits=8)
+        if given.mask is None or given.colours is None:
+            return small
+        # the mean of what is known in a pixel; one that knows nothing is to be made
+        weight = F.adaptive_avg_pool2d((~given.mask).float(), size)
+        chroma = torch.where(given.mask, 0, given.colours - luminance(given.colours))
+        chroma = F.adaptive_avg_pool2d(chroma, size) / weight.clamp(min=1e-12)
+        return small._replace(mask=weight == 0, colours=small.image + chroma)
+
+    def enlarged(self, made: Tensor, small: Given, given: Given) -> Tensor:
+        return guided(made, small.image[:, :1], given.image[:, :1])
 
     def again(self, made: Tensor, given: Given) -> Tensor:
         return round8(luminance(made)).expand_as(made)
@@ -44,7 +58,29 @@ class Colorization(SameSize):
 
     def project(self, made: Tensor, given: Given) -> Tensor:
         # all channels by the same: of the pictures with this luminance the one that keeps the colour differences
-        return made + (given.image[:, :1] - luminance(made))
+        chroma = made - luminance(made)
+        if given.mask is not None and given.colours is not None:
+            chroma = torch.where(given.mask, chroma, given.colours - luminance(given.colours))
+        return chroma + given.image[:, :1]
 
     def finish(self, made: Tensor, given: Given) -> Tensor:
-        return coloured(made.clamp(-1, 1), given.image[:, :1], given.bits)
+        held = made if given.colours is None else self.project(made, given)
+        return coloured(held.clamp(-1, 1), given.image[:, :1], given.bits)
+
+
+def hinted(given: Given, hints: Picture) -> Given:
+    """A grey picture with the colours of `hints`, a picture of its size, known where that is opaque.
+
+    PictureError for one of another size, without transparency, or with nothing opaque.
+    """
+    high, wide = given.image.shape[-2:]
+    if hints.size != (wide, high):
+        raise PictureError(
+            f"the hints are {hints.size[0]}x{hints.size[1]} and the picture is {wide}x{high}; give hints of its size"
+        )
+    if hints.alpha is None:
+        raise PictureError("the hints have no transparency, which would say where no colour is known; give them alpha")
+    mask = hints.alpha[None] < 0.5
+    if mask.all():
+        raise PictureError("the hints are transparent all over; paint the colours that are known")
+    return given._replace(mask=mask, colours=hints.rgb)

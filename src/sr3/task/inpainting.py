@@ -58,6 +58,19 @@ class Filling(SameSize):
         mask = F.adaptive_max_pool2d(given.mask.float(), size) > 0
         return hollow(image, mask, own_stream(image, 1))
 
+    def window(self, given: Given, least: int) -> tuple[slice, slice]:
+        """The holes' rows and columns, and around them half as many again as the larger of the two counts."""
+        rows, columns = super().window(given, least)
+        if given.mask is None or not given.mask.any():
+            return rows, columns
+        seen = given.mask.any(0).any(0)
+        ends = [(int(there[0]), int(there[-1]) + 1) for there in (seen.any(k).nonzero().flatten() for k in (1, 0))]
+        margin = (max(end - begin for begin, end in ends) + 1) // 2
+        return _within(*ends[0], margin, least, rows.stop), _within(*ends[1], margin, least, columns.stop)
+
+    def enlarged(self, made: Tensor, small: Given, given: Given) -> Tensor:
+        return joined(super().enlarged(made, small, given), given)
+
     def again(self, made: Tensor, given: Given) -> Tensor:
         return made if given.mask is None else torch.where(given.mask, given.image.to(made), made)
 
@@ -66,6 +79,24 @@ class Filling(SameSize):
 
     def finish(self, made: Tensor, given: Given) -> Tensor:
         return self.project(made.clamp(-1, 1), given)
+
+
+def _within(begin: int, end: int, margin: int, least: int, size: int) -> slice:
+    """begin to end with a margin on both sides, at least so much, moved to lie within the picture."""
+    length = min(size, max(end - begin + 2 * margin, least))
+    first = min(max(0, (begin + end - length) // 2), size - length)
+    return slice(first, first + length)
+
+
+def joined(made: Tensor, given: Given) -> Tensor:
+    """A filling [B, 3, H, W] found in a smaller picture, without a step where it meets the pixels around it.
+
+    What it is off at the known pixels is spread smoothly over the hole and taken away; after Perez et al. (2003),
+    section 3, whose membrane is `smooth` here.
+    """
+    if given.mask is None:
+        return made
+    return (made + smooth(torch.where(given.mask, 0, given.image - made), given.mask)).clamp(-1, 1)
 
 
 def hollow(image: Tensor, mask: Tensor, rng: Stream) -> Given:

@@ -1,5 +1,6 @@
 """Several tasks for one network: Palette's generalist."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,12 +11,14 @@ from torch import Tensor
 
 from sr3.diffusion.denoiser import Example
 from sr3.picture.picture import Picture
+from sr3.picture.resize import shrink, shrink_inverse
 from sr3.random import Stream
 from sr3.task.base import Given, Restoration, SameSize
 from sr3.task.colorization import Colorization
 from sr3.task.denoising import Denoising
 from sr3.task.inpainting import Inpainting
 from sr3.task.jpeg_restoration import JpegRestoration
+from sr3.task.super_resolution import SuperResolution
 from sr3.task.uncropping import Uncropping
 
 PARTS: dict[str, Callable[..., Restoration]] = {
@@ -23,9 +26,13 @@ PARTS: dict[str, Callable[..., Restoration]] = {
     "denoising": Denoising,
     "inpainting": Inpainting,
     "jpeg-restoration": JpegRestoration,
+    "super-resolution": SuperResolution,
     "uncropping": Uncropping,
 }
-"""What one network can do together: tasks whose results are as large as what is given."""
+"""What one network can do together."""
+
+USUAL = ("colorization", "inpainting", "jpeg-restoration", "uncropping")
+"""Palette's own four."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,12 @@ class Several(SameSize):
     tasks: each with its kind and options, as a recipe's task; every training example is of one, all equally often.
     measured: the kind that is measured and used.
     told: whether the network is told the task, by an embedding beside the noise level; the paper's is not.
+
+    In a batch of several tasks (`Given.mixed`) all pictures are as large as their results: those to be enlarged are
+    A⁺ y of the small pictures y, with A⁺ as in `sr3.picture.resize`, so that y is their reduction.
     """
 
-    tasks: Sequence[dict[str, Any]] = field(
-        default_factory=lambda: [{"kind": kind} for kind in PARTS if kind != "denoising"]
-    )
+    tasks: Sequence[dict[str, Any]] = field(default_factory=lambda: [{"kind": kind} for kind in USUAL])
     measured: str = "colorization"
     told: bool = False
 
@@ -88,6 +96,22 @@ class Several(SameSize):
     def colours(self) -> bool:
         return self.own.colours
 
+    @property
+    def border(self) -> int:
+        return self.own.border
+
+    @property
+    def factor(self) -> int:
+        return self.own.factor
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of pictures that it learns from are multiples of."""
+        return math.lcm(*(task_of(options).factor for options in self.tasks))
+
+    def result_size(self, given: Given) -> tuple[int, int]:
+        return super().result_size(given) if given.mixed else self.own.result_size(given)
+
     def _labelled(self, given: Given) -> Given:
         label = torch.full((len(given.image),), self._number(self.measured), device=given.image.device)
         return given._replace(label=label)
@@ -101,6 +125,12 @@ class Several(SameSize):
     def reduced(self, given: Given, size: tuple[int, int]) -> Given:
         return self._labelled(self.own.reduced(given, size))
 
+    def window(self, given: Given, least: int) -> tuple[slice, slice]:
+        return self.own.window(given, least)
+
+    def enlarged(self, made: Tensor, small: Given, given: Given) -> Tensor:
+        return self.own.enlarged(made, small, given)
+
     def degrade(self, clean: Tensor, *, rng: Stream | None = None) -> Given:
         if rng is None:
             return self._labelled(self.own.degrade(clean))
@@ -108,31 +138,41 @@ class Several(SameSize):
         image, mask = torch.empty_like(clean), torch.ones_like(clean[:, :1], dtype=torch.bool)
         for number, chosen in _groups(label):
             there = torch.tensor(chosen, device=clean.device)
-            part = task_of(self.tasks[number]).degrade(clean[there], rng=rng.of(chosen))
-            image[there] = part.image
+            task = task_of(self.tasks[number])
+            part = task.degrade(clean[there], rng=rng.of(chosen))
+            image[there] = shrink_inverse(part.image, task.factor)
             if part.mask is not None:
                 mask[there] = part.mask
-        return Given(image, mask, label=label.to(clean.device))
+        return Given(image, mask, label=label.to(clean.device), mixed=True)
 
     def _each(self, given: Given, of: Callable[[Restoration, Given, list[int]], Tensor]) -> Tensor:
         """What each picture's own task answers, in the order of the pictures."""
         label = given.label if given.label is not None else self._labelled(given).label
         assert label is not None
-        out = torch.empty_like(given.image)
+        order: list[int] = []
+        parts: list[Tensor] = []
         for number, chosen in _groups(label):
-            task = task_of(self.tasks[number])
-            out[torch.tensor(chosen, device=out.device)] = of(task, given.of(chosen), chosen).to(out)
-        return out
+            task, some = task_of(self.tasks[number]), given.of(chosen)
+            if given.mixed:
+                some = some._replace(image=shrink(some.image, task.factor))
+            order += chosen
+            parts.append(of(task, some, chosen))
+        return torch.cat(parts)[torch.tensor(order, device=parts[0].device).argsort()]
 
     def baseline(self, given: Given) -> Tensor:
         return self._each(given, lambda task, some, _: task.baseline(some))
 
     def again(self, made: Tensor, given: Given) -> Tensor:
-        return self._each(given, lambda task, some, chosen: task.again(made[chosen], some))
+        def one(task: Restoration, some: Given, chosen: list[int]) -> Tensor:
+            found = task.again(made[chosen], some)
+            return shrink_inverse(found, task.factor) if given.mixed else found
+
+        return self._each(given, one)
 
     def prepare(self, given: Given) -> Example:
         whole = self._labelled(given) if given.label is None else given
-        return super().prepare(whole)._replace(label=whole.label if self.told else None)
+        cond = self._each(whole, lambda task, some, _: _shown(task.prepare(some)))
+        return Example(cond=cond, base=self.baseline(whole), mask=whole.mask, label=whole.label if self.told else None)
 
     def project(self, made: Tensor, given: Given) -> Tensor:
         return self._each(given, lambda task, some, chosen: task.project(made[chosen], some))
@@ -144,6 +184,11 @@ class Several(SameSize):
 def task_of(options: dict[str, Any]) -> Restoration:
     """The task that options name."""
     return PARTS[options["kind"]](**{key: value for key, value in options.items() if key != "kind"})
+
+
+def _shown(example: Example) -> Tensor:
+    assert example.cond is not None
+    return example.cond
 
 
 def _groups(label: Tensor) -> list[tuple[int, list[int]]]:

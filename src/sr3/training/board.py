@@ -19,7 +19,6 @@ from sr3.interrupt import held
 from sr3.picture.collection import DataError, Pictures
 from sr3.random import Stream
 from sr3.restore.restorer import Restorer
-from sr3.task import Given
 from sr3.training import curve, plot
 from sr3.training.batches import Batch
 from sr3.training.data import Crops
@@ -235,8 +234,7 @@ def flops(run: Run) -> float:
     """FLOPs of one picture, forward and backward, a multiplication and an addition each; not compiled."""
     batch = run.batches(run.seen)[0]
     few = min(2, len(batch.clean))
-    given = Given(batch.given.image[:few], None if batch.given.mask is None else batch.given.mask[:few])
-    some = Batch(batch.clean[:few], given, Stream(0, range(few), run.device))
+    some = Batch(batch.clean[:few], batch.given.of(range(few)), Stream(0, range(few), run.device))
     compiled, run.denoiser = run.denoiser, run.model.denoiser()
     with _Counter() as counter:
         run.loss(some).each.mean().backward()

@@ -63,8 +63,9 @@ def check_crop(recipe: Recipe) -> None:
             f"training.crop={crop} must be the size of the pictures that are made, model.task.size, which is "
             + (str(high) if high == wide else f"{high} by {wide}; only squares can be trained on")
         )
-    if crop % task.factor:
-        raise ConfigError(f"training.crop={crop} must be a multiple of the task's factor {task.factor}")
+    multiple = getattr(task, "multiple", task.factor)
+    if crop % multiple:
+        raise ConfigError(f"training.crop={crop} must be a multiple of the task's factor {multiple}")
 
 
 def check_batch(recipe: Recipe, world: int) -> None:
