@@ -176,7 +176,8 @@ def inpaint(
     feather: Annotated[int, typer.Option(min=0, max=256, help="Pixels around it over which old meets new.")] = 0,
 ) -> None:
     """Fill holes: of a mask, of boxes, or where a picture is transparent.  The rest stays as it is, bit for bit."""
-    from sr3.cli.places import hole, parse_box, read_mask
+    from sr3.cli.places import parse_box
+    from sr3.restore.places import hole, read_mask
 
     boxes, drawn = [parse_box(text) for text in box or []], read_mask(mask) if mask else None
 
@@ -202,7 +203,7 @@ def uncrop(
     ] = None,
 ) -> None:
     """Make pictures wider or higher.  The picture given stays as it is, bit for bit."""
-    from sr3.cli.places import bands, check_bands
+    from sr3.restore.places import bands, check_bands
 
     wanted, sides = parse_size(to), (left, right, top, bottom)
     check_bands(sides, wanted)

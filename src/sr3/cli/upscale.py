@@ -57,6 +57,7 @@ def command(
     check_trace(trace)
     from sr3.picture.image import read, read_size
     from sr3.restore.size import target_size
+    from sr3.restore.usual import FACTOR
 
     refined = (steps, sampler, spacing, quality, trace) != (None,) * 5 or samples > 1
     restorer_of, factor = _chooser(model, refined=refined, device=device, precision=precision, tile=tile), FACTOR
@@ -91,24 +92,18 @@ def command(
     )
 
 
-PLAIN, WORN, FACTOR = "photo-4x", "photo-4x-worn", 4
-"""The model of most files, that of JPEG files, and how many times both enlarge.  On what the world has compressed the
-first loses against bicubic to the eye, and the second, which was shown such pictures, does not; docs/results.md has the
-table."""
-
-
 def _chooser(model: str | None, *, refined: bool, **how: Any) -> "Callable[[Path], Restorer]":
     """The restorer of each file: the model asked for, or the one that its contents deserve.
 
     refined: whether something was asked for that only a model of many steps has.
     """
-    from sr3.picture.kinds import is_jpeg
     from sr3.restore.restorer import needs_picture
+    from sr3.restore.usual import usual
 
     loaded: dict[str, Restorer] = {}
 
     def chosen(source: Path) -> "Restorer":
-        name = model if model is not None else WORN if not refined and is_jpeg(source) else PLAIN
+        name = model if model is not None else usual(source, refined=refined)
         if name not in loaded:
             loaded[name] = load_restorer(name, **how)
             needs_picture(loaded[name].model)

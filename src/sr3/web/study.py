@@ -11,14 +11,12 @@ import hmac
 import io
 import json
 import secrets
-import socket
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -200,25 +198,3 @@ async def _sent(request: Request) -> dict[str, Any]:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=HEADERS)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that browsers can already connect to.  ConfigError where the port or the host cannot be had."""
-    try:
-        kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=kind, backlog=128)
-    except socket.gaierror as error:
-        raise ConfigError(f"there is no host {host!r} on this machine") from error
-    except OSError as error:
-        raise ConfigError(f"port {port} of {host} cannot be used ({error.strerror}); give another --port") from error
-
-
-def serve(app: Starlette, where: socket.socket) -> None:
-    """Serve until interrupted; raises KeyboardInterrupt then, with every request answered."""
-    settings = uvicorn.Config(
-        app, log_config=None, access_log=False, limit_concurrency=500, timeout_graceful_shutdown=3
-    )
-    try:
-        uvicorn.Server(settings).run(sockets=[where])
-    finally:
-        where.close()
