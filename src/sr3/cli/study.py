@@ -84,7 +84,7 @@ def _serve(
     study: "Study", rater: str | None, seconds: float, enlarge: int, host: str, port: int, no_open: bool
 ) -> None:
     from sr3.cli.web import open_soon
-    from sr3.web.serving import address, listen, serve
+    from sr3.web.serving import address, listen, names_of, serve
     from sr3.web.study import Desk, application
 
     desk = Desk(study, seconds=seconds, rater=rater, enlarge=enlarge)
@@ -99,7 +99,7 @@ def _serve(
     if not no_open:
         open_soon(page)
     try:
-        serve(application(desk, ("127.0.0.1", "localhost") if host in ("127.0.0.1", "localhost") else ("*",)), where)
+        serve(application(desk, names_of(host)), where)
     except KeyboardInterrupt:
         typer.echo(f"stopped; the answers are in {study.path}" if study.path.exists() else "stopped; nobody answered")
 

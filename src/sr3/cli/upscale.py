@@ -38,6 +38,9 @@ def command(
     free: Annotated[bool, typer.Option("--free", help="Do not hold the result to the picture given.")] = False,
     fidelity: Annotated[float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.")] = 1.0,
     noise: Annotated[float | None, typer.Option(min=0, help="Its noise: sigma of 255; default: estimated.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="MASK", help="A picture of the same size: what is white is only enlarged.")
+    ] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="GIF", help="Also write the refinement as an animation.")
     ] = None,
@@ -56,6 +59,7 @@ def command(
     refuse_absent(inputs)
     check_trace(trace)
     from sr3.picture.image import read, read_size
+    from sr3.restore.places import read_mask
     from sr3.restore.size import target_size
     from sr3.restore.usual import FACTOR
 
@@ -65,6 +69,7 @@ def command(
         restorer = restorer_of(inputs[0])
         factor = restorer.model.task.factor
         restorer.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality, samples=samples)
+    kept = read_mask(keep) if keep else None
     options: dict[str, Any] = dict(
         scale=scale,
         size=wanted,
@@ -73,6 +78,7 @@ def command(
         free=free,
         fidelity=fidelity,
         noise=noise,
+        keep=kept.hole if kept else None,
         steps=steps,
         sampler=sampler,
         spacing=spacing,
@@ -88,6 +94,7 @@ def command(
         trace=trace,
         skip_existing=skip_existing,
         force=force,
+        told={"keep": kept.mark} if kept else None,
         size_of=lambda source: target_size(read_size(source), factor, scale, wanted),
     )
 

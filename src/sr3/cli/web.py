@@ -1,9 +1,12 @@
 """`sr3 web`: the page in a browser, and the HTTP interface under it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from sr3.web.study import Desk
 
 
 def command(
@@ -34,6 +37,7 @@ def command(
     seconds: Annotated[float, typer.Option(min=1, help="Seconds that a job may run.")] = 3600,
     hours: Annotated[float, typer.Option(min=0.01, help="Hours that a finished job is kept.")] = 24,
     disk: Annotated[float, typer.Option(min=0.01, help="Gigabytes that all jobs may take together.")] = 10,
+    study: Annotated[Path | None, typer.Option(metavar="PAIRS", help="Also ask a study, at /study/.")] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the page in a browser.")] = False,
 ) -> None:
     """Serve the page that restores pictures, and the HTTP interface under it; docs/serving.md has all about it."""
@@ -44,7 +48,7 @@ def command(
     from sr3.web.guard import LOOPBACK
     from sr3.web.limits import Limits
     from sr3.web.queue import Queue
-    from sr3.web.serving import address, default_folder, listen, serve
+    from sr3.web.serving import address, default_folder, listen, names_of, serve
     from sr3.web.work import Bench
 
     limits = Limits(
@@ -56,14 +60,14 @@ def command(
         hours=hours,
         disk=round(disk * 1e9),
     )
-    alone = host in ("127.0.0.1", "localhost", "::1")
-    token = token or (None if alone else secrets.token_urlsafe(24))
+    token = token or (None if names_of(host) == LOOPBACK else secrets.token_urlsafe(24))
     benches = [Bench(each, precision, tile) for each in device or ["auto"]]
     jobs = Queue(folder or default_folder(), Catalogue(model or []), benches, limits)
     where = listen(host, port)
     page = address(host, where) + (f"?token={token}" if token else "")
-    hosts = [*LOOPBACK, *(name or []), *([] if alone else ["*", host])]
-    app = application(jobs, hosts=hosts, token=token)
+    app = application(
+        jobs, hosts=[*names_of(host), *(each.lower() for each in name or [])], token=token, desk=_desk(study)
+    )
     typer.echo(f"{page}  (Ctrl-C ends)")
     if not no_open:
         open_soon(page)
@@ -71,6 +75,16 @@ def command(
         serve(app, where)
     except KeyboardInterrupt:
         typer.echo(f"stopped; jobs and results are in {jobs.folder}")
+
+
+def _desk(pairs: Path | None) -> "Desk | None":
+    if pairs is None:
+        return None
+    from sr3.evaluation.study import Study, read_pairs
+    from sr3.web.study import Desk
+
+    found = read_pairs(pairs)
+    return Desk(Study(found, pairs / "answers.jsonl", ("shown", "hidden") if found.has_given else ("hidden",)))
 
 
 def open_soon(address: str) -> None:

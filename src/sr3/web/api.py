@@ -181,11 +181,8 @@ class Api:
         if not (1 <= k <= record.options.samples) or (which is not None and not several):
             raise Problem(404, f"{record.name} has {record.options.samples} of the answers that were asked for")
         index = k - 1 if which is None else {"mean": -2, "spread": -1}[which]
-        name, called = record.results[index], record.called
-        if several:
-            stem, dot, suffix = called.rpartition(".")
-            called = f"{stem}-{which or k}{dot}{suffix}"
-        return await self.file(request, record, name, called)
+        name = record.results[index]
+        return await self.file(request, record, name, record.called_as(name))
 
     async def found(self, request: Request) -> Record:
         """The job of a request's address; Problem 404 where there is none."""
@@ -217,7 +214,7 @@ class Api:
         )
 
     async def seen(self, path: Path, wide: int, box: views.Box | None, *, keep: bool = False) -> Response:
-        """A picture for the screen.  keep: make it once, and leave it beside the picture; it is then no higher than wide.
+        """A picture for the screen.  keep: make it once and keep it; it is then no higher than wide.
 
         Only two are made at a time, so that many who look do not fill the memory.
         """
@@ -253,7 +250,7 @@ def asked(form: FormData, key: str | None) -> intake.Request:
             422, f"there is no {json.dumps(unknown[0][:60])}; a job has picture, mask, task, model and options"
         )
     if "options" in said:
-        said["options"] = intake.options_of(said["options"])
+        said["options"] = intake.json_object(said["options"], "options")
     brought = intake.Brought(picture.filename or "picture", picture.file)
     return intake.Request(brought, None if mask is None else mask.file, key=key, **said)
 

@@ -1,90 +1,65 @@
-"""The web application: the page, the interface, and all that stands before them."""
+"""The web application: the page, the interface, and the guard before them."""
 
-import importlib.resources
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from hashlib import sha256
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from sr3.web import problem
+from sr3.web import assets, openapi, problem, study
 from sr3.web.api import Api
+from sr3.web.bundle import bundled
 from sr3.web.guard import LOOPBACK, Guard
-from sr3.web.problem import Problem
 from sr3.web.queue import Queue
+from sr3.web.sdapi import BODY, Door
 
-TYPES = {
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".svg": "image/svg+xml",
-    ".webp": "image/webp",
-    ".png": "image/png",
-    ".json": "application/json",
-    ".webmanifest": "application/manifest+json",
-    ".ico": "image/x-icon",
-}
-
-
-def page_files() -> dict[str, bytes]:
-    """The page's files by name: read once, so that an address is looked up in a table and never on the disk."""
-    folder = importlib.resources.files("sr3.web") / "page"
-    return {each.name: each.read_bytes() for each in folder.iterdir() if f".{each.name.rsplit('.')[-1]}" in TYPES}
+OPEN = ("/", "/page/", "/healthz", "/docs", "/docs.css", "/openapi.json")
+"""What needs no token: nothing of anybody is in it."""
 
 
 def application(
-    queue: Queue, *, hosts: Sequence[str] = LOOPBACK, token: str | None = None, more: Sequence[Route] = ()
+    queue: Queue, *, hosts: Sequence[str] = LOOPBACK, token: str | None = None, desk: study.Desk | None = None
 ) -> Starlette:
     """The web application over a queue, which it starts and ends.
 
-    hosts, token: as for `Guard`.  more: other addresses beside these, such as a study's.
+    hosts, token: as for `Guard`.  desk: a study, which is then one of the pages, at /study/.
     """
-    api, table = Api(queue), page_files()
+    api, door, page = Api(queue), Door(queue), assets.page()
 
-    async def page(request: Request) -> Response:
-        name = request.path_params.get("name", "index.html")
-        found = table.get(name)
-        if found is None:
-            raise Problem(404, "there is nothing at this address; /docs says what there is")
-        kind, mark = TYPES[f".{name.rsplit('.')[-1]}"], f'"{sha256(found).hexdigest()[:16]}"'
-        headers = {"Cache-Control": "no-cache", "ETag": mark}
-        if request.headers.get("if-none-match") == mark:
-            return Response(status_code=304, headers=headers)
-        return Response(found, media_type=kind, headers=headers)
+    async def to_study(request: Request) -> Response:
+        return RedirectResponse("/study/")
 
     @asynccontextmanager
-    async def open_for_work(app: Starlette) -> AsyncIterator[None]:
+    async def open_for_work(app: Starlette) -> AsyncGenerator[None]:
         queue.start()
         yield
         queue.close()
 
+    asked = [] if desk is None else [Route("/study", to_study), *study.routes(desk, "/study")]
     return Starlette(
-        routes=[Route("/", page), Route("/page/{name}", page), *api.routes, *more],
+        routes=[
+            Route("/", page),
+            Route("/page/{name}", page),
+            Route("/docs", openapi.docs),
+            Route("/docs.css", assets.own("docs.css")),
+            Route("/openapi.json", openapi.file),
+            Route("/v1/jobs.zip", bundled(queue)),
+            *door.routes,
+            *api.routes,
+            *asked,
+        ],
         middleware=[
             Middleware(
                 Guard,
                 hosts=hosts,
                 token=token,
-                open=("/", "/page/", "/healthz"),
-                pictures=(("/v1/jobs", queue.limits.upload),),
+                open=(*OPEN, *(() if desk is None else ("/study", "/study/"))),
+                pictures={"/v1/jobs": queue.limits.upload, "/sdapi/v1/extra-single-image": BODY},
             )
         ],
-        exception_handlers={
-            Problem: problem.refused,
-            HTTPException: problem.refused_by_starlette,
-            ClientDisconnect: nobody_left,
-            ValueError: problem.broke,
-            Exception: problem.broke,
-        },
+        exception_handlers=problem.HANDLERS,
         lifespan=open_for_work,
     )
-
-
-async def nobody_left(request: Request, error: Exception) -> Response:
-    """For nobody."""
-    return problem.reply(Problem(400, "the request broke off"))

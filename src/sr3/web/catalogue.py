@@ -7,7 +7,7 @@ from typing import Any
 
 from sr3.model.config import ConfigError, ModelConfig, nearest
 from sr3.model.model import Model, names
-from sr3.model.walk import AtOnce, Refinement
+from sr3.model.walk import Walk
 from sr3.restore.usual import usual
 from sr3.task import Restoration
 from sr3.web.shapes import COMMON, ModelInfo, Option, Options, TaskInfo
@@ -25,7 +25,7 @@ class Entry:
     terms: str
     kinds: tuple[str, ...]
     factor: int
-    walk: Refinement | AtOnce
+    walk: Walk
 
 
 class Catalogue:
@@ -117,7 +117,7 @@ def option(name: str) -> Option:
         return next((part[key] for part in parts if key in part and part[key] != "null"), None)
 
     choices = said("enum") or ([said("const")] if said("const") else None)
-    kind = "choice" if choices else {"string": "text"}.get(said("type"), said("type"))
+    kind: Any = "choice" if choices else {"string": "text"}.get(said("type"), said("type"))
     return Option(
         name=name,
         type=kind,

@@ -8,8 +8,8 @@ import base64
 import binascii
 import hmac
 import ipaddress
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -49,14 +49,14 @@ class Guard:
     hosts: the names that the server answers to, without ports; "*" is any address in digits, which DNS cannot rebind.
     token: what a request must know; None: nothing.  open: paths that need none, as do those that begin with one that
     ends in "/": the page itself, which holds nothing of anybody.
-    pictures: (path, bytes) of the requests that may bring more than `SMALL`.
+    pictures: bytes that requests of some paths may bring, where that is more than `SMALL`.
     """
 
     app: ASGIApp
     hosts: Sequence[str] = LOOPBACK
     token: str | None = None
     open: Sequence[str] = ()
-    pictures: Sequence[tuple[str, int]] = ()
+    pictures: Mapping[str, int] = field(default_factory=dict[str, int])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it with a problem."""
@@ -69,8 +69,7 @@ class Guard:
         except Problem as problem:
             await reply(problem)(scope, receive, sent)
             return
-        most = next((size for path, size in self.pictures if path == scope["path"]), SMALL)
-        await self.app(scope, _bounded(receive, most), sent)
+        await self.app(scope, _bounded(receive, self.pictures.get(scope["path"], SMALL)), sent)
 
     def _judge(self, scope: Scope, headers: Headers) -> None:
         hosts = headers.getlist("host")
@@ -91,7 +90,7 @@ class Guard:
 
     def _judge_length(self, scope: Scope, headers: Headers) -> None:
         length = headers.get("content-length")
-        most = next((size for path, size in self.pictures if path == scope["path"]), SMALL)
+        most = self.pictures.get(scope["path"], SMALL)
         if length is not None and not (length.isascii() and length.isdigit()):
             raise Problem(400, "the length of the body is no number")
         if length is not None and (len(length) > 15 or int(length) > most):

@@ -111,14 +111,14 @@ def take(queue: Queue, request: Request) -> Record:
         raise
 
 
-def options_of(text: str) -> dict[str, Any]:
-    """Options from a form's field; Problem where they are no JSON object."""
+def json_object(text: str | bytes, what: str) -> dict[str, Any]:
+    """A JSON object; Problem where it is none."""
     try:
-        found = json.loads(text or "{}")
+        found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Problem(400, 'the options are no JSON; send an object such as {"seed": 1}') from error
+        raise Problem(400, f'{what} is no JSON; send an object such as {{"seed": 1}}') from error
     if not isinstance(found, dict):
-        raise Problem(400, 'the options are no JSON object; send one such as {"seed": 1}')
+        raise Problem(400, f'{what} is no JSON object; send one such as {{"seed": 1}}')
     return found
 
 
@@ -148,7 +148,7 @@ def _size(path: Path, called: str, most: int) -> tuple[int, int]:
     if size[0] * size[1] > most:
         raise Problem(
             413,
-            f"{called} is {size[0]}x{size[1]}, and pictures of at most {most} pixels are taken here; send a smaller one",
+            f"{called} is {size[0]}x{size[1]}, and at most {most} pixels are taken here; send a smaller one",
         )
     return size
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from sr3.restore.fault import code_and_sentence
@@ -16,7 +16,7 @@ LOG = logging.getLogger("sr3.web")
 PROBLEM = "application/problem+json"
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818, as RFC 9457 calls it
     """A request that cannot be met.  status: HTTP's code; detail: one sentence; headers: of the reply."""
 
     def __init__(self, status: int, detail: str, **headers: str):
@@ -60,12 +60,14 @@ async def refused(request: Request, error: Exception) -> Response:
 async def refused_by_starlette(request: Request, error: Exception) -> Response:
     """Starlette's own refusals, of unknown addresses and methods, in the same form."""
     assert isinstance(error, HTTPException)
+    plain = error.detail == HTTPStatus(error.status_code).phrase
     said: Mapping[int, str] = {
         404: "there is nothing at this address; /docs says what there is",
         405: f"{request.method} means nothing here; /docs says what does",
     }
+    detail = said.get(error.status_code, error.detail) if plain else error.detail
     headers = {name.replace("-", "_"): value for name, value in (error.headers or {}).items()}
-    return reply(Problem(error.status_code, said.get(error.status_code, str(error.detail)), **headers))
+    return reply(Problem(error.status_code, detail, **headers))
 
 
 async def broke(request: Request, error: Exception) -> Response:
@@ -74,3 +76,21 @@ async def broke(request: Request, error: Exception) -> Response:
     if found.status == 500:
         LOG.error("%s %s", request.method, request.url.path, exc_info=error)
     return reply(found)
+
+
+async def nobody_left(request: Request, error: Exception) -> Response:
+    """For nobody."""
+    return reply(Problem(400, "the request broke off"))
+
+
+HANDLERS: dict[Any, Any] = {
+    Problem: refused,
+    HTTPException: refused_by_starlette,
+    ClientDisconnect: nobody_left,
+    ValueError: broke,
+    OSError: broke,
+    ModuleNotFoundError: broke,
+    MemoryError: broke,
+    Exception: broke,
+}
+"""Of an application: every error is answered by a problem."""

@@ -15,7 +15,7 @@ from sr3.web.events import Channel
 from sr3.web.limits import Limits
 from sr3.web.metrics import Metrics
 from sr3.web.problem import Problem, problem_of
-from sr3.web.shapes import Progress, ProblemShape
+from sr3.web.shapes import ProblemShape, Progress
 from sr3.web.store import Record, Store
 from sr3.web.work import Bench, make
 

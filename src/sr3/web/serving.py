@@ -9,6 +9,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from sr3.model.config import ConfigError
+from sr3.web.guard import LOOPBACK
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -47,3 +48,11 @@ def default_folder() -> Path:
     if os.name == "nt":
         return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "sr3" / "web"
     return Path(os.environ.get("XDG_CACHE_HOME", home / ".cache")) / "sr3" / "web"
+
+
+def names_of(host: str) -> tuple[str, ...]:
+    """The names, as `Guard` has them, by which browsers may ask for a server that listens at this host."""
+    if host in ("127.0.0.1", "localhost", "::1"):
+        return LOOPBACK
+    own = socket.gethostname().lower()
+    return *LOOPBACK, "*", host.lower(), own, f"{own}.local"

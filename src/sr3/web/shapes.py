@@ -18,7 +18,7 @@ class _Shape(BaseModel):
 
 
 class Options(_Shape):
-    """What may be asked of a task; each takes those that /v1/tasks lists for it.  The defaults are the command line's."""
+    """What may be asked of a task, which takes those that /v1/tasks lists for it.  Defaults are the command line's."""
 
     scale: float | None = Field(None, ge=1, le=64, description="How many times larger; default: the model's factor.")
     size: str | None = Field(None, pattern=SIZE, description="The size wanted, WIDTHxHEIGHT, instead of a scale.")
@@ -73,7 +73,7 @@ class Option(_Shape):
 
 
 class TaskInfo(_Shape):
-    """A task: what can be done to a picture.  command: what is typed after `sr3`.  needs: "mask" where one must come."""
+    """What can be done to a picture.  command: what is typed after `sr3`.  needs: "mask" where one must come."""
 
     name: str
     says: str
@@ -134,7 +134,7 @@ class Links(_Shape):
 
 
 class Job(_Shape):
-    """A job as it is sent.  Times are seconds since 1970.  position: how many jobs are before it, while it is queued."""
+    """A job as it is sent.  Times are seconds since 1970.  position: how many jobs are before a queued one."""
 
     id: str
     state: State

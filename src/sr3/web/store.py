@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
 
@@ -58,6 +58,13 @@ class Record(BaseModel):
     def ended(self) -> bool:
         """Whether nothing more will become of it."""
         return self.state in ENDED
+
+    def called_as(self, file: str) -> str:
+        """What one of `results` is saved as, as the command line would call it."""
+        if len(self.results) == 1:
+            return self.called
+        path = PurePosixPath(self.called)
+        return f"{path.stem}-{PurePosixPath(file).stem.partition('-')[2]}{path.suffix}"
 
     def now(self, state: State, **changes: object) -> "Record":
         """The same in another state, with the time of it."""

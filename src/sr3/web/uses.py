@@ -11,7 +11,7 @@ from typing import Any
 
 from sr3.model.config import ConfigError, nearest
 from sr3.picture.grey import as_grey
-from sr3.picture.image import Picture, PictureError, read
+from sr3.picture.image import PictureError, read
 from sr3.restore.agreement import taken
 from sr3.restore.fill import inpainted, uncropped
 from sr3.restore.places import Mask, bands, check_bands, hole
@@ -117,7 +117,8 @@ def _go(asked: Asked) -> Any:
 
 def _enlarged(asked: Asked) -> Steps:
     options = asked.options
-    more = {"scale": options.scale, "size": sides_of(options.size), "noise": options.noise}
+    more: dict[str, Any] = {"scale": options.scale, "size": sides_of(options.size), "noise": options.noise}
+    more["keep"] = None if asked.mask is None else asked.mask.hole
     return asked.restorer.stream(asked.source, fidelity=options.fidelity, **more, **asked.how)
 
 
@@ -177,6 +178,7 @@ USES = (
         takes=("mask",),
         usual=PLAIN,
         begin=_enlarged,
+        told=lambda asked: {"keep": asked.mask.mark} if asked.mask else {},
     ),
     Use("jpeg-restoration", "Remove what JPEG left.", "dejpeg", usual="photo-jpeg", begin=_dejpegged),
     Use(

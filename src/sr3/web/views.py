@@ -9,10 +9,9 @@ from torch import Tensor
 
 from sr3.picture.image import PictureError
 from sr3.picture.opened import check, opened
-from sr3.picture.picture import load_vips, reason, to_samples
+from sr3.picture.picture import Picture, load_vips, reason, to_samples
 from sr3.picture.resize import resize
 from sr3.restore.restorer import Progress
-from sr3.picture.picture import Picture
 
 THUMBNAIL, PREVIEW, LARGEST = 320, 1024, 4096
 """The longest side of a thumbnail and of a preview, and the greatest width of a view, in pixels."""
