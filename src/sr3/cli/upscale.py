@@ -38,9 +38,7 @@ def command(
     free: Annotated[bool, typer.Option("--free", help="Do not hold the result to the picture given.")] = False,
     fidelity: Annotated[float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.")] = 1.0,
     noise: Annotated[float | None, typer.Option(min=0, help="Its noise: sigma of 255; default: estimated.")] = None,
-    keep: Annotated[
-        Path | None, typer.Option(metavar="MASK", help="A picture of the same size: what is white is only enlarged.")
-    ] = None,
+    keep: Annotated[Path | None, typer.Option(metavar="MASK", help="What is white in it is only enlarged.")] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="GIF", help="Also write the refinement as an animation.")
     ] = None,

@@ -115,12 +115,13 @@ class Api:
         return Response(text, media_type="text/plain; version=0.0.4")
 
     async def submit(self, request: Request) -> Response:
-        self.queue.check_length()  # before anything of it is read
         if not request.headers.get("content-type", "").startswith("multipart/form-data"):
             raise Problem(415, "send a form (multipart/form-data) with the picture and the task")
         key = request.headers.get("idempotency-key")
         if key is not None and not (0 < len(key) <= 200 and key.isprintable()):
             raise Problem(400, "an Idempotency-Key has 1 to 200 characters")
+        if key is None or await run_in_threadpool(self.queue.store.by_key, key) is None:
+            self.queue.check_length()  # before anything of it is read
         async with request.form(max_files=2, max_fields=4, max_part_size=20_000) as form:
             record = await run_in_threadpool(intake.take, self.queue, asked(form, key))
         job = await run_in_threadpool(self.job, record)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import secrets
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,7 @@ from sr3.picture.image import WRITABLE, PictureError, read_size
 from sr3.picture.picture import shown
 from sr3.picture.room import check_room
 from sr3.web.problem import Problem
-from sr3.web.queue import Queue
+from sr3.web.queue import Queue, size_of
 from sr3.web.shapes import Options
 from sr3.web.store import Record
 from sr3.web.work import files_of
@@ -49,10 +48,9 @@ def take(queue: Queue, request: Request) -> Record:
     options = parse("options", Options, dict(request.options or {}))
     use = queue.catalogue.use(request.task)
     use.check(options)
-    queue.check_length()
-    name, place = secrets.token_hex(12), None
+    name = secrets.token_hex(12)
+    place = queue.place(name)
     try:
-        place = queue.place(name)
         place.mkdir()
         called = tidy(request.picture.name)
         suffix = PurePosixPath(called).suffix.lower()
@@ -65,7 +63,7 @@ def take(queue: Queue, request: Request) -> Record:
             marks.append(_saved(request.mask, place / "mask"))
         elif "mask" in use.needs:
             raise ConfigError(f"{use.name} needs a mask: a picture that is white where pixels are to be made")
-        queue.make_room(sum(path.stat().st_size for path in place.iterdir()))
+        queue.reserve(name, size_of(place))
         size = _size(source, called, queue.limits.pixels)
         if request.mask is not None:
             _check_mask(place / "mask", size, queue.limits.pixels)
@@ -103,11 +101,10 @@ def take(queue: Queue, request: Request) -> Record:
         if kept.id != name:
             if kept.print != record.print:
                 raise Problem(422, "this Idempotency-Key came with another request before; give each its own")
-            shutil.rmtree(place, ignore_errors=True)
+            queue.release(name)
         return kept
     except BaseException:
-        if place is not None:
-            shutil.rmtree(place, ignore_errors=True)
+        queue.release(name)
         raise
 
 

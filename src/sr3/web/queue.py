@@ -93,7 +93,7 @@ class Queue:
     @property
     def used(self) -> int:
         """Bytes of all jobs on the disk."""
-        return sum(self._bytes.values())
+        return sum(tuple(self._bytes.values()))
 
     def place(self, name: str) -> Path:
         """The folder of a job."""
@@ -108,7 +108,8 @@ class Queue:
     def add(self, record: Record) -> Record:
         """Queue a job whose files lie in its place; where another has its key already, that one is given back."""
         with self._change:
-            self.check_length()
+            if record.key is None or self.store.by_key(record.key) is None:
+                self.check_length()
             found = self.store.add(record)
             if found.id != record.id:
                 return found
@@ -118,14 +119,24 @@ class Queue:
         self.metrics.count("submitted")
         return record
 
-    def make_room(self, size: int) -> None:
-        """Problem 507 where so many bytes more exceed the bound, even with all that has ended gone."""
-        for old in self.store.oldest_ended(time.time() + 1) if self.used + size > self.limits.disk else ():
-            if self.used + size <= self.limits.disk:
-                break
-            self.forget(old)
-        if self.used + size > self.limits.disk:
-            raise Problem(507, "the room for jobs on this server's disk is used up; come back when some have ended")
+    def reserve(self, name: str, size: int) -> None:
+        """Room for so many bytes of a job; Problem 507 where there is none, even with all that has ended gone."""
+        with self._change:
+            over = self.used + size - self.limits.disk
+            for old in self.store.oldest_ended(time.time() + 1) if over > 0 else ():
+                if over <= 0:
+                    break
+                over -= self._bytes.get(old.id, 0)
+                self.forget(old)
+            if over > 0:
+                raise Problem(507, "the room for jobs on this server's disk is used up; come back when some have ended")
+            if size:
+                self._bytes[name] = size
+
+    def release(self, name: str) -> None:
+        """Nothing has become of a job for which there was room."""
+        self._bytes.pop(name, None)
+        shutil.rmtree(self.place(name), ignore_errors=True)
 
     def position(self, name: str) -> int | None:
         """How many jobs are before a waiting one, those being done included."""
@@ -149,8 +160,7 @@ class Queue:
     def forget(self, record: Record) -> None:
         """Remove a job that has ended, with its files."""
         self.store.remove(record.id)
-        self._bytes.pop(record.id, None)
-        shutil.rmtree(self.place(record.id), ignore_errors=True)
+        self.release(record.id)
 
     def channel(self, record: Record) -> Channel:
         """Where a job's events are heard."""
@@ -252,7 +262,7 @@ class Queue:
         for record in self.store.oldest_ended(time.time() - 3600 * self.limits.hours):
             self.forget(record)
         with suppress(Problem):
-            self.make_room(0)
+            self.reserve("", 0)
 
 
 class Clock:

@@ -1,7 +1,6 @@
 """The door that programs of the Stable Diffusion web UI's interface know: one picture enlarged, in one request."""
 
 import base64
-import binascii
 import io
 from typing import Any
 
@@ -19,7 +18,7 @@ from sr3.web.queue import Queue
 from sr3.web.shapes import Enlarge, Enlarged
 from sr3.web.store import Record
 
-BODY = 60_000_000
+BODY = 40_000_000
 """Bytes of the largest request: it is held in memory, where a form goes to the disk."""
 
 AT_ONCE = 4
@@ -68,10 +67,10 @@ class Door:
         return sent(Enlarged(html_info=info, image=base64.b64encode(made).decode("ascii")))
 
     def _take(self, body: bytes) -> Record:
+        asked = parse("the request", Enlarge, intake.json_object(body, "the request"))
         try:
-            asked = parse("the request", Enlarge, intake.json_object(body, "the request"))
             data = base64.b64decode(asked.image.rpartition(",")[2], validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise Problem(422, "the image is no base64") from error
         options: dict[str, Any] = {"format": "png"}
         if asked.resize_mode == 0:

@@ -20,6 +20,8 @@ class _Shape(BaseModel):
 class Options(_Shape):
     """What may be asked of a task, which takes those that /v1/tasks lists for it.  Defaults are the command line's."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
     scale: float | None = Field(None, ge=1, le=64, description="How many times larger; default: the model's factor.")
     size: str | None = Field(None, pattern=SIZE, description="The size wanted, WIDTHxHEIGHT, instead of a scale.")
     quality: Literal["fast", "balanced", "best"] | None = Field(
