@@ -11,7 +11,7 @@ import { pictures, t } from "./strings.js";
  */
 
 /** Options that most people never need. */
-const RARE = new Set(["fidelity", "noise", "free", "steps", "sampler", "output_quality", "metadata"]);
+const RARE = new Set(["format", "fidelity", "noise", "free", "steps", "sampler", "output_quality", "metadata"]);
 const KEPT = "sr3.wish";
 
 export class Form {

@@ -3,7 +3,6 @@ import { link } from "./api.js";
 import { at, make } from "./dom.js";
 import { isActive } from "./entries.js";
 import { progress } from "./stage.js";
-import { summary } from "./sources.js";
 import { t } from "./strings.js";
 
 /** @typedef {import("./entries.js").Entry} Entry */
@@ -83,7 +82,12 @@ export class Gallery {
       tile.setAttribute("aria-selected", String(entry === chosen));
       tile.tabIndex = entry === (chosen ?? list[0]) ? 0 : -1;
     }
-    if (chosen) this.tiles.get(chosen)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const tile = chosen && this.tiles.get(chosen);
+    if (!tile) return;
+    // sideways only: the page stays where it is
+    const [start, end] = [tile.offsetLeft - this.box.offsetLeft, tile.offsetLeft - this.box.offsetLeft + tile.offsetWidth];
+    if (start < this.box.scrollLeft) this.box.scrollLeft = start;
+    else if (end > this.box.scrollLeft + this.box.clientWidth) this.box.scrollLeft = end - this.box.clientWidth;
   }
 
   /** What concerns them all: the zip of the results, and a button that cancels. */
@@ -120,5 +124,5 @@ function said(entry) {
   if (entry.fault || entry.job?.state === "failed") return t("state.failed");
   if (entry.sending || (entry.job && isActive(entry.job))) return progress(entry);
   if (!entry.job) return entry.mask && !entry.mask.empty ? t("masked") : t("state.draft");
-  return entry.job.state === "succeeded" ? summary(entry) : t(`state.${entry.job.state}`);
+  return entry.job.state === "succeeded" ? (entry.job.result_size ?? entry.job.size).join(" × ") : t(`state.${entry.job.state}`);
 }

@@ -64,7 +64,6 @@ entries.listen((what, entry) => {
 /** The welcome where there is no picture yet, the desk where there is one. */
 function arrange() {
   const none = !entries.list.length;
-  if (at("welcome").hidden !== none) return;
   at("welcome").hidden = !none;
   at("desk").hidden = none;
 }
@@ -116,5 +115,4 @@ const alone = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 at("where").textContent = t(alone ? "where.here" : "where.there", { host: location.host });
 await Promise.all([form.load().catch(() => {}), jobs.refresh()]);
 arrange();
-at("welcome").hidden = entries.list.length > 0;
 document.body.dataset.ready = "true";

@@ -43,9 +43,9 @@ export class Stage {
       make("div", { className: "group" }, this.lens, this.first),
       this.label,
       make("span", { className: "space" }),
-      button("remove", t("remove"), () => this.remove()),
       this.download,
     );
+    at("remove").addEventListener("click", () => this.remove());
     at("cancel").addEventListener("click", () => entries.chosen && jobs.drop(entries.chosen));
   }
 

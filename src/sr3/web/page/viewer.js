@@ -2,7 +2,7 @@
 import { bounded, closer, fitted, fitting, placed } from "./camera.js";
 import { at } from "./dom.js";
 import { Layer } from "./layer.js";
-import { MAGNIFIED, magnify } from "./lens.js";
+import { MAGNIFIED, lay, magnify, ring, SQUARES } from "./overlay.js";
 import { t } from "./strings.js";
 
 /**
@@ -236,17 +236,17 @@ export class Viewer {
     this.smooth(place.scale);
     this.clipped(edge, 0, stage.width - edge, stage.height, () => {
       this.right?.draw(pen, place);
-      if (this.over) this.lay(this.over, place);
+      if (this.over) lay(this, this.over, place);
     });
     this.clipped(0, 0, edge, stage.height, () => this.left?.draw(pen, place));
     this.mask?.draw(pen, place, this.frame);
-    if (this.brush) this.ring(place);
+    if (this.brush) ring(pen, this.brush, place);
     if (this.lens) magnify(this);
   }
 
   /** @param {number} scale */
   smooth(scale) {
-    this.pen.imageSmoothingEnabled = scale * devicePixelRatio < MAGNIFIED;
+    this.pen.imageSmoothingEnabled = scale * devicePixelRatio < SQUARES;
     this.pen.imageSmoothingQuality = "high";
   }
 
@@ -264,31 +264,5 @@ export class Viewer {
     this.pen.clip();
     draw();
     this.pen.restore();
-  }
-
-  /**
-   * The map of differences over the picture: bright where the answers differ.
-   * @param {Layer} layer
-   * @param {import("./camera.js").Place} place
-   */
-  lay(layer, place) {
-    this.pen.save();
-    this.pen.globalAlpha = 0.9;
-    this.pen.globalCompositeOperation = "hard-light";
-    layer.draw(this.pen, place);
-    this.pen.restore();
-  }
-
-  /** @param {import("./camera.js").Place} place */
-  ring(place) {
-    if (!this.brush) return;
-    const { x, y, side } = this.brush;
-    for (const [colour, wide] of /** @type {const} */ ([["#000", 3], ["#fff", 1.5]])) {
-      this.pen.beginPath();
-      this.pen.arc(place.x + x * place.scale, place.y + y * place.scale, (side * place.scale) / 2, 0, 7);
-      this.pen.strokeStyle = colour;
-      this.pen.lineWidth = wide;
-      this.pen.stroke();
-    }
   }
 }
