@@ -11,7 +11,7 @@ def list_command() -> None:
     from sr3.model.model import Model, names
 
     for name in names():
-        model = Model.from_pretrained(name)
+        model = Model.from_pretrained(name, weights=False)
         about = model.about
         typer.echo(f"{name:24} {about.get('what', '')}")
         if terms := about.get("terms"):

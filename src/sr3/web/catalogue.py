@@ -101,7 +101,7 @@ class Catalogue:
 
 
 def _entry(source: str | Path) -> Entry:
-    model = Model.from_pretrained(source)
+    model = Model.from_pretrained(source, weights=False)
     kinds = getattr(model.task, "kinds", [str(model.config.task.get("kind"))])
     ours = tuple(kind for kind in kinds if isinstance(model.task, Restoration))
     says, terms = (str(model.about.get(key) or "") for key in ("what", "terms"))

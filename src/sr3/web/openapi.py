@@ -85,6 +85,17 @@ FORM = {
 }
 
 
+EVENT = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"enum": ["state", "progress", "preview", "end"]},
+        "data": {"type": "string", "contentMediaType": JSON},
+    },
+}
+
+
 def _file(says: str, id: str, *more: dict[str, Any]) -> dict[str, Operation]:
     return {"get": _does(says, {"200": _said("The file.", "image/*")}, ID, *more, *VIEW, id=id)}
 
@@ -131,7 +142,7 @@ def _paths() -> dict[str, dict[str, Operation]]:
         f"{job}/events": {
             "get": _does(
                 "Server-sent events: state (a job), progress, preview (its url) and end.",
-                {"200": _said("Events.", "text/event-stream", {"type": "string"})},
+                {"200": _said("Events.", "text/event-stream", EVENT)},
                 ID,
                 last,
                 id="events",
