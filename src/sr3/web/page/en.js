@@ -48,6 +48,7 @@ export default {
   lens: "Lens",
   keys: "← → slider · + − zoom · Shift with arrows moves · 1 real size · 0 fit · L lens · space original",
   sending: "Sending …",
+  stopping: "Stops after this step …",
   step: "Step {done} of {total}",
   rest: "about {time} left",
   "rest.soon": "soon done",

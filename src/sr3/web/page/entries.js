@@ -5,7 +5,7 @@
  * @typedef {{id: string, name: string, size: [number, number] | null, file: File | null, image: ImageBitmap | null,
  *   thumb: string | null, job: Job | null, heard: number, mask: import("./mask.js").Mask | null,
  *   preview: import("./layer.js").Drawn | null, answer: string, differs: boolean, beside: string,
- *   sending: boolean, fault: string | null}} Entry
+ *   sending: boolean, stopping: boolean, fault: string | null}} Entry
  *   size: null until it is known; file: of a picture brought here; image: it, no larger than the screen needs;
  *   heard: when the last progress came, in milliseconds; answer: which result is looked at; differs: with the map over
  *   it; beside: the key of what it is compared with; fault: why it could not be sent
@@ -38,6 +38,7 @@ export class Entries extends EventTarget {
       differs: false,
       beside: "",
       sending: false,
+      stopping: false,
       fault: null,
       ...known,
     };

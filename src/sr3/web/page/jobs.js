@@ -15,6 +15,9 @@ import { t } from "./strings.js";
 const FOLLOWED = 2;
 const PAUSE = 2000;
 
+/** Jobs that the server lists at once. */
+const LISTED = 200;
+
 export class Jobs {
   /** @param {Entries} entries */
   constructor(entries) {
@@ -28,10 +31,11 @@ export class Jobs {
   /** Fetch the list: jobs that are new here are added, those that the server has forgotten go. */
   async refresh() {
     clearTimeout(this.timer);
+    const before = this.entries.list.filter((entry) => entry.job);
     try {
       /** @type {{jobs: Job[]}} */
       const { jobs } = await told("/v1/jobs");
-      this.merge(jobs);
+      this.merge(jobs, before);
       if (this.away) warn(null);
       this.away = false;
     } catch (error) {
@@ -41,17 +45,23 @@ export class Jobs {
     this.follow();
   }
 
-  /** @param {Job[]} jobs  newest first */
-  merge(jobs) {
+  /**
+   * @param {Job[]} jobs  newest first
+   * @param {Entry[]} before  those that had a job when the list was asked for: others cannot be missing from it
+   */
+  merge(jobs, before) {
     const known = new Map(this.entries.list.flatMap((entry) => (entry.job ? [[entry.job.id, entry]] : [])));
     const news = [];
+    // what is being sent may be in the list before its own answer has come
+    const sending = this.entries.list.some((entry) => entry.sending);
     for (const job of jobs) {
       const entry = known.get(job.id);
-      if (!entry) news.push(Entries.make({ id: job.id, name: job.name, size: job.size, job }));
+      if (!entry) sending || news.push(Entries.make({ id: job.id, name: job.name, size: job.size, job }));
       else if (JSON.stringify(entry.job) !== JSON.stringify(job)) this.take(entry, job);
     }
     const there = new Set(jobs.map((job) => job.id));
-    for (const [id, entry] of known) if (jobs.length < 200 && !there.has(id) && !entry.sending) this.entries.remove(entry);
+    const gone = jobs.length < LISTED ? before.filter((entry) => entry.job && !there.has(entry.job.id)) : [];
+    for (const entry of gone) this.entries.remove(entry);
     if (news.length) this.entries.add(news, true);
     if (!this.entries.chosen && this.entries.list[0]) this.entries.choose(this.entries.list[0]);
   }
@@ -63,6 +73,7 @@ export class Jobs {
   take(entry, job) {
     const before = entry.job?.state;
     entry.job = job;
+    if (!isActive(job)) entry.stopping = false;
     entry.size = job.size;
     entry.heard = performance.now();
     if (job.state !== before && !isActive(job)) {
@@ -191,6 +202,8 @@ export class Jobs {
   async drop(entry) {
     if (!entry.job) return this.entries.remove(entry);
     const ended = !isActive(entry.job);
+    entry.stopping = !ended;
+    this.entries.tell("entry", entry);
     try {
       const reply = await ask(entry.job.links.self, { method: "DELETE" });
       if (reply.status === 200) this.take(entry, await reply.json());

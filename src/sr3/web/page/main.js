@@ -56,6 +56,7 @@ entries.listen((what, entry) => {
   else if (entry) {
     gallery.update(entry);
     if (entry === entries.chosen) stage.show();
+    else if (entries.chosen) stage.choose(entries.chosen);
   }
   form.count();
   arrange();

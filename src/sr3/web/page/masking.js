@@ -68,6 +68,7 @@ export class Masking {
     at("tools").hidden = true;
     at("keys").textContent = t("mask.keys");
     this.show();
+    this.viewer.paints = true;
     at("handle").hidden = false;
     at("handle").focus({ preventScroll: true });
     return this.mask;
@@ -77,6 +78,7 @@ export class Masking {
     if (!this.mask) return;
     this.mask = null;
     this.viewer.brush = null;
+    this.viewer.paints = false;
     at("mask-tools").hidden = true;
     at("tools").hidden = false;
     at("keys").textContent = t("keys");

@@ -77,7 +77,6 @@ export class Stage {
     viewer.mask = entry.job && !masking.mask ? null : entry.mask;
     if (what) {
       viewer.show(what);
-      if (masking.mask) at("handle").hidden = false;
     } else {
       viewer.blank();
     }
@@ -104,7 +103,11 @@ export class Stage {
     const done = entry.job?.state === "succeeded";
     const list = done ? others(entry, this.parts.entries.list) : [];
     this.label.hidden = list.length < 2;
-    this.beside.replaceChildren(...list.map((source) => make("option", { value: source.key }, source.label)));
+    const keys = list.map((source) => source.key).join();
+    if (this.beside.dataset.keys !== keys) {
+      this.beside.dataset.keys = keys;
+      this.beside.replaceChildren(...list.map((source) => make("option", { value: source.key }, source.label)));
+    }
     this.beside.value = list.some((source) => source.key === entry.beside) ? entry.beside : (list[0]?.key ?? "");
     this.first.disabled = this.parts.viewer.left === null;
     const file = done ? address(entry, entry.answer) : null;
@@ -162,6 +165,7 @@ export class Stage {
     if (!entry || !shown) return;
     const bar = /** @type {HTMLProgressElement} */ (at("steps"));
     at("cancel").hidden = !job;
+    /** @type {HTMLButtonElement} */ (at("cancel")).disabled = entry.stopping;
     at("left").textContent = progress(entry);
     if (job?.progress.total) {
       bar.max = job.progress.total;
@@ -210,6 +214,7 @@ function facts(entry) {
 export function progress(entry) {
   const job = entry.job;
   if (entry.sending || !job) return t("sending");
+  if (entry.stopping) return t("stopping");
   if (job.state === "queued") {
     return job.position ? t("before", { count: job.position }) : t("state.queued");
   }

@@ -38,6 +38,7 @@ export class Viewer {
     /** @type {{x: number, y: number, side: number} | null} */
     this.brush = null;
     this.drawn = 0;
+    this.paints = false;
     this.waits = false;
     this.timer = 0;
     /** @type {() => void} */
@@ -77,7 +78,7 @@ export class Viewer {
   /** @param {Scene} scene */
   name(scene) {
     const two = scene.left !== null;
-    this.handle.hidden = !two;
+    this.handle.hidden = !two && !this.paints;
     for (const [id, source] of /** @type {const} */ ([["tag-left", scene.left], ["tag-right", scene.right]])) {
       at(id).textContent = source?.label ?? "";
       at(id).hidden = !two;

@@ -48,6 +48,7 @@ export default {
   lens: "放大镜",
   keys: "← → 移动滑块 · + − 缩放 · Shift 加方向键平移 · 1 原始大小 · 0 适合窗口 · L 放大镜 · 空格看原图",
   sending: "正在发送…",
+  stopping: "完成这一步后停止…",
   step: "第 {done} 步，共 {total} 步",
   rest: "约剩 {time}",
   "rest.soon": "即将完成",
