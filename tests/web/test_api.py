@@ -430,7 +430,9 @@ def test_bounds(models, tmp_path, monkeypatch):
     with live(tmp_path / "web", models[:1], limits=bounds) as (address, queue), Client(address) as client:
         for name, size, options, status, says in (
             ("large.png", (30, 20), {}, 413, "large.png is 30x20, and at most 400 pixels are taken here"),
-            ("a.png", (20, 16), {"scale": 5}, 413, "a.png would become 100x80, and results of at most 5000"),
+            ("a.png", (20, 16), {"scale": 5}, 413, "a.png would first become 320x256, and at most 5000"),
+            ("a.png", (20, 16), {"scale": 1}, 413, "a.png would first become 80x64, and at most 5000"),
+            ("a.png", (20, 20), {"scale": 4}, 413, "a.png would become 80x80, and at most 5000"),
         ):
             with pytest.raises(ServerError, match=says) as error:
                 client.submit(picture(tmp_path / name, *size), **options)

@@ -61,27 +61,18 @@ def command(
     from sr3.restore.size import target_size
     from sr3.restore.usual import FACTOR
 
-    refined = (steps, sampler, spacing, quality, trace) != (None,) * 5 or samples > 1
+    how: dict[str, Any] = dict(steps=steps, sampler=sampler, spacing=spacing, quality=quality)
+    refined = any(asked is not None for asked in (*how.values(), trace)) or samples > 1
     restorer_of, factor = _chooser(model, refined=refined, device=device, precision=precision, tile=tile), FACTOR
     if model is not None or refined:  # what cannot be had fails before any work
         restorer = restorer_of(inputs[0])
         factor = restorer.model.task.factor
-        restorer.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality, samples=samples)
+        restorer.settings(**how, samples=samples)
     kept = read_mask(keep) if keep else None
-    options: dict[str, Any] = dict(
-        scale=scale,
-        size=wanted,
-        seed=seed,
-        samples=samples,
-        free=free,
-        fidelity=fidelity,
-        noise=noise,
-        keep=kept.hole if kept else None,
-        steps=steps,
-        sampler=sampler,
-        spacing=spacing,
-        quality=quality,
+    options = how | dict(
+        scale=scale, size=wanted, seed=seed, samples=samples, free=free, fidelity=fidelity, noise=noise
     )
+    options["keep"] = kept.hole if kept else None
     restore_all(
         restorer_of,
         inputs,

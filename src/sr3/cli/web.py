@@ -32,7 +32,7 @@ def command(
     ] = None,
     upload: Annotated[int, typer.Option(min=1, help="Megabytes that a request may bring.")] = 120,
     pixels: Annotated[float, typer.Option(min=0.01, help="Megapixels that a picture may have.")] = 100,
-    made: Annotated[float, typer.Option(min=0.01, help="Megapixels that a result may have.")] = 64,
+    made: Annotated[float, typer.Option(min=0.01, help="Megapixels that are made at most.")] = 64,
     queue: Annotated[int, typer.Option(min=1, help="Jobs that may wait.")] = 200,
     seconds: Annotated[float, typer.Option(min=1, help="Seconds that a job may run.")] = 3600,
     hours: Annotated[float, typer.Option(min=0.01, help="Hours that a finished job is kept.")] = 24,

@@ -72,11 +72,13 @@ def take(queue: Queue, request: Request) -> Record:
             steps=options.steps, sampler=options.sampler, spacing=None, quality=options.quality, samples=options.samples
         )
         result = use.result_size(size, entry.factor, options)
-        if result[0] * result[1] > queue.limits.made:
+        largest = use.largest_size(size, entry.factor, options)
+        if largest[0] * largest[1] > queue.limits.made:
+            how = "become" if largest == result else "first become"
             raise Problem(
                 413,
-                f"{called} would become {result[0]}x{result[1]}, and results of at most {queue.limits.made} pixels "
-                "are made here; ask for less",
+                f"{called} would {how} {largest[0]}x{largest[1]}, and at most {queue.limits.made} pixels "
+                "are made here; send a smaller one, or ask for less",
             )
         end = f".{options.format}" if options.format else _suffix(called, exact=use.name != "enlarge")
         files = files_of("result", end, options.samples)

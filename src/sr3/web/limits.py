@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Limits:
     """The bounds of one server.
 
-    upload: bytes that one request may bring.  pixels: of a picture that is given, in its header.  made: of a result.
+    upload: bytes that one request may bring.  pixels: of a picture that is given, in its header.  made: pixels of a
+    result, and of what a model makes on the way to it.
     queue: jobs that may wait.  seconds: that a job may run.  hours: that a finished job is kept.
     disk: bytes of all jobs together; the oldest finished go first.
     """

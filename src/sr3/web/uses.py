@@ -17,7 +17,7 @@ from sr3.restore.fill import inpainted, uncropped
 from sr3.restore.places import Mask, bands, check_bands, hole
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Progress, Restorer, needs_picture
-from sr3.restore.size import target_size
+from sr3.restore.size import passes, target_size
 from sr3.restore.usual import PLAIN
 from sr3.restore.whole import set_task, stream
 from sr3.task import TASKS, Restoration
@@ -95,6 +95,12 @@ class Use:
             left, right, top, bottom = _sides(Path("the picture"), size, options)
             return size[0] + left + right, size[1] + top + bottom
         return size
+
+    def largest_size(self, size: tuple[int, int], factor: int, options: Options) -> tuple[int, int]:
+        """(width, height) of the largest picture on the way to the result: a model enlarges by its own factor alone."""
+        result = self.result_size(size, factor, options)
+        whole = factor ** passes(size, result, factor) if self.kind == ENLARGE else 1
+        return max(result[0], size[0] * whole), max(result[1], size[1] * whole)
 
     def marked(self, factor: int, options: Options) -> str:
         """What a result is called after its picture's name."""

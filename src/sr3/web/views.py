@@ -56,7 +56,7 @@ _SRGB: dict[str, Any] = {"export_profile": "srgb", "fail_on": "error"}
 
 
 def _webp(image: Any) -> bytes:
-    return bytes(image.webpsave_buffer(Q=QUALITY, strip=True, effort=2))
+    return bytes(image.webpsave_buffer(Q=QUALITY, strip=True, effort=1))
 
 
 def preview(progress: Progress) -> bytes:
