@@ -115,12 +115,7 @@ class Page:
         brought = [[f.name, kinds.get(f.suffix, ""), base64.b64encode(f.read_bytes()).decode()] for f in files]
         self.browser.execute_async_script(DROP, brought)
         self.until(lambda: len(self.all(".tile")) == before + len(files))
-        self.until(
-            lambda: len(self.all('.tile[data-state="draft"] img:not([hidden])')) + len(self.faults()) >= len(files)
-        )
-
-    def faults(self):
-        return self.all('.tile[data-state="failed"]')
+        self.until(lambda: len(self.all('.tile[data-state="draft"][data-looked="true"]')) >= len(files))
 
     def wait_for(self, state: str, count: int = 1):
         """Wait until so many pictures are in a state."""

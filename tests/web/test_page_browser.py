@@ -1,7 +1,11 @@
 """The page of `sr3 web` in a real browser, before a real server with a small model."""
 
 import io
+import re
+import subprocess
+import sys
 import zipfile
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -145,25 +149,39 @@ def test_cancel_comes_between_two_steps_and_the_next_job_begins(page, server, re
     assert page.script("return document.activeElement.role") == "option"
 
 
-def test_the_queue_is_there_after_a_reload_and_after_another_server(page, models, red, tmp_path, monkeypatch):
-    with monkeypatch.context() as patched, live(tmp_path / "web", models) as (address, queue):
-        turns = gate(patched)
-        page.open(address)
+@contextmanager
+def serve(folder, port=0):
+    """`sr3 web` as a process of its own: (its port, the process)."""
+    command = [sys.executable, "-m", "sr3", "web", "--no-open", "--folder", str(folder), "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        found = next(found for line in server.stdout if (found := re.search(r"http://127.0.0.1:(\d+)/", line)))
+        yield int(found[1]), server
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def test_the_queue_outlives_a_reload_and_a_server_that_is_killed(page, red, tmp_path):
+    with serve(tmp_path / "web") as (port, server):
+        page.open(f"http://127.0.0.1:{port}")
         page.drop(red, picture(tmp_path / "second.png", 20, 20))
+        option(page, "steps", "1000")
         page.click("#start")
         page.wait_for("running")
         page.wait_for("queued")
-        page.open(address, fresh=False)
+        page.open(f"http://127.0.0.1:{port}", fresh=False)
         page.wait_for("running")
         page.wait_for("queued")
-        assert len(page.all(".tile")) == 2
-        assert [len(queue.store.of(state)) for state in ("running", "queued")] == [1, 1]
-        queue.close(patience=0)
-        turns.release()
-    with live(tmp_path / "web", models) as (address, _):
-        page.open(address, fresh=False)
-        page.wait_for("succeeded", 2)
-        assert page.text("#notice") == ""
+        server.kill()
+        page.until(lambda: "does not answer" in page.text("#notice"))
+    with serve(tmp_path / "web", port):
+        page.until(lambda: page.text("#notice") == "")
+        page.until(lambda: "Step" in page.text('.tile[data-state="running"] .state'))
+        page.wait_for("queued")
+        page.click("#stop-all")
+        page.wait_for("canceled", 2)
 
 
 def test_a_mask_is_painted_undone_and_filled(page, server, tmp_path):
@@ -304,7 +322,21 @@ def test_what_cannot_be_read_says_why_and_stops_nothing(page, server, red, tmp_p
     page.wait_for("succeeded")
     page.wait_for("failed")
     page.until(lambda: page.text("#said").startswith("broken.png is damaged"))
-    assert "broken.png failed: broken.png is damaged" in page.text("#status") or "red.png" in page.text("#status")
+
+
+def test_a_file_that_only_the_server_reads_is_seen_when_it_is_there(page, server, tmp_path):
+    Image.new("RGB", (60, 40), RED).save(tmp_path / "scan.tif")
+    page.open(server[0])
+    choose(page, "model", "tiny-once")
+    page.drop(tmp_path / "scan.tif")
+    page.until(lambda: page.text("#said").startswith("Your browser cannot show scan.tif"))
+    assert not page.one("#mask").is_enabled()
+    page.click("#start")
+    page.wait_for("succeeded")
+    page.until(lambda: page.pixel(0.3)[:3] == pytest.approx(RED, abs=6))
+    assert page.one("#mask").is_enabled()
+    page.click("#start")  # once more, from the server's copy
+    page.wait_for("succeeded", 2)
 
 
 def test_a_new_task_needs_nothing_of_the_page(page, server, red):

@@ -5,8 +5,8 @@
  * @typedef {{id: string, name: string, size: [number, number] | null, file: File | null, image: ImageBitmap | null,
  *   thumb: string | null, job: Job | null, heard: number, mask: import("./mask.js").Mask | null,
  *   preview: import("./layer.js").Drawn | null, answer: string, differs: boolean, beside: string,
- *   sending: boolean, stopping: boolean, fault: string | null}} Entry
- *   size: null until it is known; file: of a picture brought here; image: it, no larger than the screen needs;
+ *   looked: boolean, sending: boolean, stopping: boolean, fault: string | null}} Entry
+ *   size: null until it is known; looked: whether the browser has tried to read the file; file: of a picture brought here; image: it, no larger than the screen needs;
  *   heard: when the last progress came, in milliseconds; answer: which result is looked at; differs: with the map over
  *   it; beside: the key of what it is compared with; fault: why it could not be sent
  */
@@ -37,6 +37,7 @@ export class Entries extends EventTarget {
       answer: "1",
       differs: false,
       beside: "",
+      looked: false,
       sending: false,
       stopping: false,
       fault: null,

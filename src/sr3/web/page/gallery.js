@@ -72,6 +72,7 @@ export class Gallery {
     image.hidden = !source;
     tile.dataset.state = entry.fault ? "failed" : (entry.job?.state ?? "draft");
     state.textContent = said(entry);
+    tile.dataset.looked = String(entry.looked);
     tile.title = entry.name;
     this.counts();
   }

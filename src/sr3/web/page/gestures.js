@@ -90,7 +90,9 @@ function pointers(viewer, tool) {
   const down = new Map();
   /** @type {"slide" | "pan" | "lens" | "tool" | "pinch" | null} */
   let doing = null;
-  let tapped = 0;
+  /** When the last tap ended, and where this touch began. */
+  let tapped = -1e9;
+  let began = { x: 0, y: 0 };
 
   viewer.box.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 && event.pointerType === "mouse") return;
@@ -104,11 +106,8 @@ function pointers(viewer, tool) {
       doing = "pinch";
       return;
     }
-    if (event.pointerType === "touch" && event.timeStamp - tapped < 300) {
-      if (viewer.fits) viewer.actual(here.x, here.y);
-      else viewer.fit();
-    }
-    tapped = event.timeStamp;
+    if (event.pointerType === "touch" && event.timeStamp - tapped < 300 && tool() === null) viewer.toggle(here.x, here.y);
+    began = here;
     doing = what(viewer, here, tool(), event.pointerType);
     if (doing === "tool") tool()?.down(here.x, here.y);
     if (doing === "slide") viewer.slide(here.x / viewer.stage.width);
@@ -129,7 +128,11 @@ function pointers(viewer, tool) {
   });
 
   const up = (/** @type {PointerEvent} */ event) => {
-    if (!down.delete(event.pointerId)) return;
+    const last = down.get(event.pointerId);
+    if (!last) return;
+    down.delete(event.pointerId);
+    const still = doing !== "pinch" && Math.hypot(last.x - began.x, last.y - began.y) < 8;
+    tapped = still ? event.timeStamp : -1e9;
     if (doing === "tool") tool()?.up();
     doing = down.size === 1 && doing === "pinch" ? "pan" : null;
   };
@@ -137,9 +140,7 @@ function pointers(viewer, tool) {
   viewer.box.addEventListener("pointercancel", up);
   viewer.box.addEventListener("dblclick", (event) => {
     const { x, y } = spot(viewer, event);
-    if (tool() !== null) return;
-    if (viewer.fits) viewer.actual(x, y);
-    else viewer.fit();
+    if (tool() === null) viewer.toggle(x, y);
   });
 }
 

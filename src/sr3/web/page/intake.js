@@ -126,8 +126,9 @@ async function look(entry) {
     entry.image = await createImageBitmap(image, { ...size, resizeQuality: "high" });
     entry.thumb = await thumbnail(entry.image);
   } catch {
-    entry.fault = t("unseen", { name: entry.name });
+    // it may be a kind that the server reads all the same
   } finally {
+    entry.looked = true;
     URL.revokeObjectURL(address);
   }
 }

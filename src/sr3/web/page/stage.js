@@ -93,7 +93,8 @@ export class Stage {
    */
   speak(entry, seen) {
     const why = entry.fault ?? entry.job?.error?.detail ?? (entry.job?.state === "canceled" ? t("state.canceled") : "");
-    at("said").textContent = why || (seen ? "" : t("looking"));
+    const unseen = entry.looked ? t("unseen", { name: entry.name }) : t("looking");
+    at("said").textContent = why || (seen ? "" : unseen);
     at("said").hidden = !why && seen;
     at("said").classList.toggle("fault", Boolean(entry.fault ?? entry.job?.error));
   }

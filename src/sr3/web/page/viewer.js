@@ -141,6 +141,17 @@ export class Viewer {
     this.look(closer(this.camera, factor, x, y, this.stage));
   }
 
+  /**
+   * From the whole to a closer look at a point, and back.
+   * @param {number} x
+   * @param {number} y
+   */
+  toggle(x, y) {
+    const twice = 2 * fitting(this.frame, this.stage);
+    if (this.fits) this.zoom(Math.max(1 / devicePixelRatio, twice) / this.camera.zoom, x, y);
+    else this.fit();
+  }
+
   /** One pixel of the picture for one of the screen. */
   actual(x = this.stage.width / 2, y = this.stage.height / 2) {
     this.zoom(1 / devicePixelRatio / this.camera.zoom, x, y);
