@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "sr3"
 PICTURE = ROOT / "docs" / "pictures" / "house.svg"
 
 FLOORS = [
-    {"random", "files", "interrupt", "nn"},
+    {"random", "files", "interrupt", "nn", "client"},
     {"picture"},
     {"diffusion"},
     {"task", "metric", "testing"},

@@ -101,7 +101,7 @@ def test_a_full_disk_is_told_by_its_error():
 
 @pytest.mark.parametrize("wrap", [OSError, RuntimeError, ValueError])
 def test_a_full_disk_is_said_as_such_whatever_a_library_makes_of_it(wrap):
-    from sr3.cli.common import code_and_sentence
+    from sr3.restore.fault import code_and_sentence
 
     error = OSError(28, "No space left on device") if wrap is OSError else wrap("write: No space left on device")
     code, said = code_and_sentence(error) or (0, "")

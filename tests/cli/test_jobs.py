@@ -12,12 +12,12 @@ import pytest
 from conftest import noise_picture, spent
 from PIL import Image
 
-from sr3.cli import upscale
 from sr3.cli.jobs import PIPE, Job, absent, check_room, plan
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture import memory
 from sr3.picture.image import PictureError, read_note
+from sr3.restore import usual
 from sr3.restore.restorer import Restorer
 
 
@@ -280,7 +280,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(up, here, monkeypatch
 
 
 def test_a_model_is_loaded_when_a_file_deserves_it(sr3, tmp_path, monkeypatch):
-    assert {Model.from_pretrained(name).task.factor for name in (upscale.PLAIN, upscale.WORN)} == {upscale.FACTOR}
+    assert {Model.from_pretrained(name).task.factor for name in (usual.PLAIN, usual.WORN)} == {usual.FACTOR}
     loaded: list[str] = []
     load = Restorer.load
     monkeypatch.setattr(Restorer, "load", lambda name, **how: (loaded.append(name), load(name, **how))[1])

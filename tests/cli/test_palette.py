@@ -12,11 +12,11 @@ from PIL import Image
 
 from sr3.cli import restoring
 from sr3.model.model import Model
-from sr3.picture import image
 from sr3.picture.image import read, read_note
 from sr3.picture.jpeg_file import parse
 from sr3.picture.picture import from_samples
 from sr3.picture.write import write
+from sr3.restore import places
 from sr3.task import TASKS
 
 
@@ -150,7 +150,7 @@ def test_a_mask_is_read_once_for_a_folder(sr3, models, tmp_path, monkeypatch):
     for k in range(3):
         noise_picture(20, 16, k).save(many / f"{k}.png")
     Image.fromarray(np.eye(16, 20, dtype=np.uint8) * 255).save(tmp_path / "m.png")
-    monkeypatch.setattr(image, "read", lambda path: seen.append(path.name) or read(path))
+    monkeypatch.setattr(places, "read", lambda path: seen.append(path.name) or read(path))
     assert sr3("inpaint", many, "-o", tmp_path / "out", "--model", models["inpainting"], "--mask",
                tmp_path / "m.png")[0] == 0  # fmt: skip
     assert seen.count("m.png") == 1

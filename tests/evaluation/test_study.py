@@ -411,7 +411,7 @@ def test_bad_use_is_one_sentence(sr3, pairs, arguments, message):
 
 def test_a_busy_port_is_one_sentence(sr3, pairs):
     pytest.importorskip("starlette")
-    from sr3.web.study import listen
+    from sr3.web.serving import listen
 
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
@@ -439,7 +439,7 @@ def client(study):
 
     from sr3.web.study import Desk, application
 
-    return TestClient(application(Desk(study, seconds=0.5)))
+    return TestClient(application(Desk(study, seconds=0.5)), base_url="http://127.0.0.1")
 
 
 def ask(client, path, **sent):
@@ -614,7 +614,7 @@ def test_a_full_disk_is_told_and_the_answer_can_be_sent_again(client, study, mon
         patch.setattr(os, "fsync", full)
         reply = client.post("/answer", json=sent)
     assert reply.status_code == 507
-    assert reply.json() == {"error": "the answer could not be saved: No space left on device"}
+    assert reply.json()["detail"] == "the answer could not be saved: No space left on device"
     assert ask(client, "/answer", **sent)["saved"]
 
 
@@ -625,7 +625,7 @@ def test_a_rater_given_on_the_command_line_is_the_only_one(study):
 
     from sr3.web.study import Desk, application
 
-    client = TestClient(application(Desk(study, rater="Carla </script>")))
+    client = TestClient(application(Desk(study, rater="Carla </script>")), base_url="http://127.0.0.1")
     assert "Carla </script>" not in client.get("/").text
     told = ask(client, "/next", rater="someone else")
     ask(client, "/answer", rater="x", trial=told["trial"], answer="left", milliseconds=1)

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -102,3 +104,16 @@ def test_shipped_models_load_and_say_their_terms(name):
     assert model.config.name == name
     assert model.about["terms"]
     assert model.about["pictures_seen"] > 0
+
+
+def test_a_model_says_what_it_is_with_its_weights_unread(tiny, tmp_path):
+    path = tiny.save_pretrained(tmp_path)
+    told = Model.from_pretrained(path, weights=False)
+    assert (told.config, told.about, told.task) == (tiny.config, tiny.about, tiny.task)
+    assert all(p.is_meta for p in told.net.parameters())
+
+
+def test_to_load_a_model_does_not_load_the_compiler():
+    code = "import sys; from sr3.model.model import Model; Model.from_pretrained('photo-4x-worn'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "sympy" not in done.stdout.split()

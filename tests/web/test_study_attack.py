@@ -43,7 +43,7 @@ def test_bodies(application, name, path):
     from starlette.testclient import TestClient
 
     body, code = BODIES[name]
-    client = TestClient(application())
+    client = TestClient(application(), base_url="http://127.0.0.1")
     reply = client.post(path, content=body, headers={"content-type": "application/json"})
     assert reply.status_code == (200 if (name, path) == ("digits", "/next") else code)
 
@@ -57,7 +57,7 @@ def test_many_names_fill_no_memory(desk, monkeypatch):
     desk.next("c")
     assert len(desk._trials) == len(desk._raters) == 2
     assert len(desk._pictures) == 4
-    address = {rater: told["pictures"]["left"].removeprefix("/p/") for rater, told in (("a", first), ("b", second))}
+    address = {rater: told["pictures"]["left"].removeprefix("p/") for rater, told in (("a", first), ("b", second))}
     assert desk.picture(address["a"]) is not None
     assert desk.picture(address["b"]) is None
     assert desk.answer(second["trial"], "left", 1) is None
@@ -68,6 +68,6 @@ def test_many_names_fill_no_memory(desk, monkeypatch):
 def test_it_answers_to_its_own_name(application):
     from starlette.testclient import TestClient
 
-    client = TestClient(application(["127.0.0.1"]))
+    client = TestClient(application(["127.0.0.1"]), base_url="http://127.0.0.1")
     assert client.get("/", headers={"host": "127.0.0.1:8008"}).status_code == 200
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400

@@ -11,7 +11,21 @@ from typing import Annotated
 import typer
 
 from sr3 import __version__
-from sr3.cli import compare, demo, evaluate, export, generate, import_, models, palette, study, train, tune, upscale
+from sr3.cli import (
+    compare,
+    demo,
+    evaluate,
+    export,
+    generate,
+    import_,
+    models,
+    palette,
+    study,
+    train,
+    tune,
+    upscale,
+    web,
+)
 from sr3.interrupt import swift, terminate_as_interrupt
 
 app = typer.Typer(
@@ -35,6 +49,7 @@ app.command("uncrop")(palette.uncrop)
 app.command("restore")(palette.restore)
 app.command("generate")(generate.command)
 app.command("study")(study.command)
+app.command("web")(web.command)
 app.command("train")(train.command)
 app.command("tune")(tune.command)
 app.command("export")(export.command)
@@ -48,7 +63,7 @@ def _version(asked: bool) -> None:
 
 
 _STOPPED = "sr3: stopped; nothing half-written is left"
-_SLOW_TO_END = ("train", "study")
+_SLOW_TO_END = ("train", "study", "web")
 """Commands that finish and save what they are at."""
 
 
@@ -91,7 +106,7 @@ def main() -> None:
             print(_STOPPED, file=sys.stderr)
         raise
     except Exception as error:
-        from sr3.cli.common import code_and_sentence
+        from sr3.restore.fault import code_and_sentence
 
         found = code_and_sentence(error)
         if found is None:

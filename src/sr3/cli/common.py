@@ -16,33 +16,6 @@ if TYPE_CHECKING:
     from sr3.restore.restorer import Restorer
 
 
-def code_and_sentence(error: Exception) -> tuple[int, str] | None:
-    """(exit code, one sentence) for an error that a person can cause; None for a defect of ours."""
-    from sr3.files import disk_full
-    from sr3.model.checkpoint import CheckpointError
-    from sr3.model.config import ConfigError
-    from sr3.picture.collection import DataError
-    from sr3.picture.image import PictureError
-
-    sentence = " ".join(str(error).split())
-    if isinstance(error, ConfigError | CheckpointError | DataError):
-        return 2, sentence
-    if isinstance(error, PictureError):
-        return 1, sentence
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("sr3"):
-        return 2, f"this needs the package {error.name}, which is not installed; see the README for the extras"
-    if disk_full(error):  # whatever a library makes of it, such as TensorBoard's writer
-        name = getattr(error, "filename", None)
-        return 1, f"the disk is full{f' ({name})' if name else ''}; nothing written before is lost"
-    if isinstance(error, OSError):
-        return 1, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else sentence
-    if isinstance(error, MemoryError) or "out of memory" in sentence.lower() or "can't allocate memory" in sentence:
-        return 1, "not enough memory; give a smaller --tile, or close other programs"
-    if type(error).__name__ == "TrainingError":
-        return 1, sentence
-    return None
-
-
 def load_restorer(name: str, **options: Any) -> "Restorer":
     """A restorer; ConfigError that says how to train what is not there yet."""
     from sr3.model import recipe

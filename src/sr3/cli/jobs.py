@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import shutil
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -217,22 +216,10 @@ def _check_place(folder: Path, option: str) -> None:
 
 def check_room(job: Job, size: tuple[int, int], samples: int) -> None:
     """PictureError where results of this (width, height) fit neither their format, nor the memory, nor the disk."""
-    from sr3.picture.memory import WRITING, lacking
-    from sr3.picture.picture import PictureError, shown
-    from sr3.picture.write import check_format
+    from sr3.picture.room import check_room
 
-    check_format(job.target if job.target != PIPE else Path("picture.png"), size)
-    pixels = size[0] * size[1]
-    if (lack := lacking(pixels, WRITING + 12 * (samples - 1))) is not None:
-        raise PictureError(f"{shown(job.name)} would become {size[0]}x{size[1]}, which takes {lack}; ask for less")
-    nearest = next(p for p in job.target.absolute().parents if os.path.exists(p))
-    # no format needs less for photographs than a sixtieth of three bytes a pixel
-    need, free = len(job.written(samples)) * pixels // 20, shutil.disk_usage(nearest).free
-    if job.target != PIPE and need > free:
-        raise PictureError(
-            f"{shown(job.name)} would become {size[0]}x{size[1]}, and the disk of {shown(nearest)} is full "
-            f"({free / 1e6:.0f} MB free)"
-        )
+    target = None if job.target == PIPE else job.target
+    check_room(job.name, target, size, samples=samples, files=len(job.written(samples)))
 
 
 def is_enlarged(path: Path) -> bool:

@@ -16,7 +16,7 @@ def list_command() -> None:
         typer.echo(f"sr3: {sentence}", err=True)
     for name in names():
         try:
-            about = Model.from_pretrained(name).about
+            about = Model.from_pretrained(name, weights=False).about
         except CheckpointError as error:
             typer.echo(f"sr3: {error}", err=True)
             continue

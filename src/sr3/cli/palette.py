@@ -180,8 +180,8 @@ def colorize(
     ] = None,
 ) -> None:
     """Give grey pictures colours.  The result, made grey again, is the picture given."""
-    from sr3.cli.places import mark_of
     from sr3.picture.image import read
+    from sr3.restore.places import mark_of
 
     painted = read(hints) if hints else None
 
@@ -214,7 +214,8 @@ def inpaint(
     detail: Detail = None,
 ) -> None:
     """Fill holes: of a mask, of boxes, or where a picture is transparent.  The rest stays as it is, bit for bit."""
-    from sr3.cli.places import hole, parse_box, read_mask
+    from sr3.cli.places import parse_box
+    from sr3.restore.places import hole, read_mask
 
     boxes, drawn = [parse_box(text) for text in box or []], read_mask(mask) if mask else None
 
@@ -242,7 +243,7 @@ def uncrop(
     detail: Detail = None,
 ) -> None:
     """Make pictures wider or higher.  The picture given stays as it is, bit for bit."""
-    from sr3.cli.places import bands, check_bands
+    from sr3.restore.places import bands, check_bands
 
     wanted, sides = parse_size(to), (left, right, top, bottom)
     check_bands(sides, wanted)
@@ -262,7 +263,7 @@ def restore(run: Run, free: Free = False, mask: MaskFile = None, box: Boxes = No
 
     A model for several tasks is used for the first of these that it knows; one for a single task for that.
     """
-    from sr3.cli.places import hole, parse_box, read_mask
+    from sr3.restore.places import hole, parse_box, read_mask
 
     boxes, drawn = [parse_box(text) for text in box or []], read_mask(mask) if mask else None
 

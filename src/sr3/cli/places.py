@@ -1,44 +1,10 @@
-"""Where in a picture: holes by masks, boxes and transparency, and what is added at its sides."""
+"""Boxes as they are typed."""
 
 import re
-import zlib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sr3.picture.image import Picture
-
 Box = tuple[int, int, int, int]
-
-
-class Mask(NamedTuple):
-    """A mask, bool [1, 1, H, W] and True where it is not black, and the file that it was read from."""
-
-    file: Path
-    hole: "Tensor"
-
-    @property
-    def mark(self) -> str:
-        """What tells it from other masks of its size: the CRC-32 of its pixels, in hexadecimal."""
-        return f"{zlib.crc32(self.hole.byte().numpy().tobytes()):08x}"
-
-
-def read_mask(file: Path) -> Mask:
-    """The mask in a picture file.  PictureError where it cannot be read."""
-    from sr3.picture.image import read
-
-    return Mask(file, read(file).pixels.mean(0)[None, None] > 0)
-
-
-def mark_of(picture: "Picture") -> str:
-    """What tells a picture's pixels and alpha from others: their CRC-32, in hexadecimal."""
-    alpha = picture.pixels[:0] if picture.alpha is None else picture.alpha
-    return f"{zlib.crc32(alpha.numpy().tobytes(), zlib.crc32(picture.pixels.numpy().tobytes())):08x}"
 
 
 def parse_box(text: str) -> Box:
@@ -47,60 +13,3 @@ def parse_box(text: str) -> Box:
     if found is None or int(found[3]) < 1 or int(found[4]) < 1:
         raise typer.BadParameter(f"{text!r} is not a box; write LEFT,TOP,WIDTHxHEIGHT, as 10,20,64x48")
     return int(found[1]), int(found[2]), int(found[3]), int(found[4])
-
-
-def hole(picture: "Picture", source: Path, mask: Mask | None, boxes: Sequence[Box]) -> "tuple[Tensor, Picture]":
-    """What is to be made, bool [1, 1, H, W], and the picture without the transparency that said so.
-
-    PictureError for a mask of another size, for boxes outside, and where nothing or all is to be made.
-    """
-    from dataclasses import replace
-
-    import torch
-
-    from sr3.picture.image import PictureError
-
-    width, height = picture.size
-    found = torch.zeros(1, 1, height, width, dtype=torch.bool)
-    if mask is not None:
-        high, wide = mask.hole.shape[-2:]
-        if (wide, high) != picture.size:
-            raise PictureError(
-                f"the mask {mask.file} is {wide}x{high} and {source} is {width}x{height}; give a mask of the same size"
-            )
-        found |= mask.hole
-    for left, top, wide, high in boxes:
-        if left + wide > width or top + high > height:
-            raise PictureError(f"the box {left},{top},{wide}x{high} is not inside {source}, which is {width}x{height}")
-        found[..., top : top + high, left : left + wide] = True
-    if mask is None and not boxes:
-        if picture.alpha is None:
-            raise PictureError(f"nothing says where the hole of {source} is; give --mask, --box or transparent pixels")
-        found |= picture.alpha[None] < 0.5
-        picture = replace(picture, alpha=None)
-    if not found.any():
-        what = f"the mask {mask.file} is black all over" if mask else f"{source} has no transparent pixel"
-        raise PictureError(f"{what}, so there is nothing to make; mark what is to be made")
-    if found.all():
-        raise PictureError(f"all of {source} would be made anew, with nothing to go by; leave some of it as it is")
-    return found, picture
-
-
-def check_bands(sides: Sequence[int], to: tuple[int, int] | None) -> None:
-    """ConfigError where both or neither of pixels and a size are asked for."""
-    from sr3.model.config import ConfigError
-
-    if (to is not None) == any(sides):
-        raise ConfigError("give --to or pixels for at least one of --left, --right, --top, --bottom, and not both")
-
-
-def bands(source: Path, size: tuple[int, int], sides: Box, to: tuple[int, int] | None) -> Box:
-    """Pixels to add at the left, right, top and bottom.  PictureError where a size is asked for that is smaller."""
-    from sr3.picture.image import PictureError
-
-    if to is None:
-        return sides
-    wide, high = to[0] - size[0], to[1] - size[1]
-    if min(wide, high) < 0 or not (wide or high):
-        raise PictureError(f"{source} is {size[0]}x{size[1]} and {to[0]}x{to[1]} is no larger; give a larger size")
-    return wide // 2, wide - wide // 2, high // 2, high - high // 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sr3.cli.common import bars, code_and_sentence, write_gif
+from sr3.cli.common import bars, write_gif
 from sr3.cli.jobs import (
     EXACT,
     Job,
@@ -65,6 +65,8 @@ def restore_all(
     """
     from sr3.model.config import ConfigError
     from sr3.picture.picture import PictureError
+    from sr3.restore.fault import code_and_sentence
+    from sr3.restore.note import each_note, note_of
 
     jobs, failures = plan(inputs, output, mark, EXACT if exact else None)
     if trace is not None and len(jobs) != 1:
@@ -80,8 +82,8 @@ def restore_all(
         for job in jobs:
             try:
                 with at_hand(job.source) as source:
-                    note = _note(restorer_of(source), options) | {"result": mark, **(told or {})}
-                    notes = _notes(note, options["seed"], samples)
+                    note = note_of(restorer_of(source), options) | {"result": mark, **(told or {})}
+                    notes = each_note(note, options["seed"], samples)
                     if skip_existing and all_made_so(zip(job.written(samples), notes, strict=True)):
                         left += 1
                     elif size_of is not None and not force and is_enlarged(job.source):
@@ -150,32 +152,6 @@ def _one(
         write_result(path, picture, note | ({"held_to": result.held} if result.held else {}))
     if trace is not None:
         _animate(trace, frames, result.variants[0])
-
-
-def _notes(note: dict[str, str], seed: int, samples: int) -> list[dict[str, str]]:
-    """Of each file that a job writes, in the order of `Job.written`."""
-    return [note | {"seed": str(seed + k)} for k in range(samples)] + ([note] * 2 if samples > 1 else [])
-
-
-def _note(restorer: "Restorer", options: dict[str, Any]) -> dict[str, str]:
-    """What made the picture, for its metadata: enough to make it again."""
-    from sr3 import __version__
-
-    asked = {key: options[key] for key in ("steps", "sampler", "spacing", "quality")}
-    settings = restorer.settings(**asked)
-    known = {"noise": f"{options['noise']:g}"} if options.get("noise") is not None else {}
-    return known | {
-        "software": f"sr3 {__version__}",
-        "model": restorer.model.config.name,
-        "pictures_seen": str(restorer.model.about.get("pictures_seen", "unknown")),
-        "seed": str(options["seed"]),
-        "samples": str(options["samples"]),
-        "steps": str(settings.steps),
-        "sampler": str(settings.sampler["kind"]),
-        "spacing": settings.spacing,
-        "fidelity": "0" if options["free"] else f"{options.get('fidelity', 1):g}",
-        "precision": str(restorer.dtype).removeprefix("torch."),
-    }
 
 
 def _frame(progress: "Progress") -> "Picture":

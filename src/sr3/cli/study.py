@@ -83,26 +83,23 @@ def _tasks(asked: str | None, has_given: bool) -> "tuple[Task, ...]":
 def _serve(
     study: "Study", rater: str | None, seconds: float, enlarge: int, host: str, port: int, no_open: bool
 ) -> None:
-    import threading
-    import webbrowser
-
-    from sr3.web.study import Desk, application, listen, serve
+    from sr3.cli.web import open_soon
+    from sr3.web.serving import address, listen, names_of, serve
+    from sr3.web.study import Desk, application
 
     desk = Desk(study, seconds=seconds, rater=rater, enlarge=enlarge)
     where = listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{where.getsockname()[1]}/"
+    page = address(host, where)
     pairs = study.pairs
     typer.echo(
         f"{len(pairs.names)} pictures by {', '.join(pairs.methods)}; {len(study.plan(''))} trials per rater, "
         f"low-resolution picture {' and '.join(study.tasks)}; answers go to {study.path}"
     )
-    typer.echo(f"{address}  (Ctrl-C ends)")
+    typer.echo(f"{page}  (Ctrl-C ends)")
     if not no_open:
-        # the socket listens already, so the page loads as soon as the server runs
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        open_soon(page)
     try:
-        serve(application(desk, ("127.0.0.1", "localhost") if host in ("127.0.0.1", "localhost") else ("*",)), where)
+        serve(application(desk, names_of(host)), where)
     except KeyboardInterrupt:
         typer.echo(f"stopped; the answers are in {study.path}" if study.path.exists() else "stopped; nobody answered")
 

@@ -38,6 +38,7 @@ def command(
     free: Annotated[bool, typer.Option("--free", help="Do not hold the result to the picture given.")] = False,
     fidelity: Annotated[float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.")] = 1.0,
     noise: Annotated[float | None, typer.Option(min=0, help="Its noise: sigma of 255; default: estimated.")] = None,
+    keep: Annotated[Path | None, typer.Option(metavar="MASK", help="What is white in it is only enlarged.")] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="GIF", help="Also write the refinement as an animation.")
     ] = None,
@@ -56,27 +57,22 @@ def command(
     refuse_absent(inputs)
     check_trace(trace)
     from sr3.picture.image import read, read_size
+    from sr3.restore.places import read_mask
     from sr3.restore.size import target_size
+    from sr3.restore.usual import FACTOR
 
-    refined = (steps, sampler, spacing, quality, trace) != (None,) * 5 or samples > 1
+    how: dict[str, Any] = dict(steps=steps, sampler=sampler, spacing=spacing, quality=quality)
+    refined = any(asked is not None for asked in (*how.values(), trace)) or samples > 1
     restorer_of, factor = _chooser(model, refined=refined, device=device, precision=precision, tile=tile), FACTOR
     if model is not None or refined:  # what cannot be had fails before any work
         restorer = restorer_of(inputs[0])
         factor = restorer.model.task.factor
-        restorer.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality, samples=samples)
-    options: dict[str, Any] = dict(
-        scale=scale,
-        size=wanted,
-        seed=seed,
-        samples=samples,
-        free=free,
-        fidelity=fidelity,
-        noise=noise,
-        steps=steps,
-        sampler=sampler,
-        spacing=spacing,
-        quality=quality,
+        restorer.settings(**how, samples=samples)
+    kept = read_mask(keep) if keep else None
+    options: dict[str, Any] = how | dict(
+        scale=scale, size=wanted, seed=seed, samples=samples, free=free, fidelity=fidelity, noise=noise
     )
+    options["keep"] = kept.hole if kept else None
     restore_all(
         restorer_of,
         inputs,
@@ -87,14 +83,9 @@ def command(
         trace=trace,
         skip_existing=skip_existing,
         force=force,
+        told={"keep": kept.mark} if kept else None,
         size_of=lambda source: target_size(read_size(source), factor, scale, wanted),
     )
-
-
-PLAIN, WORN, FACTOR = "photo-4x", "photo-4x-worn", 4
-"""The model of most files, that of JPEG files, and how many times both enlarge.  On what the world has compressed the
-first loses against bicubic to the eye, and the second, which was shown such pictures, does not; docs/results.md has the
-table."""
 
 
 def _chooser(model: str | None, *, refined: bool, **how: Any) -> "Callable[[Path], Restorer]":
@@ -102,14 +93,14 @@ def _chooser(model: str | None, *, refined: bool, **how: Any) -> "Callable[[Path
 
     refined: whether something was asked for that only a model of many steps has.
     """
-    from sr3.picture.kinds import is_jpeg
     from sr3.restore.restorer import needs_picture
+    from sr3.restore.usual import usual
     from sr3.restore.whole import set_task
 
     loaded: dict[str, Restorer] = {}
 
     def chosen(source: Path) -> "Restorer":
-        name = model if model is not None else WORN if not refined and is_jpeg(source) else PLAIN
+        name = model if model is not None else usual(source, refined=refined)
         if name not in loaded:
             loaded[name] = load_restorer(name, **how)
             if hasattr(needs_picture(loaded[name].model), "as_kind"):  # one of several tasks

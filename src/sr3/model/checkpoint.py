@@ -42,14 +42,18 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         raise OSError(f"cannot write {path}: {error}") from error
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; CheckpointError where it is none."""
+def read_tensors(path: Path, *, weights: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; CheckpointError where it is none.
+
+    weights: otherwise only the header is read, and the tensors are empty.
+    """
     if path.exists() and not path.is_file():  # a pipe would never end
         raise CheckpointError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}, not a file of weights")
     try:
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
-            return {name: opened.get_tensor(name) for name in opened.keys()}, metadata  # noqa: SIM118
+            read = opened.get_tensor if weights else lambda _name: torch.empty(0)
+            return {name: read(name) for name in opened.keys()}, metadata  # noqa: SIM118
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist") from error
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
@@ -77,9 +81,9 @@ def save(
     write_tensors(path, stored, metadata)
 
 
-def load(path: Path) -> Checkpoint:
-    """Read a model's file; weights come back as float32."""
-    tensors, metadata = read_tensors(path)
+def load(path: Path, *, weights: bool = True) -> Checkpoint:
+    """Read a model's file; weights come back as float32, or empty where they are not wanted."""
+    tensors, metadata = read_tensors(path, weights=weights)
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path} holds tensors but no sr3 model: its header has no configuration")
     version = metadata.get("version", "")

@@ -110,38 +110,43 @@ class Model:
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | Path | None = None,
+        weights: bool = True,
     ) -> "Model":
         """A model by its name in a package, by a file's or folder's path, or by a Hub id ("owner/name").
 
+        weights: False leaves them unread; the model then says what it is, and makes nothing.
         The rest is for the Hub alone.  revision: a branch, a tag or a commit; token: else the login's; cache_dir: where
         downloads are kept.
         """
         if str(name) in names():
             with as_file(shipped(str(name)).file) as path:
-                return cls.from_file(path)
+                return cls.from_file(path, weights=weights)
         path = Path(name)
         if path.is_dir() and (path / "model.safetensors").exists():
-            return cls.from_file(path / "model.safetensors")
+            return cls.from_file(path / "model.safetensors", weights=weights)
         if path.exists() or path.suffix:
-            return cls.from_file(path)
+            return cls.from_file(path, weights=weights)
         if str(name).count("/") == 1:
             from sr3.model import hub
 
-            return cls.from_file(hub.download(str(name), revision=revision, token=token, cache_dir=cache_dir))
+            path = hub.download(str(name), revision=revision, token=token, cache_dir=cache_dir)
+            return cls.from_file(path, weights=weights)
         raise CheckpointError(
             elsewhere(str(name))
             or f"there is no model {str(name)!r}{nearest(str(name), names())}, or give a .safetensors file or a Hub id"
         )
 
     @classmethod
-    def from_file(cls, path: Path) -> "Model":
-        """Read one safetensors file.  CheckpointError says what does not fit."""
-        config, tensors, about = checkpoint.load(path)
+    def from_file(cls, path: Path, *, weights: bool = True) -> "Model":
+        """Read one safetensors file, or with weights=False its header.  CheckpointError says what does not fit."""
+        config, tensors, about = checkpoint.load(path, weights=weights)
         try:
             with torch.device("meta"):
                 model = cls(config, about=about)
         except ConfigError as error:
             raise CheckpointError(f"{path}: {error}") from error
+        if not weights:
+            return model
         described = model.tensors()
         wanted = {k: v.shape for k, v in described.items()}
         if missing := sorted(set(wanted) - set(tensors)):

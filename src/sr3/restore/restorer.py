@@ -21,6 +21,7 @@ from sr3.picture.image import from_any, to_pil
 from sr3.picture.resize import resize
 from sr3.random import Seeds, staged
 from sr3.restore.agreement import FREE, HELD, Agreement, agreement, taken
+from sr3.restore.keep import Keep
 from sr3.restore.restored import Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
 from sr3.restore.tiles import TILE, Runner, check_tile
@@ -170,6 +171,7 @@ class Restorer:
         free: bool = False,
         fidelity: float = 1.0,
         noise: float | None = None,
+        keep: Tensor | None = None,
         steps: int | None = None,
         sampler: str | None = None,
         spacing: str | None = None,
@@ -183,6 +185,7 @@ class Restorer:
         samples: how many variants; their seeds are seed, seed + 1, …
         free, fidelity, noise: how far the result is held to the picture, 1 is fully and free is 0, and what noise is
             known to be in it; what it is held to is chosen from the file, see `sr3.restore.agreement.agreement`.
+        keep: bool [1, 1, h, w] of the picture; where True, it is only enlarged, and nothing is made up.
         quality: "fast", "balanced" or "best"; see `settings`.
         """
         task = needs_picture(self.model)
@@ -202,15 +205,19 @@ class Restorer:
         total, done = count * samples * how.steps, 0
         variants: list[Tensor] = []
         for k in range(samples):
-            now, made = given, given.image
+            now, made, there = given, given.image, keep
             for number, held in enumerate(each_held):
                 # the same noise in every pass would repeat its pattern at two sizes
                 own, step = [staged(seed + k, number)], None
-                for step in self.refine(now, own, settings=how, held=held):
+                stays = None if there is None else Keep.of(task, now, there)
+                wrap = None if stays is None else stays.wrap
+                for step in self.refine(now, own, settings=how, held=held, wrap=wrap):
                     done += 1
                     yield Progress(done, total, step, chosen.said)
                 assert step is not None
-                made = self.finish(step.x, now, own, settings=how, held=held)
+                made = self.finish(step.x, now, own, settings=how, held=held, wrap=wrap)
+                if stays is not None:
+                    made, there = stays.join(made), ~stays.made
                 now = Given(made)
             variants.append(made if (made.shape[-1], made.shape[-2]) == (wide, high) else resize(made, (high, wide)))
         hold = partial(chosen.finish, task, given=given) if task.colours else None

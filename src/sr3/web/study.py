@@ -5,52 +5,39 @@ keyed hash; pictures are sent uncompressed, so that one has as many bytes as the
 to the server alone.
 """
 
-import asyncio
 import hashlib
 import hmac
 import io
 import json
 import secrets
-import socket
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from sr3.evaluation.study import QUESTIONS, SIDES, Side, Study, Trial, pixels_of, rater_name
 from sr3.model.config import ConfigError
+from sr3.web import problem
+from sr3.web.assets import own
+from sr3.web.guard import Guard
+from sr3.web.problem import Problem
 
 BODY = 10_000
 """Bytes of the largest answer; a page sends a few hundred."""
-
-PATIENCE = 10.0
-"""Seconds that a body may take."""
 
 RATERS = 1000
 """So many are remembered, the last that were heard of; another is asked the same trial again."""
 
 A_YEAR = 365 * 86_400_000.0
 """Milliseconds; no answer takes longer."""
-
-HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    # the page has all it needs in itself; the browser is told to refuse anything from elsewhere
-    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; connect-src 'self'; "
-    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
-}
 
 
 class Desk:
@@ -97,7 +84,7 @@ class Desk:
             for old in self._raters.popitem(last=False)[1] if len(self._raters) > RATERS else ():
                 self._trials.pop(old, None)
                 self._pictures.pop(old, None)
-        return {**told, "trial": name, "pictures": {place: f"/p/{name}" for place, name in addresses.items()}}
+        return {**told, "trial": name, "pictures": {place: f"p/{name}" for place, name in addresses.items()}}
 
     def picture(self, address: str) -> bytes | None:
         """A picture as PNG without compression: equal sizes give equally many bytes."""
@@ -122,103 +109,69 @@ class Desk:
         return hmac.new(self._secret, key, hashlib.sha256).hexdigest()[:32]
 
 
-def application(desk: Desk, hosts: Sequence[str] = ("*",)) -> Starlette:
-    """The web application: "/" the page, "/next" and "/answer" for it, "/p/…" the pictures.
-
-    hosts: the names that it answers to; on one's own machine only that one's, or any page of the web could ask it.
-    """
+def routes(desk: Desk, at: str = "") -> list[Route]:
+    """The addresses below `at`: "/" the page, "/next" and "/answer" for it, "/p/…" the pictures."""
 
     async def page(request: Request) -> Response:
-        return HTMLResponse(desk.page(), headers=HEADERS)
+        return HTMLResponse(desk.page())
 
     async def following(request: Request) -> Response:
         sent = await _sent(request)
         rater = _rater(sent)
-        return JSONResponse(await run_in_threadpool(desk.next, rater), headers=HEADERS)
+        return JSONResponse(await run_in_threadpool(desk.next, rater))
 
     async def answer(request: Request) -> Response:
         sent = await _sent(request)
         rater, side, took = _rater(sent), sent.get("answer"), sent.get("milliseconds")
         if side not in SIDES or not isinstance(took, int | float) or isinstance(took, bool) or not abs(took) < A_YEAR:
-            raise HTTPException(400, "an answer is left or right, after some milliseconds")
+            raise Problem(400, "an answer is left or right, after some milliseconds")
         try:
             saved = await run_in_threadpool(desk.answer, str(sent.get("trial")), side, took)
         except OSError as error:
-            raise HTTPException(507, f"the answer could not be saved: {error.strerror}") from error
+            raise Problem(507, f"the answer could not be saved: {error.strerror}") from error
         told = await run_in_threadpool(desk.next, rater)
         # a trial of before a restart is simply asked again
-        return JSONResponse({"saved": bool(saved), "known": saved is not None, **told}, headers=HEADERS)
+        return JSONResponse({"saved": bool(saved), "known": saved is not None, **told})
 
     async def picture(request: Request) -> Response:
         found = await run_in_threadpool(desk.picture, request.path_params["address"])
         if found is None:
-            raise HTTPException(404, "there is no such picture")
-        return Response(found, media_type="image/png", headers=HEADERS)
+            raise Problem(404, "there is no such picture")
+        return Response(found, media_type="image/png")
 
     def _rater(sent: dict[str, Any]) -> str:
         try:
             return rater_name(str(desk.settings["rater"] or sent.get("rater") or ""))
         except ConfigError as error:
-            raise HTTPException(400, str(error)) from error
+            raise Problem(400, str(error)) from error
 
+    return [
+        Route(f"{at}/", page),
+        *(Route(f"{at}/{name}", own(name)) for name in ("study.css", "study.js")),
+        Route(f"{at}/next", following, methods=["POST"]),
+        Route(f"{at}/answer", answer, methods=["POST"]),
+        Route(f"{at}/p/{{address}}", picture),
+    ]
+
+
+def application(desk: Desk, hosts: Sequence[str] = ("*",)) -> Starlette:
+    """The study alone.  hosts: as for `Guard`."""
     return Starlette(
-        routes=[
-            Route("/", page),
-            Route("/next", following, methods=["POST"]),
-            Route("/answer", answer, methods=["POST"]),
-            Route("/p/{address}", picture),
-        ],
-        exception_handlers={HTTPException: _refused},
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)],
+        routes=routes(desk), exception_handlers=problem.HANDLERS, middleware=[Middleware(Guard, hosts=hosts)]
     )
 
 
 async def _sent(request: Request) -> dict[str, Any]:
     # only this page's own scripts can send JSON; a form on another site cannot
     if not request.headers.get("content-type", "").startswith("application/json"):
-        raise HTTPException(415, "send JSON")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(PATIENCE):
-            async for part in request.stream():
-                body += part
-                if len(body) > BODY:
-                    raise HTTPException(413, f"send at most {BODY} bytes")
-    except TimeoutError as error:
-        raise HTTPException(408, "send it sooner") from error
-    except ClientDisconnect as error:
-        raise HTTPException(400, "there is nobody left") from error
+        raise Problem(415, "send JSON")
+    body = await request.body()
+    if len(body) > BODY:
+        raise Problem(413, f"send at most {BODY} bytes")
     try:
         sent = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise HTTPException(400, "send JSON") from error
+        raise Problem(400, "send JSON") from error
     if not isinstance(sent, dict):
-        raise HTTPException(400, "send a JSON object")
+        raise Problem(400, "send a JSON object")
     return sent
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, headers=HEADERS)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that browsers can already connect to.  ConfigError where the port or the host cannot be had."""
-    try:
-        kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=kind, backlog=128)
-    except socket.gaierror as error:
-        raise ConfigError(f"there is no host {host!r} on this machine") from error
-    except OSError as error:
-        raise ConfigError(f"port {port} of {host} cannot be used ({error.strerror}); give another --port") from error
-
-
-def serve(app: Starlette, where: socket.socket) -> None:
-    """Serve until interrupted; raises KeyboardInterrupt then, with every request answered."""
-    settings = uvicorn.Config(
-        app, log_config=None, access_log=False, limit_concurrency=500, timeout_graceful_shutdown=3
-    )
-    try:
-        uvicorn.Server(settings).run(sockets=[where])
-    finally:
-        where.close()

@@ -1,0 +1,30 @@
+"""Room for a result: in its format, in memory and on the disk, asked before it is begun."""
+
+import os
+import shutil
+from pathlib import Path
+
+from sr3.picture.memory import WRITING, lacking
+from sr3.picture.picture import PictureError, shown
+from sr3.picture.write import check_format
+
+
+def check_room(name: str, target: Path | None, size: tuple[int, int], *, samples: int = 1, files: int = 1) -> None:
+    """PictureError where results of this (width, height) fit neither their format, nor the memory, nor the disk.
+
+    name: of the picture that they are made of, for the sentence.  target: the first of so many files; None: a pipe.
+    """
+    check_format(target or Path("picture.png"), size)
+    pixels = size[0] * size[1]
+    if (lack := lacking(pixels, WRITING + 12 * (samples - 1))) is not None:
+        raise PictureError(f"{shown(name)} would become {size[0]}x{size[1]}, which takes {lack}; ask for less")
+    if target is None:
+        return
+    nearest = next(p for p in target.absolute().parents if os.path.exists(p))
+    # no format needs less for photographs than a sixtieth of three bytes a pixel
+    need, free = files * pixels // 20, shutil.disk_usage(nearest).free
+    if need > free:
+        raise PictureError(
+            f"{shown(name)} would become {size[0]}x{size[1]}, and the disk of {shown(nearest)} is full "
+            f"({free / 1e6:.0f} MB free)"
+        )

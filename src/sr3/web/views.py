@@ -1,0 +1,75 @@
+"""Pictures for the screen: WebP no larger than asked, in sRGB, of whatever file the package reads."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from sr3.picture.image import PictureError
+from sr3.picture.opened import check, opened
+from sr3.picture.picture import Picture, load_vips, reason, to_samples
+from sr3.picture.resize import resize
+from sr3.restore.restorer import Progress
+
+THUMBNAIL, PREVIEW, LARGEST = 320, 1024, 4096
+"""The longest side of a thumbnail and of a preview, and the greatest width of a view, in pixels."""
+
+QUALITY = 82
+
+Box = tuple[int, int, int, int]
+
+
+def view(path: Path, size: tuple[int, int], box: Box | None = None) -> bytes:
+    """A picture file as WebP, upright, at most so (wide, high); never enlarged.
+
+    box: (left, top, width, height) of the upright picture: that part of it alone.  Of a large file without a box no
+    more is held in memory than a few of its rows.
+    PictureError where it cannot be read, and for a box that is not inside.
+    """
+    vips, name = load_vips(), path.name
+    image = opened(path, check(path), 2**30)
+    try:
+        if isinstance(image, Image.Image):
+            with image:
+                plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
+                image = vips.Image.new_from_array(np.asarray(plain)).copy(interpretation="srgb")
+            whole = image
+        elif box is None:
+            # reads a JPEG at the size that is needed; that the loader is a safe one, `opened` has seen
+            source = vips.Source.new_from_file(str(path))
+            return _webp(vips.Image.thumbnail_source(source, size[0], height=size[1], size="down", **_SRGB))
+        else:
+            whole = image.copy_memory().autorot() if image.get_typeof("orientation") else image
+        if box is not None:
+            left, top, wide, high = box
+            if left + wide > whole.width or top + high > whole.height:
+                raise PictureError(f"the box is not inside the picture, which is {whole.width}x{whole.height}")
+            whole = whole.crop(*box)
+        return _webp(whole.thumbnail_image(size[0], height=size[1], size="down", **_SRGB))
+    except vips.Error as error:
+        raise PictureError(f"{name} is damaged or incomplete ({reason(error)}); give a whole copy of it") from error
+
+
+_SRGB: dict[str, Any] = {"export_profile": "srgb", "fail_on": "error"}
+
+
+def _webp(image: Any) -> bytes:
+    return bytes(image.webpsave_buffer(Q=QUALITY, strip=True, effort=1))
+
+
+def preview(progress: Progress) -> bytes:
+    """What a walk now thinks that the picture becomes, as WebP of at most `PREVIEW` pixels a side."""
+    x = progress.step.x0[:1].float().cpu()
+    high, wide = x.shape[-2:]
+    if (large := max(high, wide)) > PREVIEW:
+        x = resize(x, (max(1, high * PREVIEW // large), max(1, wide * PREVIEW // large)))
+    return encoded(x[0])
+
+
+def encoded(pixels: Tensor) -> bytes:
+    """Pixels [3, H, W] in [-1, 1] as WebP."""
+    samples = to_samples(Picture(pixels.clamp(-1, 1).nan_to_num()), 8)
+    vips = load_vips()
+    return _webp(vips.Image.new_from_array(np.ascontiguousarray(samples)).copy(interpretation="srgb"))

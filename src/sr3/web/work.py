@@ -1,0 +1,114 @@
+"""One job done: the steps of it, and the files that the command line would write."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sr3.model.config import ConfigError
+from sr3.picture.image import Picture, PictureError, write
+from sr3.picture.resize import resize
+from sr3.picture.room import check_room
+from sr3.restore.note import each_note, note_of
+from sr3.restore.places import Mask, read_mask
+from sr3.restore.restored import Restored
+from sr3.restore.restorer import Progress, Restorer
+from sr3.web.catalogue import Catalogue, Entry
+from sr3.web.store import Record
+from sr3.web.uses import Asked, Use
+
+KEPT = 3
+"""Models that a worker holds at once, those last used."""
+
+PRIVATE = ("exif-data", "xmp-data", "iptc-data")
+
+
+class Bench:
+    """Where one worker works: a device, and the models that are ready on it."""
+
+    def __init__(self, device: str = "auto", precision: str = "auto", tile: int | None = None):
+        self._how: dict[str, Any] = {"device": device, "precision": precision, "tile": tile}
+        self._ready: OrderedDict[str, Restorer] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def restorer(self, entry: Entry) -> Restorer:
+        """A model made ready."""
+        with self._lock:
+            if entry.name not in self._ready:
+                self._ready[entry.name] = Restorer.load(entry.source, **self._how)
+                if len(self._ready) > KEPT:
+                    self._ready.popitem(last=False)
+            self._ready.move_to_end(entry.name)
+            return self._ready[entry.name]
+
+
+def files_of(stem: str, suffix: str, samples: int) -> list[str]:
+    """The names of a result's files: the samples, and of several their mean and their spread."""
+    if samples == 1:
+        return [f"{stem}{suffix}"]
+    return [f"{stem}-{end}{suffix}" for end in (*range(1, samples + 1), "mean", "spread")]
+
+
+def make(record: Record, folder: Path, bench: Bench, catalogue: Catalogue) -> Iterator[Progress | Restored]:
+    """The steps of a job, and last its result, which then lies in the folder under the names of `Record.results`.
+
+    ConfigError, PictureError and whatever else can go wrong say the picture's name and no path.
+    """
+    try:
+        yield from _make(record, folder, bench, catalogue)
+    except (ConfigError, PictureError) as error:
+        said = str(error).replace(str(folder / record.picture), record.name)
+        raise type(error)(said.replace(str(folder / (record.mask or "mask")), "the mask")) from error
+
+
+def _make(record: Record, folder: Path, bench: Bench, catalogue: Catalogue) -> Iterator[Progress | Restored]:
+    use, options = catalogue.use(record.task), record.options
+    if record.model not in catalogue.models:
+        raise ConfigError(f"the model {record.model} is not installed here any more; ask again by another")
+    entry = catalogue.models[record.model]
+    restorer = bench.restorer(entry)
+    source, target = folder / record.picture, folder / record.results[0]
+    check_room(record.name, target, record.result_size or record.size, samples=options.samples, files=options.samples)
+    asked = Asked(restorer, source, _mask(record, folder), options)
+    note = note_of(restorer, _noted(asked, use)) | {"result": use.marked(entry.factor, options), **use.told(asked)}
+    result: Progress | Restored | None = None
+    for result in use.steps(asked):
+        if isinstance(result, Progress):
+            yield result
+    assert isinstance(result, Restored)
+    pictures = [*result.variants, *(p for p in (result.mean, result.spread) if p is not None)]
+    notes = each_note(note, options.seed, options.samples)
+    for name, picture, own in zip(record.results, pictures, notes, strict=True):
+        held = {"held_to": result.held} if result.held else {}
+        write(
+            folder / name,
+            picture if options.metadata else _bare(picture),
+            note=own | held,
+            quality=options.output_quality,
+        )
+    yield result
+
+
+def _noted(asked: Asked, use: Use) -> dict[str, Any]:
+    """The options as a note says them."""
+    more = {name: getattr(asked.options, name) for name in ("fidelity", "noise") if name in use.options}
+    return asked.how | more
+
+
+def _bare(picture: Picture) -> Picture:
+    """Without what tells where and by whom it was taken; the profile says what its colours are, and stays."""
+    return replace(picture, keep={block: data for block, data in picture.keep.items() if block not in PRIVATE})
+
+
+def _mask(record: Record, folder: Path) -> Mask | None:
+    """The mask of a job; one that was drawn smaller is scaled up, each of its pixels to a block."""
+    if record.mask is None:
+        return None
+    mask = read_mask(folder / record.mask)
+    if (mask.hole.shape[-1], mask.hole.shape[-2]) == record.size:
+        return mask
+    high, wide = record.size[1], record.size[0]
+    large = resize(mask.hole.float() * 2 - 1, (high, wide)) > 0
+    return mask._replace(hole=large)
