@@ -11,7 +11,15 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ["src", "tests", "scripts", "experiments", "examples", "packages"]
+FOLDERS = [
+    "src",
+    "tests",
+    "scripts",
+    "experiments",
+    "examples",
+    *(["packages"] if (ROOT / "packages").exists() else []),
+]
+"""The source archive holds no other packages."""
 CHECKS = [
     ["ruff", "format", "--check", *FOLDERS],
     ["ruff", "check", *FOLDERS],

@@ -263,7 +263,8 @@ def restore(run: Run, free: Free = False, mask: MaskFile = None, box: Boxes = No
 
     A model for several tasks is used for the first of these that it knows; one for a single task for that.
     """
-    from sr3.restore.places import hole, parse_box, read_mask
+    from sr3.cli.places import parse_box
+    from sr3.restore.places import hole, read_mask
 
     boxes, drawn = [parse_box(text) for text in box or []], read_mask(mask) if mask else None
 
