@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from sr3.picture.collection import Pictures
     from sr3.restore.restorer import Restorer
 
+EXAMPLES = """Examples:
+
+\b
+sr3 evaluate --data held-out/ --model runs/mine/model.safetensors --report report.html --json a.json
+sr3 evaluate --data originals/ --given results/"""
+
 ALWAYS = 8
 """So many of the first are always shown; the others where a method has them."""
 

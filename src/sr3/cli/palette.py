@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sr3.cli.common import load_restorer, parse_size
-from sr3.cli.restoring import check_trace, refuse_absent, restore_all
+from sr3.cli.names import EXACT, Naming
+from sr3.cli.restoring import Choice, Work, refuse_absent
+from sr3.cli.run import Run, options
+from sr3.cli.steps import check_trace
 
 if TYPE_CHECKING:
     from sr3.picture.image import Picture
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from sr3.task import Restoration
 
 Free = Annotated[bool, typer.Option("--free", help="Do not hold the result to what is given.")]
+
+BESIDE = "The file or folder to write.  Default: a PNG beside the input."
 
 MARKS = {
     "colorize": "colorized",
@@ -29,80 +33,37 @@ MARKS = {
 """What a command's results are called after their pictures."""
 
 
-class Run(NamedTuple):
-    """What every command of this file is told, in the order of its options; `options` makes them so."""
+def walk(
+    run: Run,
+    command: str,
+    kind: str | None,
+    begin: "Begin",
+    *,
+    free: bool = False,
+    told: dict[str, str] | None = None,
+) -> None:
+    """Restore every picture by a model for this kind of task; None: whatever the model is for.
 
-    inputs: Annotated[list[Path], typer.Argument(metavar="IN…", help="Pictures, or folders of pictures.")]
-    model: Annotated[str, typer.Option("--model", "-m", help="A model's name, file or Hub id.")]
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="The file or folder to write.  Default: a PNG beside the input."),
-    ] = None
-    steps: Annotated[int | None, typer.Option(help="Refinement steps: more is slower and finer.")] = None
-    sampler: Annotated[str | None, typer.Option(help="ancestral, ddim, heun, dpmpp …; default: the model's.")] = None
-    spacing: Annotated[str | None, typer.Option(help="How the steps are spaced: logsnr, karras, t.")] = None
-    quality: Annotated[
-        str | None, typer.Option(help="fast, balanced or best, as found for this model by sr3 tune.")
-    ] = None
-    seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0
-    samples: Annotated[int, typer.Option(min=1, help="Variants to make; also writes their mean and spread.")] = 1
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto"
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto"
-    tile: Annotated[int | None, typer.Option(help="Pixels computed at once; smaller needs less memory.")] = None
-    trace: Annotated[Path | None, typer.Option(metavar="GIF", help="Also write the refinement as an animation.")] = None
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave results that are there and were made in this way.")
-    ] = False
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False
+    told: what else makes the results what they are, for their metadata.
+    """
+    refuse_absent(run.inputs)
+    check_trace(run.trace)
+    from sr3.picture.image import from_any
+    from sr3.restore.restorer import needs_picture
+    from sr3.restore.whole import set_task, stream
 
-    def walk(
-        self,
-        command: str,
-        kind: str | None,
-        begin: "Begin",
-        *,
-        free: bool = False,
-        told: dict[str, str] | None = None,
-    ) -> None:
-        """Restore every picture by a model for this kind of task; None: whatever the model is for.
+    assert run.model is not None
+    restorer = load_restorer(run.model, device=run.device, precision=run.precision, tile=run.tile)
+    task = set_task(restorer.model, kind, command) if kind else needs_picture(restorer.model)
+    # what cannot be had fails before any work
+    restorer.settings(**run.settings, samples=run.samples)
+    options: dict[str, Any] = {**run.settings, "seed": run.seed, "samples": run.samples, "free": free}
 
-        told: what else makes the results what they are, for their metadata.
-        """
-        refuse_absent(self.inputs)
-        from sr3.picture.image import read
-        from sr3.restore.restorer import needs_picture
-        from sr3.restore.whole import set_task, stream
+    def steps(source: Path, holds: Any) -> "Iterator[Progress | Restored]":
+        return begin(restorer, task, source, from_any(holds), partial(stream, restorer, **options))
 
-        check_trace(self.trace)
-        restorer = load_restorer(self.model, device=self.device, precision=self.precision, tile=self.tile)
-        task = set_task(restorer.model, kind, command) if kind else needs_picture(restorer.model)
-        how: dict[str, Any] = {
-            "steps": self.steps,
-            "sampler": self.sampler,
-            "spacing": self.spacing,
-            "quality": self.quality,
-        }
-        # what cannot be had fails before any work
-        restorer.settings(**how, samples=self.samples)
-        options: dict[str, Any] = {**how, "seed": self.seed, "samples": self.samples, "free": free}
-
-        def steps(source: Path) -> "Iterator[Progress | Restored]":
-            picture = read(source)
-            return begin(restorer, task, source, picture, partial(stream, restorer, **options))
-
-        restore_all(
-            lambda _source: restorer,
-            self.inputs,
-            self.output,
-            MARKS[command],
-            steps,
-            options,
-            trace=self.trace,
-            skip_existing=self.skip_existing,
-            force=self.force,
-            exact=True,
-            told=told,
-        )
+    naming = Naming(MARKS[command], run.name, run.format, suffixes=EXACT, values={"seed": str(run.seed)})
+    Work(run, naming, lambda _: Choice(restorer, "as asked for"), steps, options, (told or {}) | run.told)()
 
 
 if TYPE_CHECKING:
@@ -110,41 +71,17 @@ if TYPE_CHECKING:
     """How one file's restoration begins: (restorer, task, file, its picture, what restores it) -> steps."""
 
 
-def options(model: str | None = None) -> "Callable[[Callable[..., None]], Callable[..., None]]":
-    """A command of a `Run` and of options of its own, as Typer reads commands: with all of them as parameters.
-
-    model: the command's usual one; None: it must be named.
-    """
-
-    def decorated(command: "Callable[..., None]") -> "Callable[..., None]":
-        shared = {p.name: p for p in signature(Run).parameters.values()}
-        if model is not None:
-            shared["model"] = shared["model"].replace(default=model)
-        own = list(signature(command).parameters.values())[1:]
-        given = [p.replace(kind=p.KEYWORD_ONLY) for p in (*shared.values(), *own)]
-
-        def called(**told: Any) -> None:
-            command(Run(**{name: told.pop(name) for name in shared}), **told)
-
-        called.__name__, called.__doc__ = command.__name__, command.__doc__
-        called.__signature__ = Signature(given)  # pyright: ignore[reportFunctionMemberAccess]
-        called.__annotations__ = {p.name: p.annotation for p in given}
-        return called
-
-    return decorated
-
-
-@options("photo-jpeg")
+@options("photo-jpeg", output=BESIDE)
 def dejpeg(run: Run, free: Free = False) -> None:
     """Restore JPEG files.  Compressed again with the file's tables, the result has the file's coefficients."""
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         return go(picture, task.take(picture, None if free else source))
 
-    run.walk("dejpeg", "jpeg-restoration", begin, free=free)
+    walk(run, "dejpeg", "jpeg-restoration", begin, free=free)
 
 
-@options("face-palette")
+@options("face-palette", output=BESIDE)
 def colorize(
     run: Run,
     free: Free = False,
@@ -162,10 +99,10 @@ def colorize(
         except PictureError as error:
             raise PictureError(f"{source} has colours already; give --grey to make it grey first") from error
 
-    run.walk("colorize", "colorization", begin, free=free, told={"grey": str(grey).lower()})
+    walk(run, "colorize", "colorization", begin, free=free, told={"grey": str(grey).lower()})
 
 
-@options("face-palette")
+@options("face-palette", output=BESIDE)
 def inpaint(
     run: Run,
     mask: Annotated[
@@ -187,10 +124,10 @@ def inpaint(
         return inpainted(opaque, found, go, grow=grow, feather=feather, seed=run.seed)
 
     told = {"mask": drawn.mark if drawn else "none", "boxes": " ".join(box or [])}
-    run.walk("inpaint", "inpainting", begin, told=told | {"grow": str(grow), "feather": str(feather)})
+    walk(run, "inpaint", "inpainting", begin, told=told | {"grow": str(grow), "feather": str(feather)})
 
 
-@options("face-palette")
+@options("face-palette", output=BESIDE)
 def uncrop(
     run: Run,
     left: Annotated[int, typer.Option(min=0, help="Pixels to add at the left.")] = 0,
@@ -212,10 +149,10 @@ def uncrop(
 
         return uncropped(picture, bands(source, picture.size, sides, wanted), go, seed=run.seed)
 
-    run.walk("uncrop", "uncropping", begin, told={"sides": " ".join(map(str, sides)), "to": to or "none"})
+    walk(run, "uncrop", "uncropping", begin, told={"sides": " ".join(map(str, sides)), "to": to or "none"})
 
 
-@options()
+@options(output=BESIDE)
 def restore(run: Run, free: Free = False) -> None:
     """Restore pictures by any model that needs nothing but the picture, whatever its task."""
 
@@ -225,4 +162,4 @@ def restore(run: Run, free: Free = False) -> None:
         given, opaque = taken(task, picture, None if free else source)
         return go(opaque, given)
 
-    run.walk("restore", None, begin, free=free)
+    walk(run, "restore", None, begin, free=free)

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from sr3.evaluation.tune import Tuned
 
 
+EXAMPLES = "Example: sr3 tune runs/mine/model.safetensors --data held-out/ --steps 2,4,8,16,32"
+
+LEAST = 16
+"""Pictures; from fewer the choice would be chance."""
+
+
 def command(
     model: Annotated[str, typer.Argument(help="A model's name or file.")],
     data: Annotated[list[Path], typer.Option("--data", help="Held-out pictures of one size; may be given again.")],

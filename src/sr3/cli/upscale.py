@@ -1,94 +1,128 @@
 """`sr3 upscale`: pictures in, larger pictures out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import load_restorer, parse_size
-from sr3.cli.restoring import check_trace, refuse_absent, restore_all
+from sr3.cli.common import Box, load_restorer, parse_box
+from sr3.cli.names import Naming
+from sr3.cli.restoring import Choice, Work, refuse_absent
+from sr3.cli.run import HOW, RESULT, SIZE, Run, options
+from sr3.cli.steps import check_trace
 
 if TYPE_CHECKING:
-    from sr3.restore.restorer import Restorer
+    from sr3.restore.restorer import Progress, Restored, Restorer
+
+EXAMPLES = """Examples:
+
+\b
+sr3 upscale photo.jpg                     photo-4x.jpg, four times larger
+sr3 upscale photos/ -o larger/            a folder, its tree kept
+sr3 upscale photo.jpg --scale 2           any factor from 1 to 64
+sr3 upscale photos/ --size 1920x1080      as large as fits in; or 1920x, or x1080
+sr3 upscale photo.jpg --samples 4         four answers, their mean, where they differ
+sr3 upscale photo.jpg --trace refine.gif  watch noise become a picture
+sr3 upscale photos/ --skip-existing       go on; several processes may share a folder
+sr3 upscale - -o - < in.png > out.png     standard input and output"""
 
 
+@options(None, model="A name, file or Hub id.  Default: photo-4x; photo-4x-worn for JPEG files.")
 def command(
-    inputs: Annotated[list[Path], typer.Argument(metavar="IN…", help="Pictures, or folders of pictures.")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file or folder to write.  Default: beside the input.")
+    run: Run,
+    scale: Annotated[
+        float | None, typer.Option(help="How many times larger; default: the model's factor.", rich_help_panel=SIZE)
     ] = None,
-    model: Annotated[
+    size: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="A name, file or Hub id.  Default: photo-4x; photo-4x-worn for JPEG files."),
+        typer.Option(metavar="WxH", help="The size wanted, or one side, as 1920x or x1080.", rich_help_panel=SIZE),
     ] = None,
-    scale: Annotated[float | None, typer.Option(help="How many times larger; default: the model's factor.")] = None,
-    size: Annotated[str | None, typer.Option(metavar="WxH", help="The size wanted, instead of a scale.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Refinement steps: more is slower and finer.")] = None,
-    sampler: Annotated[str | None, typer.Option(help="ancestral, ddim, heun, dpmpp …; default: the model's.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="How the steps are spaced: logsnr, karras, t.")] = None,
-    quality: Annotated[
-        str | None, typer.Option(help="fast, balanced or best, as found for this model by sr3 tune.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
-    samples: Annotated[int, typer.Option(min=1, help="Variants to make; also writes their mean and spread.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
-    tile: Annotated[int | None, typer.Option(help="Pixels computed at once; smaller needs less memory.")] = None,
-    free: Annotated[bool, typer.Option("--free", help="Do not hold the result to the picture given.")] = False,
-    fidelity: Annotated[float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.")] = 1.0,
-    noise: Annotated[float | None, typer.Option(min=0, help="Its noise: sigma of 255; default: estimated.")] = None,
-    trace: Annotated[
-        Path | None, typer.Option(metavar="GIF", help="Also write the refinement as an animation.")
-    ] = None,
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave results that are there and were made in this way.")
+    fit: Annotated[
+        str,
+        typer.Option(
+            metavar="FIT", help="inside: proportions kept; cover: the rest cropped; stretch.", rich_help_panel=SIZE
+        ),
+    ] = "inside",
+    free: Annotated[
+        bool, typer.Option("--free", help="Do not hold the result to the picture given.", rich_help_panel=HOW)
     ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Overwrite what is there, and enlarge even what sr3 has enlarged.")
-    ] = False,
+    fidelity: Annotated[
+        float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.", rich_help_panel=HOW)
+    ] = 1.0,
+    noise: Annotated[
+        float | None,
+        typer.Option(min=0, help="Its noise: sigma of 255; default: estimated.", rich_help_panel=HOW),
+    ] = None,
     lenient: Annotated[
-        bool, typer.Option("--lenient", help="Of damaged pictures take what can be read; the rest is grey.")
+        bool,
+        typer.Option(
+            "--lenient", help="Of damaged pictures take what can be read; the rest is grey.", rich_help_panel=RESULT
+        ),
     ] = False,
 ) -> None:
     """Make pictures larger: a file gives a file, a folder gives a folder with its tree kept."""
-    wanted = parse_size(size)
-    refuse_absent(inputs)
-    check_trace(trace)
-    from sr3.picture.image import read, read_size
-    from sr3.restore.size import target_size
+    box = parse_box(size)
+    refuse_absent(run.inputs)
+    check_trace(run.trace)
+    from sr3.picture.image import Picture, read
+    from sr3.restore.size import fitted, target_size
 
-    refined = (steps, sampler, spacing, quality, trace) != (None,) * 5 or samples > 1
-    restorer_of, factor = _chooser(model, refined=refined, device=device, precision=precision, tile=tile), FACTOR
-    if model is not None or refined:  # what cannot be had fails before any work
-        restorer = restorer_of(inputs[0])
+    refined = any(v is not None for v in (*run.settings.values(), run.trace)) or run.samples > 1
+    choose, factor = _chooser(run, scale, refined=refined), FACTOR
+    if run.model is not None or refined:  # what cannot be had fails before any work
+        restorer = choose(run.inputs[0]).restorer
         factor = restorer.model.task.factor
-        restorer.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality, samples=samples)
+        restorer.settings(**run.settings, samples=run.samples)
+    mark = size if size is not None else f"{scale if scale is not None else factor:g}x"
+    values = {"size": mark} if size is not None else {"scale": mark[:-1]}
+    naming = Naming(mark.lower(), run.name, run.format, values={**values, "seed": str(run.seed)})
     options: dict[str, Any] = dict(
-        scale=scale,
-        size=wanted,
-        seed=seed,
-        samples=samples,
-        free=free,
-        fidelity=fidelity,
-        noise=noise,
-        steps=steps,
-        sampler=sampler,
-        spacing=spacing,
-        quality=quality,
+        seed=run.seed, samples=run.samples, free=free, fidelity=fidelity, noise=noise, **run.settings
     )
-    restore_all(
-        restorer_of,
-        inputs,
-        output,
-        f"{wanted[0]}x{wanted[1]}" if wanted else f"{scale if scale is not None else factor:g}x",
-        lambda source: restorer_of(source).stream(read(source, lenient=True) if lenient else source, **options),
-        options,
-        trace=trace,
-        skip_existing=skip_existing,
-        force=force,
-        size_of=lambda source: target_size(read_size(source), factor, scale, wanted),
-    )
+
+    def size_of(have: tuple[int, int], times: int) -> tuple[int, int]:
+        return target_size(have, times, scale, fitted(have, box, fit) if box else None)
+
+    def stream(source: Path, holds: Any) -> "Iterator[Progress | Restored]":
+        picture = read(source, lenient=True) if lenient and not isinstance(holds, Picture) else holds
+        restorer = choose(source).restorer
+        wanted = fitted(_size(source, picture), box, fit) if box else None
+        steps = restorer.stream(picture, scale=scale, size=wanted, **options)
+        return _cropped(steps, box) if box is not None and fit == "cover" else steps
+
+    told = ({"fit": fit} if box and fit != "inside" else {}) | run.told
+    Work(run, naming, choose, stream, options, told, size_of, lenient)()
+
+
+def _size(source: Path, holds: Any) -> tuple[int, int]:
+    from sr3.picture.image import Decoded, Picture, read_size
+
+    if isinstance(holds, Decoded):
+        return holds.picture.size
+    return holds.size if isinstance(holds, Picture) else read_size(source)
+
+
+def _cropped(steps: "Iterator[Progress | Restored]", box: Box) -> "Iterator[Progress | Restored]":
+    """The steps, and last a result whose middle alone is kept where it is larger than the box."""
+    from sr3.picture.picture import Picture
+    from sr3.restore.restorer import Progress
+
+    def middle(picture: Picture) -> Picture:
+        left, top = (max(0, (n - (want or n)) // 2) for n, want in zip(picture.size, box, strict=True))
+        rows = slice(top, top + (box[1] or picture.size[1]))
+        columns = slice(left, left + (box[0] or picture.size[0]))
+        alpha = None if picture.alpha is None else picture.alpha[:, rows, columns]
+        return replace(picture, pixels=picture.pixels[:, rows, columns], alpha=alpha)
+
+    for step in steps:
+        if isinstance(step, Progress):
+            yield step
+            continue
+        extra = {name: middle(p) for name, p in (("mean", step.mean), ("spread", step.spread)) if p is not None}
+        yield replace(step, variants=[middle(p) for p in step.variants], **extra)
 
 
 PLAIN, WORN, FACTOR = "photo-4x", "photo-4x-worn", 4
@@ -96,22 +130,36 @@ PLAIN, WORN, FACTOR = "photo-4x", "photo-4x-worn", 4
 first loses against bicubic to the eye, and the second, which was shown such pictures, does not; docs/results.md has the
 table."""
 
+SMALLER = {2: ("photo-2x", "photo-2x-worn"), 3: ("photo-3x", "photo-3x-worn")}
+"""What is taken instead for scales up to so much, where there is such a model."""
 
-def _chooser(model: str | None, *, refined: bool, **how: Any) -> "Callable[[Path], Restorer]":
-    """The restorer of each file: the model asked for, or the one that its contents deserve.
+
+def _chooser(run: Run, scale: float | None, *, refined: bool) -> Callable[[Path], Choice]:
+    """The restorer of each file: the model asked for, or the one that its contents and the scale deserve.
 
     refined: whether something was asked for that only a model of many steps has.
     """
+    from sr3.model.model import names
     from sr3.picture.kinds import is_jpeg
     from sr3.restore.restorer import needs_picture
 
+    load = partial(load_restorer, device=run.device, precision=run.precision, tile=run.tile)
     loaded: dict[str, Restorer] = {}
+    there = names()
+    fitting = [pair for most, pair in SMALLER.items() if scale is not None and scale <= most]
 
-    def chosen(source: Path) -> "Restorer":
-        name = model if model is not None else WORN if not refined and is_jpeg(source) else PLAIN
+    def chosen(source: Path) -> Choice:
+        worn = not refined and is_jpeg(source)
+        name, why = (WORN, "for a JPEG file") if worn else (PLAIN, "for refinement" if refined else "the default")
+        for pair in fitting:
+            if run.model is None and pair[worn] in there:
+                name, why = pair[worn], f"for scales up to {pair[worn][6]}"
+                break
+        if run.model is not None:
+            name, why = run.model, "as asked for"
         if name not in loaded:
-            loaded[name] = load_restorer(name, **how)
+            loaded[name] = load(name)
             needs_picture(loaded[name].model)
-        return loaded[name]
+        return Choice(loaded[name], why)
 
     return chosen
