@@ -6,6 +6,7 @@ import shutil
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,18 +95,19 @@ def _add_folder(found: Plan, source: Path, output: Path | None, naming: Naming, 
         root = (whole if source.name in ("", "..") else source).with_name(f"{whole.name}-{naming.mark}")
     else:
         root = output / whole.name if several else output
-    if root.resolve() == whole:
+    place = root.resolve()
+    if place == whole:
         raise ConfigError(f"the results would overwrite the pictures of {source}; give another -o")
     unreadable: list[str] = []
-    pictures = [p for p in find_pictures(source, unreadable) if root.resolve() not in p.resolve().parents]
+    pictures = find_pictures(source, unreadable, but=place)
     if not pictures and not unreadable:
         if not several:
             raise ConfigError(f"there is no picture in the folder {source}")
         found.failures.append((str(source), "there is no picture in this folder"))
     found.failures.extend((name, "cannot be listed, and its pictures are left out") for name in unreadable)
     for path in pictures:
-        place = root / path.relative_to(source)
-        found.jobs.append(Job(path, place.with_name(naming.within(path)), path.relative_to(source).as_posix()))
+        within = path.relative_to(source)
+        found.jobs.append(Job(path, root / within.parent / naming.within(path), within.as_posix()))
 
 
 def _target(source: Path, output: Path | None, naming: Naming, *, many: bool) -> Path:
@@ -134,7 +136,14 @@ def _told_apart(jobs: list[Job]) -> list[Job]:
 
 
 def _name_key(path: Path) -> Key:
-    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
+    real = os.path.realpath(path) if path.is_symlink() else os.path.join(_real(path.parent.absolute()), path.name)
+    return real.casefold() if real.isascii() else unicodedata.normalize("NFC", real).casefold()
+
+
+@lru_cache(maxsize=4096)
+def _real(folder: Path) -> str:
+    """A folder's name without links; asked once, as thousands of files may be in it."""
+    return os.path.realpath(folder)
 
 
 def _key(path: Path) -> Key:

@@ -51,10 +51,11 @@ class DataError(ValueError):
     """A folder or zip that cannot be used, in one sentence."""
 
 
-def find_pictures(root: str | Path, unreadable: list[str] | None = None) -> list[Path]:
+def find_pictures(root: str | Path, unreadable: list[str] | None = None, but: Path | None = None) -> list[Path]:
     """Every picture in a folder and its sub-folders, by suffix, sorted; hidden files and folders are left out.
 
     unreadable: takes the names of folders that cannot be listed; without it the first is a PictureError.
+    but: a folder, without links in its name, that is not looked into.
     """
     root = Path(root)
     if not root.is_dir():
@@ -69,6 +70,8 @@ def find_pictures(root: str | Path, unreadable: list[str] | None = None) -> list
     found: list[Path] = []
     for folder, below, files in os.walk(root, onerror=refuse):
         below[:] = [b for b in below if not b.startswith(".")]
+        if but is not None:
+            below[:] = [b for b in below if b != but.name or Path(folder, b).resolve() != but]
         found += [
             Path(folder, f) for f in files if not f.startswith(".") and Path(f).suffix.lower() in PICTURE_SUFFIXES
         ]
