@@ -29,7 +29,8 @@ from sr3.files import PREFIX
 from sr3.model.config import ModelConfig
 from sr3.model.model import Model
 
-WORKERS = 2
+WORKERS, A_ROUND = 2, 5
+"""Processes at a time, and kills in one folder at most."""
 
 
 def worker(folder: Path) -> int:
@@ -126,7 +127,7 @@ def main() -> int:
         while done < asked.kills:
             shutil.rmtree(folder / "out")
             (folder / "manifest.jsonl").unlink()
-            some = a_round(folder, asked.kills - done, rng)
+            some = a_round(folder, min(A_ROUND, asked.kills - done), rng)
             check(folder, expected, some)
             done, rounds = done + some, rounds + 1
     print(f"{done} kills in {rounds} rounds of {asked.pictures} pictures: all there, none twice, none by halves")

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from sr3.cli.names import Naming
+from sr3.cli.names import Naming, is_shard
 from sr3.cli.pipes import PIPE, PIPED
 
 Key = tuple[int, int] | str
@@ -111,6 +111,10 @@ def _add_folder(found: Plan, source: Path, output: Path | None, naming: Naming, 
 
 
 def _target(source: Path, output: Path | None, naming: Naming, *, many: bool) -> Path:
+    if is_shard(source):
+        if output is None:
+            return source.with_name(f"{source.stem}-{naming.mark}.tar")
+        return output / source.name if many or output.is_dir() or output.suffix.lower() != ".tar" else output
     if output is None:
         return PIPE if source == PIPE else naming.beside(source)
     if many or output.is_dir():

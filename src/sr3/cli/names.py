@@ -98,6 +98,11 @@ class Naming:
         return output
 
 
+def is_shard(path: Path) -> bool:
+    """Whether a file is taken for many pictures: by its name."""
+    return path.suffix.lower() == ".tar"
+
+
 _SAME = {".jpg": (".jpeg",), ".tif": (".tiff",)}
 _TWINS = {".jpeg": (".jpg",), ".tiff": (".tif",)}
 

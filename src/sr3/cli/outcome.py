@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from sr3.cli.clock import spoken
+from sr3.cli.jobs import absent
 from sr3.cli.pipes import PIPE
 
 
@@ -32,9 +33,10 @@ class Outcome:
         """Where it is, how large, how long it took, and which model made it and why."""
         where = "standard output" if self.output[0] == PIPE else str(self.output[0])
         more = f" and {len(self.output) - 1} more" if len(self.output) > 1 else ""
-        size = f"{self.size[0]}x{self.size[1]}" if self.size else ""
         frames = f" in {self.frames} frames" if self.frames > 1 else ""
-        line = f"{where}{more}: {size}{frames}, {spoken(self.seconds)}, {self.note.get('model')} ({self.why})"
+        size = f"{self.size[0]}x{self.size[1]}{frames}, " if self.size else ""
+        how = f"{self.note['model']} ({self.why})" if "model" in self.note else self.why
+        line = f"{where}{more}: {size}{spoken(self.seconds)}, {how}"
         return "".join(c if c.isprintable() else "?" for c in line)
 
     def record(self) -> dict[str, Any]:
@@ -86,3 +88,19 @@ def _append(path: Path, line: str) -> None:
     finally:
         with suppress(OSError):
             os.close(handle)
+
+
+def refuse_absent(inputs: Sequence[Path]) -> None:
+    """Ends at once, before PyTorch is loaded, where none of the inputs exists."""
+    failures = [(str(path), why) for path in inputs if (why := absent(path)) is not None]
+    if inputs and len(failures) == len(inputs):
+        say(failures)
+        raise typer.Exit(3)
+
+
+def say(failures: Sequence[tuple[str, str]]) -> None:
+    """Say what failed, and why, on standard error."""
+    for name, why in failures:
+        line = f"sr3: {why}" if name in why else f"sr3: {name}: {why}"
+        # a name need be neither printable nor text
+        typer.echo("".join(c if c.isprintable() else "?" for c in line), err=True)

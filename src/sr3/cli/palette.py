@@ -9,9 +9,10 @@ import typer
 
 from sr3.cli.common import load_restorer, parse_size
 from sr3.cli.names import EXACT, Naming
-from sr3.cli.restoring import Choice, Work, refuse_absent
+from sr3.cli.outcome import refuse_absent
+from sr3.cli.restoring import Work
 from sr3.cli.run import Run, options
-from sr3.cli.steps import check_trace
+from sr3.cli.steps import Choice, check_trace
 
 if TYPE_CHECKING:
     from sr3.picture.image import Picture

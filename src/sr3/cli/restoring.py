@@ -2,59 +2,44 @@
 
 import os
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from sr3.cli.claims import claim
 from sr3.cli.clock import Extent, screen, spoken
 from sr3.cli.common import code_and_sentence
-from sr3.cli.jobs import Job, absent, check, check_room, memory_for, plan
+from sr3.cli.jobs import Job, check, check_room, memory_for, plan
 from sr3.cli.made import all_made_so, is_enlarged
-from sr3.cli.names import Naming
-from sr3.cli.outcome import Outcome, Teller
+from sr3.cli.names import Naming, is_shard
+from sr3.cli.outcome import Outcome, Teller, say
 from sr3.cli.parts import ahead, share
 from sr3.cli.pipes import PIPE, at_hand
 from sr3.cli.run import Run
-from sr3.cli.steps import Made, check_trace, note_of, notes_of, walked, written
+from sr3.cli.steps import Choice, Made, Ready, check_trace, note_of, notes_of, walked, written
+from sr3.cli.tars import Shard, done_so, restore_shard
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-    from sr3.restore.restorer import Progress, Restored, Restorer
+    from sr3.restore.restorer import Progress, Restored
 
     Streams = Callable[[Path, Any], Iterator[Progress | Restored]]
     """How one file is restored, step by step: of the file and what it holds, which may be decoded already."""
 
+BY_PICTURE = ("model", "pictures_seen", "steps", "sampler", "spacing", "seed")
+"""Of a note, what differs within a shard where no model is named."""
+
 LIGHT = 2**22
 """Pixels of a result up to which pictures are decoded ahead and written behind; larger ones are at hand one by one."""
-
-
-class Choice(NamedTuple):
-    """The restorer that a file is for, and why."""
-
-    restorer: "Restorer"
-    why: str
-
-
-class Ready(NamedTuple):
-    """A job that may begin."""
-
-    source: Path
-    holds: Any
-    choice: Choice
-    notes: list[dict[str, str]]
-    have: tuple[int, int]
-    size: tuple[int, int] | None
-    """(width, height) of the result, where that is known before."""
-    frames: int
 
 
 @dataclass
@@ -78,6 +63,7 @@ class Work:
     lenient: bool = False
 
     def __post_init__(self) -> None:
+        self.failed: list[tuple[str, str]] = []  # of what is in shards
         self.lock = threading.Lock()  # several pictures at once must not load one model twice
 
     def __call__(self) -> None:
@@ -86,6 +72,8 @@ class Work:
         jobs, failures = plan(run.inputs, run.output, self.naming)
         jobs = share(jobs, run.shard)
         check_trace(run.trace, len(jobs), run.shard)
+        if any(is_shard(job.source) for job in jobs) and (run.samples > 1 or run.trace is not None):
+            _refuse("a tar file is restored without --samples and --trace; unpack it for these")
         check(jobs, samples=run.samples, trace=run.trace, force=run.force, skip_existing=run.skip_existing)
         if run.json and any(job.target == PIPE for job in jobs):
             _refuse("--json and the picture do not go into one pipe; give a file by -o")
@@ -99,12 +87,14 @@ class Work:
             whole = shown.add_task("pictures", total=len(jobs)) if len(jobs) > 1 else None
             for outcome in self._outcomes(jobs, shown):
                 teller(outcome)
+                while self.failed:
+                    teller(Outcome(self.failed[0][0], error=self.failed.pop(0)[1]))
                 if whole is not None:
                     shown.advance(whole)
         self._end(teller, len(jobs))
 
     def _end(self, teller: Teller, count: int) -> None:
-        _say(teller.failures)
+        say(teller.failures)
         if count > 1 and (not self.run.quiet or teller.failures):
             kept = f", {teller.left} left as they are (results of sr3)" if teller.left else ""
             typer.echo(f"{teller.made} done, {len(teller.failures)} failed{kept}", err=True)
@@ -155,7 +145,7 @@ class Work:
                 raise
             return Outcome(job.name, job.written(self.run.samples), error=found[1])
 
-    def _prepared(self, job: Job, *, wait: bool = False) -> "tuple[Ready | Outcome | None, ExitStack]":
+    def _prepared(self, job: Job, *, wait: bool = False) -> "tuple[Ready | Shard | Outcome | None, ExitStack]":
         """The job, ready to begin; an Outcome where it need not; None where another process is at it.
 
         With what is to be closed when the job has ended.
@@ -167,7 +157,7 @@ class Work:
                     return None, stack.pop_all()
                 stack.enter_context(held)
             source = stack.enter_context(at_hand(job.source))
-            found = self._looked_at(job, source)
+            found = Shard() if is_shard(job.source) else self._looked_at(job, source)
             return found, stack.pop_all()
         raise AssertionError("a stack of contexts lets no error go")
 
@@ -202,37 +192,19 @@ class Work:
         self,
         pool: ThreadPoolExecutor,
         job: Job,
-        ready: "Future[tuple[Ready | Outcome | None, ExitStack]]",
+        ready: "Future[tuple[Ready | Shard | Outcome | None, ExitStack]]",
         shown: "Bars",
     ) -> "Outcome | Future[Outcome] | None":
         """The network's part of a job, and what then writes it."""
         found, stack = ready.result()
         with stack:
+            if isinstance(found, Shard):
+                return self._shard(job, shown)
             if not isinstance(found, Ready):
                 return found
-            light = found.holds is not found.source
-
-            def estimated(seconds: float) -> None:
-                if not self.run.quiet and found.size is not None:
-                    size = f"{found.size[0]}x{found.size[1]}"
-                    room = memory_for(found.size[0] * found.size[1], self.run.samples) / 1e9
-                    line = f"{job.name}: to {size} in about {spoken(seconds)}, with up to {room:.1f} GB of memory"
-                    shown.console.print(line, soft_wrap=True, markup=False, highlight=False)
-
-            made = walked(
-                self.stream,
-                found.source,
-                found.holds,
-                found.choice.restorer,
-                job,
-                self.run,
-                shown,
-                frames=found.frames,
-                extent=self._extent(found),
-                estimated=estimated,
-            )
+            made = self._made(job, found, shown)
             finish = partial(self._finished, job, found, made)
-            if not light:
+            if found.holds is found.source:
                 return finish()
             kept = stack.pop_all()
 
@@ -241,6 +213,48 @@ class Work:
                     return finish()
 
             return pool.submit(behind)
+
+    def _made(self, job: Job, ready: Ready, shown: "Bars", *, quiet: bool = False) -> Made:
+        """What the network makes, with a bar."""
+
+        def estimated(seconds: float) -> None:
+            if not (self.run.quiet or quiet or ready.size is None):
+                size = f"{ready.size[0]}x{ready.size[1]}"
+                room = memory_for(ready.size[0] * ready.size[1], self.run.samples) / 1e9
+                line = f"{job.name}: to {size} in about {spoken(seconds)}, with up to {room:.1f} GB of memory"
+                shown.console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+        return walked(self.stream, ready, job, self.run, shown, extent=self._extent(ready), estimated=estimated)
+
+    def _shard(self, job: Job, shown: "Bars") -> Outcome:
+        """A tar file of pictures, one after another."""
+        began = time.monotonic()
+
+        from sr3.picture.picture import PictureError
+
+        def restore(given: Path, result: Path, called: str) -> None:
+            one = Job(given, result)
+            found = self._looked_at(one, given)
+            if isinstance(found, Outcome):
+                raise PictureError(f"{called} is {found.left}; give --force to enlarge it again")
+            self._finished(one, found, self._made(one, found, shown, quiet=True))
+
+        with self.lock:
+            note = note_of(self.choose(job.source).restorer, self.options) | {"result": self.naming.mark, **self.told}
+        if self.run.model is None:  # each picture has the model that it deserves
+            note = {key: value for key, value in note.items() if key not in BY_PICTURE}
+        if self.run.skip_existing and done_so(job.target, note):
+            return Outcome(job.name, [job.target], note=note, left="made in this way already")
+        done = restore_shard(job, restore, self.naming.within, note)
+        for name, why in done.failed.items():
+            self.failed.append((f"{job.name}/{name}", why))
+        return Outcome(
+            job.name,
+            [job.target],
+            seconds=time.monotonic() - began,
+            why=f"{done.made} pictures",
+            note=note,
+        )
 
     def _extent(self, ready: Ready) -> Extent | None:
         """What the network has to compute of one frame."""
@@ -271,18 +285,3 @@ def _refuse(sentence: str) -> None:
     from sr3.model.config import ConfigError
 
     raise ConfigError(sentence)
-
-
-def refuse_absent(inputs: Sequence[Path]) -> None:
-    """Ends at once, before PyTorch is loaded, where none of the inputs exists."""
-    failures = [(str(path), why) for path in inputs if (why := absent(path)) is not None]
-    if inputs and len(failures) == len(inputs):
-        _say(failures)
-        raise typer.Exit(3)
-
-
-def _say(failures: Sequence[tuple[str, str]]) -> None:
-    for name, why in failures:
-        line = f"sr3: {why}" if name in why else f"sr3: {name}: {why}"
-        # a name need be neither printable nor text
-        typer.echo("".join(c if c.isprintable() else "?" for c in line), err=True)

@@ -21,6 +21,26 @@ if TYPE_CHECKING:
     from sr3.restore.restorer import Progress, Restored, Restorer
 
 
+class Choice(NamedTuple):
+    """The restorer that a file is for, and why."""
+
+    restorer: "Restorer"
+    why: str
+
+
+class Ready(NamedTuple):
+    """A job that may begin."""
+
+    source: Path
+    holds: Any
+    choice: Choice
+    notes: list[dict[str, str]]
+    have: tuple[int, int]
+    size: tuple[int, int] | None
+    """(width, height) of the result, where that is known before."""
+    frames: int
+
+
 class Animation(NamedTuple):
     """Frames that are done: of each file of the job, a list; the first frame's pictures; how long each is shown."""
 
@@ -60,29 +80,24 @@ def check_trace(trace: Path | None, count: int = 1, shard: str | None = None) ->
 
 def walked(
     stream: "Callable[[Path, Any], Iterator[Progress | Restored]]",
-    source: Path,
-    holds: Any,
-    restorer: "Restorer",
+    ready: Ready,
     job: Job,
     run: "Run",
     shown: "Bars",
     *,
-    frames: int = 1,
     extent: Extent | None = None,
     estimated: Callable[[float], None] | None = None,
 ) -> Made:
-    """Restore a file, with a bar.
-
-    holds: the file itself, or what is decoded of it.  extent: what the network has to compute of one frame, if known.
-    """
+    """Restore a file, with a bar.  extent: what the network has to compute of one frame, if known."""
     from sr3.picture.frames import Timing, loops, read_frames, samples_of
 
+    source, restorer, frames = ready.source, ready.choice.restorer, ready.frames
     clock = Clock(extent, frames, estimated)
     bar = shown.add_task(job.source.name, total=None, clock=clock)
     restorer.heard = lambda computed: (clock.heard(computed), shown.update(bar, completed=clock.share, total=1))[0]
     try:
         if frames == 1:
-            return _one(stream(source, holds), job, run, shown, bar, clock)
+            return _one(stream(source, ready.holds), job, run, shown, bar, clock)
         done: list[list[Any]] = []
         like: list[Picture] = []
         times: list[float] = []

@@ -10,9 +10,10 @@ import typer
 
 from sr3.cli.common import Box, load_restorer, parse_box
 from sr3.cli.names import Naming
-from sr3.cli.restoring import Choice, Work, refuse_absent
+from sr3.cli.outcome import refuse_absent
+from sr3.cli.restoring import Work
 from sr3.cli.run import HOW, RESULT, SIZE, Run, options
-from sr3.cli.steps import check_trace
+from sr3.cli.steps import Choice, check_trace
 
 if TYPE_CHECKING:
     from sr3.restore.restorer import Progress, Restored, Restorer

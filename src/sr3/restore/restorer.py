@@ -1,10 +1,10 @@
 """The restorer: a picture in, a better picture out, by any model and any sampler."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -25,6 +25,9 @@ from sr3.restore.restored import Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
 from sr3.restore.tiles import TILE, Runner, check_tile
 from sr3.task import Given, Restoration
+
+if TYPE_CHECKING:
+    from sr3.restore.many import One
 
 
 class Progress(NamedTuple):
@@ -226,6 +229,12 @@ class Restorer:
         *_, result = self.stream(picture, **options)
         assert isinstance(result, Restored)
         return result
+
+    def many(self, things: Iterable[Any], **options: Any) -> "Iterator[One]":
+        """Restore many pictures, one after another or small ones together; see `sr3.restore.many.many`."""
+        from sr3.restore.many import many
+
+        return many(self, things, **options)
 
 
 def finite(x: Tensor) -> Tensor:
