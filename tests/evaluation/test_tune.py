@@ -161,7 +161,7 @@ def test_the_command_writes_a_file_that_knows_its_qualities(tiny, tmp_path: Path
     before = load_file(path)
     data = tmp_path / "data"
     data.mkdir()
-    for i in range(4):
+    for i in range(16):
         noise_picture(32, 32, seed=i).save(data / f"{i}.png")
 
     def run(*words: object) -> int:

@@ -11,6 +11,7 @@ import typer
 from sr3.cli.common import bars, held_out, load_restorer
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from sr3.evaluation.evaluate import Progress
@@ -22,7 +23,7 @@ EXAMPLES = """Examples:
 
 \b
 sr3 evaluate --data held-out/ --model runs/mine/model.safetensors --report report.html --json a.json
-sr3 evaluate --data originals/ --given results/"""
+sr3 evaluate --data originals/ --given small/    pairs that were made elsewhere"""
 
 ALWAYS = 8
 """So many of the first are always shown; the others where a method has them."""
@@ -31,6 +32,10 @@ ALWAYS = 8
 def command(
     data: Annotated[list[Path], typer.Option("--data", help="A folder or zip of originals; may be given again.")],
     model: Annotated[str, typer.Option("--model", "-m", help="A model's name, file or Hub id.")] = "photo-4x",
+    given: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The pictures given, of the same names, where pairs were made elsewhere."),
+    ] = None,
     regression: Annotated[str | None, typer.Option(help="The regression model to compare with.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Measure only the first so many pictures.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Samples in the mean; 1: no mean.")] = 8,
@@ -79,6 +84,7 @@ def command(
 ) -> None:
     """Measure a model beside its task's baseline and its regression baseline, with 95 % intervals."""
     from sr3.evaluation.evaluate import evaluate
+    from sr3.restore.restorer import needs_picture
 
     _check(labels, classifier, report)
     restorer, other = _models(model, regression, task or [], device=device, precision=precision)
@@ -86,6 +92,7 @@ def command(
     running = evaluate(
         restorer,
         pictures,
+        given=_pairs(given, pictures, needs_picture(restorer.model).factor) if given else None,
         regression=other,
         samples=samples,
         seed=seed,
@@ -106,6 +113,16 @@ def command(
     _write(found, json_file, report)
     if pictures.broken:
         raise typer.Exit(1)
+
+
+def _pairs(folder: Path, originals: "Pictures", factor: int) -> "list[np.ndarray]":
+    """The pictures given, in the order of the originals."""
+    from sr3.picture.collection import load, paired
+
+    found = load(folder)
+    for name in found.broken:
+        typer.echo(f"sr3: {name} is broken", err=True)
+    return paired(originals, found, factor)
 
 
 def _models(model: str, regression: str | None, task: list[str], **options: Any) -> "tuple[Restorer, Restorer | None]":

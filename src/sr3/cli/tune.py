@@ -31,7 +31,7 @@ def command(
     within: Annotated[
         float | None, typer.Option(help="Keep PSNR within so many dB of the regression's.", min=0)
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=2, help="Use only the first so many pictures.")] = 64,
+    limit: Annotated[int | None, typer.Option(min=16, help="Use only the first so many pictures.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the noise, the same in every trial.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Plot quality against steps: .png, .svg or .pdf.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every trial as JSON.")] = None,
@@ -65,6 +65,11 @@ def command(
     restorer = Restorer(loaded, device=device, precision=precision)
     other = regression_beside(restorer, regression)
     pictures = held_out(data, loaded, limit)
+    if len(pictures) < LEAST:
+        raise ConfigError(
+            f"{len(pictures)} pictures are too few to choose by, as another {len(pictures)} would choose otherwise; "
+            f"give at least {LEAST}"
+        )
     judged = criterion(by, restorer.device)
     if judged.note:
         typer.echo(f"sr3: {judged.note}", err=True)

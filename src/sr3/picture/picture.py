@@ -69,13 +69,17 @@ class Picture:
         """Write it to a file by the format that its name ends in; as `sr3.picture.write.write`."""
         import_module("sr3.picture.write").write(path, self, quality=quality)
 
-    def _repr_png_(self) -> bytes | None:
-        """For a notebook: a PNG, reduced where it is larger than a screen."""
+    def png(self) -> bytes:
+        """A PNG to look at, reduced where it is larger than a screen."""
         with BytesIO() as brought:
             image = import_module("sr3.picture.exchange").to_pil(self)
             image.thumbnail((SHOWN, SHOWN))
             image.save(brought, "PNG")
             return brought.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        """For a notebook."""
+        return self.png()
 
 
 def from_samples(

@@ -38,9 +38,9 @@ class Restored:
             picture.save(file, quality=quality)
         return list(files)
 
-    def _repr_png_(self) -> bytes | None:
+    def _repr_png_(self) -> bytes:
         """For a notebook: the first variant."""
-        return self.variants[0]._repr_png_()
+        return self.variants[0].png()
 
 
 def restored(source: Picture, variants: list[Tensor], *, colours: bool = False) -> Restored:
