@@ -66,8 +66,11 @@ class Work:
         self.failed: list[tuple[str, str]] = []  # of what is in shards
         self.lock = threading.Lock()  # several pictures at once must not load one model twice
 
-    def __call__(self) -> None:
-        """Restore files and folders, one picture after another; typer.Exit(1) where some failed, 3 where all did."""
+    def __call__(self, elsewhere: Callable[[list[Job]], Iterator[Outcome]] | None = None) -> None:
+        """Restore files and folders, one picture after another; typer.Exit(1) where some failed, 3 where all did.
+
+        elsewhere: what has the pictures restored by other processes, instead of this one.
+        """
         run = self.run
         jobs, failures = plan(run.inputs, run.output, self.naming)
         jobs = share(jobs, run.shard)
@@ -85,7 +88,7 @@ class Work:
             for name, why in failures:
                 teller(Outcome(name, error=why))
             whole = shown.add_task("pictures", total=len(jobs)) if len(jobs) > 1 else None
-            for outcome in self._outcomes(jobs, shown):
+            for outcome in elsewhere(jobs) if elsewhere and jobs else self._outcomes(jobs, shown):
                 teller(outcome)
                 while self.failed:
                     teller(Outcome(self.failed[0][0], error=self.failed.pop(0)[1]))
@@ -124,6 +127,13 @@ class Work:
                 yield self._ended(behind.popleft(), len(jobs))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def one(self, job: Job) -> Outcome:
+        """What becomes of one picture, restored here and now, but for what another process has made of it."""
+        with screen(quiet=True) as shown, ThreadPoolExecutor(1) as pool:
+            ready = pool.submit(self._prepared, job, wait=True)
+            outcome = self._safely(job, 2, partial(self._begun, pool, job, ready, shown))
+            return self._ended((job, outcome), 2)
 
     def _ended(self, one: "tuple[Job, Future[Outcome] | Outcome]", count: int) -> Outcome:
         job, outcome = one

@@ -11,8 +11,9 @@ import typer
 from sr3.cli.common import Box, load_restorer, parse_box
 from sr3.cli.names import Naming
 from sr3.cli.outcome import refuse_absent
+from sr3.cli.pipes import PIPE
 from sr3.cli.restoring import Work
-from sr3.cli.run import HOW, RESULT, SIZE, Run, options
+from sr3.cli.run import HOW, MANY, RESULT, SIZE, Run, options
 from sr3.cli.steps import Choice, check_trace
 
 if TYPE_CHECKING:
@@ -63,11 +64,53 @@ def command(
             "--lenient", help="Of damaged pictures take what can be read; the rest is grey.", rich_help_panel=RESULT
         ),
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Have it done by a Ray cluster: its address, auto, or local.", rich_help_panel=MANY
+        ),
+    ] = None,
+    actors: Annotated[
+        int | None, typer.Option(min=1, help="There; default: one for each GPU, or machine.", rich_help_panel=MANY)
+    ] = None,
 ) -> None:
     """Make pictures larger: a file gives a file, a folder gives a folder with its tree kept."""
-    box = parse_box(size)
+    parse_box(size)
     refuse_absent(run.inputs)
     check_trace(run.trace)
+    own = (scale, size, fit, free, fidelity, noise, lenient)
+    work = work_of(run, *own)
+    if ray is None:
+        work()
+        return
+    check_far(run)
+    from sr3.cli.rays import over
+
+    # what another actor has made before it died is not made again
+    there = run._replace(skip_existing=not run.force, quiet=True, json=False, manifest=None)
+    work(partial(over, ray, partial(work_of, there, *own), actors=actors))
+
+
+def check_far(run: Run) -> None:
+    """ConfigError for what cannot be had of other machines."""
+    from sr3.model.config import ConfigError
+
+    if PIPE in run.inputs or run.output == PIPE or run.trace is not None:
+        raise ConfigError("pipes and --trace are of this machine, and --ray goes to others; leave one of them out")
+
+
+def work_of(
+    run: Run,
+    scale: float | None,
+    size: str | None,
+    fit: str,
+    free: bool,
+    fidelity: float,
+    noise: float | None,
+    lenient: bool,
+) -> Work:
+    """What the command does, with its models loaded as they are needed."""
+    box = parse_box(size)
     from sr3.picture.image import Picture, read
     from sr3.restore.size import fitted, target_size
 
@@ -95,7 +138,7 @@ def command(
         return _cropped(steps, box) if box is not None and fit == "cover" else steps
 
     told = ({"fit": fit} if box and fit != "inside" else {}) | run.told
-    Work(run, naming, choose, stream, options, told, size_of, lenient)()
+    return Work(run, naming, choose, stream, options, told, size_of, lenient)
 
 
 def _size(source: Path, holds: Any) -> tuple[int, int]:
