@@ -32,10 +32,7 @@ ALWAYS = 8
 def command(
     data: Annotated[list[Path], typer.Option("--data", help="A folder or zip of originals; may be given again.")],
     model: Annotated[str, typer.Option("--model", "-m", help="A model's name, file or Hub id.")] = "photo-4x",
-    given: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="The pictures given, of the same names, where pairs were made elsewhere."),
-    ] = None,
+    given: Annotated[Path | None, typer.Option(metavar="FOLDER", help="The small pictures, of pairs you have.")] = None,
     regression: Annotated[str | None, typer.Option(help="The regression model to compare with.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Measure only the first so many pictures.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Samples in the mean; 1: no mean.")] = 8,
@@ -45,7 +42,7 @@ def command(
     spacing: Annotated[str | None, typer.Option(help="logsnr, karras, t.")] = None,
     quality: Annotated[str | None, typer.Option(help="fast, balanced or best, of a tuned model.")] = None,
     border: Annotated[
-        int | None, typer.Option(min=0, help="Pixels PSNR and SSIM leave out at each edge; by default the factor.")
+        int | None, typer.Option(min=0, help="Pixels left out at each edge; default: the factor.")
     ] = None,
     free: Annotated[bool, typer.Option("--free", help="Do not hold results to the picture given.")] = False,
     batch: Annotated[
@@ -84,7 +81,6 @@ def command(
 ) -> None:
     """Measure a model beside its task's baseline and its regression baseline, with 95 % intervals."""
     from sr3.evaluation.evaluate import evaluate
-    from sr3.restore.restorer import needs_picture
 
     _check(labels, classifier, report)
     restorer, other = _models(model, regression, task or [], device=device, precision=precision)
@@ -92,7 +88,7 @@ def command(
     running = evaluate(
         restorer,
         pictures,
-        given=_pairs(given, pictures, needs_picture(restorer.model).factor) if given else None,
+        given=_pairs(given, pictures, restorer.model.task.factor),
         regression=other,
         samples=samples,
         seed=seed,
@@ -115,8 +111,10 @@ def command(
         raise typer.Exit(1)
 
 
-def _pairs(folder: Path, originals: "Pictures", factor: int) -> "list[np.ndarray]":
+def _pairs(folder: Path | None, originals: "Pictures", factor: int) -> "list[np.ndarray] | None":
     """The pictures given, in the order of the originals."""
+    if folder is None:
+        return None
     from sr3.picture.collection import load, paired
 
     found = load(folder)

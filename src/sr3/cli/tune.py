@@ -65,11 +65,7 @@ def command(
     restorer = Restorer(loaded, device=device, precision=precision)
     other = regression_beside(restorer, regression)
     pictures = held_out(data, loaded, limit)
-    if len(pictures) < LEAST:
-        raise ConfigError(
-            f"{len(pictures)} pictures are too few to choose by, as another {len(pictures)} would choose otherwise; "
-            f"give at least {LEAST}"
-        )
+    _enough(len(pictures))
     judged = criterion(by, restorer.device)
     if judged.note:
         typer.echo(f"sr3: {judged.note}", err=True)
@@ -113,6 +109,17 @@ def _checked(steps: str, plot: Path | None) -> list[int]:
         return [int(part) for part in steps.split(",")]
     except ValueError as error:
         raise ConfigError(f"{steps!r} is no list of numbers; write --steps 2,4,8,16,32") from error
+
+
+def _enough(count: int) -> None:
+    """ConfigError for too few pictures."""
+    from sr3.model.config import ConfigError
+
+    if count < LEAST:
+        raise ConfigError(
+            f"{count} pictures are too few to choose by, as another {count} would choose otherwise; "
+            f"give at least {LEAST}"
+        )
 
 
 def _say(found: "Tuned") -> None:

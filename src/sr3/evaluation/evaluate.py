@@ -88,9 +88,7 @@ def evaluate(
     total, done = len(pictures) * len(ways.methods), 0
     for indices in _batches(pictures, task.factor, batch):
         clean = torch.stack([_clean(pictures.pixels[i], task.factor) for i in indices])
-        seen = task.degrade(clean)
-        if given is not None:
-            seen = _given(seen, [given[i] for i in indices])
+        seen = _given(task.degrade(clean), given and [given[i] for i in indices])
         shown = [Shown(pictures.names[i], {}, {}) for i in indices[: max(0, keep - len(kept))]]
         part = Batch((clean + 1) / 2, seen, shown)
         part.keep("given", (seen.image + 1) / 2)
@@ -107,14 +105,15 @@ def evaluate(
         kept += shown
     rows, each = tally.rows(seed, kept)
     said = protocol(ways, more, data=data, pictures=len(pictures), border=border, patches=patches, quality=quality)
-    if given is not None:
-        said["degradation"] = "pairs that were made elsewhere"
+    said |= {"degradation": "pairs that were made elsewhere"} if given else {}
     said["notes"] = [*more.notes, *tally.notes()]
     yield Result(said, rows, list(pictures.names), each, kept)
 
 
-def _given(made: Given, pixels: Sequence[np.ndarray]) -> Given:
-    """The pictures given in the place of those made.  ConfigError where the task is given more than a picture."""
+def _given(made: Given, pixels: Sequence[np.ndarray] | None) -> Given:
+    """The pictures given in the place of those made, if any.  ConfigError where the task is given more than them."""
+    if pixels is None:
+        return made
     if made.mask is not None or made.label is not None:
         raise ConfigError("this task is given more than a picture, and pairs say nothing of it; leave out --given")
     images = torch.stack([torch.from_numpy(p.copy()).permute(2, 0, 1).float() / 127.5 - 1 for p in pixels])

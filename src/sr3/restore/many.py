@@ -1,14 +1,16 @@
 """Many pictures by one restorer: decoded ahead, and small ones of one size computed together."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from sr3.model.config import Sampling
+from sr3.model.model import Model
 from sr3.picture.bleed import bled
 from sr3.picture.image import Decoded, decoded
 from sr3.picture.picture import PictureError
@@ -19,14 +21,30 @@ from sr3.restore.restored import Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
 from sr3.task import Given, Restoration
 
-if TYPE_CHECKING:
-    from sr3.restore.restorer import Restorer
-
 BATCH = 16
 """Pictures that an accelerator is given at once by default."""
 
 SMALL = 2**18
 """Pixels of a result up to which pictures are computed together; larger ones fill a device by themselves."""
+
+
+class Restores(Protocol):
+    """What `many` needs of a `sr3.restore.restorer.Restorer`."""
+
+    model: Model
+    device: torch.device
+
+    def settings(self, *, steps: int | None, sampler: str | None, spacing: str | None, quality: str | None) -> Sampling:
+        """How the model is sampled."""
+        ...
+
+    def make(self, given: Given, seeds: Sequence[int], *, settings: Sampling, held: Agreement) -> Tensor:
+        """A batch."""
+        ...
+
+    def restore(self, picture: Any, **options: Any) -> Restored:
+        """One picture."""
+        ...
 
 
 class One(NamedTuple):
@@ -46,7 +64,7 @@ class _Open(NamedTuple):
 
 
 def many(
-    restorer: "Restorer", things: Iterable[Any], *, ahead: int = 2, batch: int | None = None, **options: Any
+    restorer: Restores, things: Iterable[Any], *, ahead: int = 2, batch: int | None = None, **options: Any
 ) -> Iterator[One]:
     """Restore pictures in their order; one that cannot be read or restored gives its error, and the others go on.
 
@@ -70,7 +88,7 @@ def many(
         yield from _some(restorer, [*ready, *waiting], options)
 
 
-def _some(restorer: "Restorer", ready: list[tuple[Any, Future[Decoded]]], options: dict[str, Any]) -> Iterator[One]:
+def _some(restorer: Restores, ready: list[tuple[Any, Future[Decoded]]], options: dict[str, Any]) -> Iterator[One]:
     """Several pictures, of which those that go together and follow one another are computed at once."""
     opened: list[_Open | One] = []
     for thing, future in ready:
@@ -93,7 +111,7 @@ def _some(restorer: "Restorer", ready: list[tuple[Any, Future[Decoded]]], option
                 yield One(one.thing, error=error)
 
 
-def _opened(restorer: "Restorer", thing: Any, found: Decoded, options: dict[str, Any]) -> _Open:
+def _opened(restorer: Restores, thing: Any, found: Decoded, options: dict[str, Any]) -> _Open:
     task, free = restorer.model.task, bool(options.get("free"))
     assert isinstance(task, Restoration)
     given, picture = taken(task, bled(found.picture), None if free else found.origin)
@@ -102,7 +120,7 @@ def _opened(restorer: "Restorer", thing: Any, found: Decoded, options: dict[str,
     return _Open(thing, found, given, picture, held)
 
 
-def _kind(restorer: "Restorer", one: _Open | One, options: dict[str, Any]) -> Any:
+def _kind(restorer: Restores, one: _Open | One, options: dict[str, Any]) -> Any:
     """What pictures must have in common to be computed at once; None: this one goes alone."""
     if isinstance(one, One) or options.get("samples", 1) != 1 or one.given.mask is not None or "given" in options:
         return None
@@ -110,13 +128,13 @@ def _kind(restorer: "Restorer", one: _Open | One, options: dict[str, Any]) -> An
     return None if wide * high > SMALL else (tuple(one.given.image.shape), one.held)
 
 
-def _target(restorer: "Restorer", one: _Open, options: dict[str, Any]) -> tuple[int, int]:
+def _target(restorer: Restores, one: _Open, options: dict[str, Any]) -> tuple[int, int]:
     factor = restorer.model.task.factor
     have = (one.given.image.shape[-1], one.given.image.shape[-2])
     return target_size(have, factor, options.get("scale"), options.get("size"))
 
 
-def _at_once(restorer: "Restorer", some: list[_Open], options: dict[str, Any]) -> Iterator[One]:
+def _at_once(restorer: Restores, some: list[_Open], options: dict[str, Any]) -> Iterator[One]:
     """Pictures of one size that are held alike, by one walk for all of them in each pass."""
     task, seed, held = restorer.model.task, int(options.get("seed", 0)), some[0].held
     assert isinstance(task, Restoration)
