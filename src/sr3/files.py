@@ -189,6 +189,16 @@ def _held(entry: os.DirEntry[str], unsure: bool) -> bool:
         os.close(handle)
 
 
+def drop_at_exit(path: Path) -> None:
+    """Let `drop_temporary` remove this file too, until it is `dropped`."""
+    _living.add(path)
+
+
+def dropped(path: Path) -> None:
+    """A file of `drop_at_exit` is gone already."""
+    _living.discard(path)
+
+
 def drop_temporary() -> None:
     """Remove what this process is in the middle of writing; for a process that is about to end at once."""
     for path in list(_living):

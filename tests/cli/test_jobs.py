@@ -13,6 +13,7 @@ from conftest import noise_picture, spent
 from PIL import Image
 
 from sr3.cli.jobs import PIPE, Job, absent, check_room, plan
+from sr3.cli.names import Naming
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture import memory
@@ -141,20 +142,20 @@ def test_each_result_has_a_name_of_its_own(here):
     for name in ("p.bmp", "p.jpg", "x/deep/photo.jpg", "y/photo.jpg", "y/PHOTO.jpg", ".png", "no suffix"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         noise_picture(6, 5).save(name, "PNG")
-    found, failures = plan([Path(n) for n in ("p.gif", "p.bmp", "p.jpg", ".png", "no suffix")], None, "4x")
+    found, failures = plan([Path(n) for n in ("p.gif", "p.bmp", "p.jpg", ".png", "no suffix")], None, Naming("4x"))
     assert names(found) == ["p-gif-4x.png", "p-bmp-4x.png", "p-4x.jpg", ".png-4x.png", "no suffix-4x.png"]
     assert not failures
     inputs = [Path("x/deep/photo.jpg"), Path("y/photo.jpg"), Path("y/PHOTO.jpg"), Path("p.jpg")]
-    found, _ = plan(inputs, Path("out"), "4x")
+    found, _ = plan(inputs, Path("out"), Naming("4x"))
     expected = ["out/deep-photo.jpg", "out/y-photo.jpg", "out/y-PHOTO-2.jpg", "out/p.jpg"]
     assert names(found) == expected
-    assert sorted(names(plan([*inputs[:2][::-1], *inputs[2:]], Path("out"), "4x").jobs)) == sorted(expected)
-    assert len(plan([Path("p.jpg"), Path("../here/p.jpg")], None, "4x").jobs) == 1
-    assert names(plan([Path("y/../x")], None, "4x").jobs) == ["y/../x-4x/deep/photo.jpg"]
+    assert sorted(names(plan([*inputs[:2][::-1], *inputs[2:]], Path("out"), Naming("4x")).jobs)) == sorted(expected)
+    assert len(plan([Path("p.jpg"), Path("../here/p.jpg")], None, Naming("4x")).jobs) == 1
+    assert names(plan([Path("y/../x")], None, Naming("4x")).jobs) == ["y/../x-4x/deep/photo.jpg"]
     os.chdir("x")
-    assert names(plan([Path(".")], None, "2x").jobs) == [(here / "x-2x/deep/photo.jpg").as_posix()]
+    assert names(plan([Path(".")], None, Naming("2x")).jobs) == [(here / "x-2x/deep/photo.jpg").as_posix()]
     with pytest.raises(ConfigError, match="would overwrite"):
-        plan([Path("../x")], Path("."), "4x")
+        plan([Path("../x")], Path("."), Naming("4x"))
 
 
 def test_a_misspelt_name_is_refused_before_anything_is_loaded(here):
@@ -265,7 +266,7 @@ def test_another_version_keeps_what_was_made(up, here, monkeypatch):
 
 def test_what_cannot_be_written_is_refused_before_the_work(up, here, monkeypatch):
     monkeypatch.setattr(Restorer, "stream", lambda *_, **__: pytest.fail("it began to work"))
-    code, _, err = up("a.png", "-o", "a.webp", "--size", "20000x9")
+    code, _, err = up("a.png", "-o", "a.webp", "--size", "20000x9", "--fit", "stretch")
     assert code == 3
     assert "16383" in err
     monkeypatch.setattr(memory, "available", lambda: 24 * 20 * 60 - 1)

@@ -10,7 +10,7 @@ import torch
 from conftest import noise_picture, tiny_config
 from PIL import Image
 
-from sr3.cli import restoring
+from sr3.cli import steps
 from sr3.model.model import Model
 from sr3.picture.image import read, read_note
 from sr3.picture.jpeg_file import parse
@@ -175,7 +175,7 @@ def test_a_trace_of_several_steps_is_of_the_last_size(sr3, models, tmp_path):
     ask = ["--model", models["uncropping"], "--right", 60, "--trace", tmp_path / "t.gif", "--steps", 3]
     frames = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(restoring, "write_gif", lambda path, pictures, **_: frames.extend(pictures))
+        patch.setattr(steps, "write_gif", lambda path, pictures, **_: frames.extend(pictures))
         assert sr3("uncrop", tmp_path / "p.png", *ask)[0] == 0
     assert [frame.size for frame in frames] == [(80, 16)] * 4
 
@@ -486,7 +486,7 @@ def test_bad_input_gets_one_sentence(sr3, models, place, typed):
     assert BAD[typed] in " ".join(err.replace("│", " ").split()), err
     assert "Traceback" not in err + out
     if "Usage" not in err:
-        assert len(err.strip().splitlines()) <= 2
+        assert len([line for line in err.splitlines() if " s, tiny" not in line]) <= 2
     assert {p.name for p in place.iterdir()} - before <= {"out"}
 
 

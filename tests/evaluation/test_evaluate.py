@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Spoilt, noise_picture
+from PIL import Image
 
 from sr3.cli import main
 from sr3.cli.evaluate import table
@@ -266,3 +267,63 @@ def test_bad_use_of_networks_is_one_sentence(command, arguments, sentence):
     assert code == 2
     assert sentence in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_pairs_that_were_made_elsewhere(restorer, pictures, tmp_path, capsys, monkeypatch):
+    """What is given by pairs of our own making gives the same values; other pairs give those of their pictures."""
+    for name in ("hr", "lr"):
+        (tmp_path / name).mkdir()
+    task, given = restorer.model.task, []
+    for name, pixels in zip(pictures.names, pictures.pixels, strict=True):
+        high, wide = (side - side % 4 for side in pixels.shape[:2])
+        clean = torch.from_numpy(pixels[:high, :wide].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+        small = ((task.degrade(clean).image[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+        given.append(small)
+        Image.fromarray(pixels).save(tmp_path / "hr" / name)
+        Image.fromarray(small).save(tmp_path / "lr" / name.replace(".png", "x4.png"))
+    own, paired = run(restorer, pictures, samples=1), run(restorer, pictures, samples=1, given=given)
+    assert paired.protocol["degradation"] == "pairs that were made elsewhere"
+    for row, other in zip(own.rows, paired.rows, strict=True):
+        assert other["psnr"] == pytest.approx(row["psnr"], abs=1e-4)
+    dark = run(restorer, pictures, samples=1, given=[np.zeros_like(p) for p in given])
+    assert dark.rows[0]["psnr"] == pytest.approx(np.mean([psnr_of_black(p) for p in pictures.pixels]), abs=0.3)
+    restorer.model.save_pretrained(tmp_path / "model")
+
+    def measured(*more: str) -> tuple[int, str]:
+        line = f"sr3 evaluate --model {tmp_path / 'model'} --data {tmp_path / 'hr'} --samples 1 --precision fp32"
+        monkeypatch.setattr(sys, "argv", [*line.split(), *more])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, "".join(capsys.readouterr())
+
+    line = ["--given", str(tmp_path / "lr"), "--json", str(tmp_path / "e.json")]
+    assert measured(*line)[0] == 0
+    found = json.loads((tmp_path / "e.json").read_text())
+    assert [row["psnr"] for row in found["rows"]] == [pytest.approx(row["psnr"], abs=1e-2) for row in paired.rows]
+    Image.fromarray(given[0][:-1]).save(tmp_path / "lr" / "0x4.png")
+    code, said = measured(*line)
+    assert (code, "must be 8x8" in said) == (2, True)
+    (tmp_path / "lr" / "0x4.png").unlink()
+    code, said = measured(*line)
+    assert code == 2
+    assert "there is no picture given of 0.png; call it 0, or 0x4" in " ".join(said.split())
+
+
+def psnr_of_black(pixels: np.ndarray) -> float:
+    """Of a black picture, on its inside as the border of 4 is left out."""
+    high, wide = (side - side % 4 for side in pixels.shape[:2])
+    return -10 * math.log10(((pixels[:high, :wide][4:-4, 4:-4] / 255.0) ** 2).mean())
+
+
+def test_too_few_pictures_to_choose_by(tiny, tmp_path, capsys, monkeypatch):
+    for k in range(15):
+        noise_picture(16, 16, seed=k).save(tmp_path / f"{k}.png")
+    model = tiny.save_pretrained(tmp_path / "model")
+    monkeypatch.setattr(sys, "argv", ["sr3", "tune", str(model), "--data", str(tmp_path), "--steps", "1"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "15 pictures are too few" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import math
+import re
 import shutil
 import sys
 from html.parser import HTMLParser
@@ -15,7 +16,7 @@ from PIL import Image
 from sr3.cli import main
 from sr3.evaluation.report import page, write_report
 from sr3.evaluation.report.gallery import middle, side_for
-from sr3.evaluation.report.plot import Point, axis, planes, points
+from sr3.evaluation.report.plot import NAME, Box, Point, axis, place, planes, plots, points
 from sr3.evaluation.result import Result, Shown
 
 CHROMIUM = next(
@@ -385,3 +386,38 @@ def test_a_picture_larger_than_the_screen(browser, result, tmp_path):
     assert phone.execute_script("return arguments[0].scrollLeft", stage) == pytest.approx(55, abs=2)
     picture.click()
     assert picture.rect["width"] == 390
+
+
+def boxes(svg: str, kind: str, letter: float) -> list[list[Box]]:
+    """Where the words of one class stand, by plot."""
+    found: list[list[Box]] = []
+    for plot in svg.split("<figure")[1:]:
+        pattern = rf'<text class="{kind}" x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)">([^<]*)<'
+        found.append([])
+        for x, y, anchor, words in re.findall(pattern, plot):
+            width = len(words) * letter
+            left = float(x) - {"start": 0, "middle": width / 2, "end": width}[anchor]
+            found[-1].append(Box(left, float(y) - 10, left + width, float(y) + 2))
+    return found
+
+
+def crowd(count: int) -> list[dict[str, object]]:
+    """Methods with long names, nearly in one place."""
+    rng = np.random.default_rng(0)
+    return [
+        {"method": f"long name {k:02d} of one", "psnr": 24.1 + 0.0001 * rng.random(), "swd": 71 + rng.random()}
+        for k in range(count)
+    ]
+
+
+def test_words_of_a_plot_do_not_meet():
+    for rows in (crowd(2), crowd(12)):
+        for svg, kind, letter in ((planes(rows), "name", NAME), (planes(rows) + plots(rows), "tick", 6.0)):
+            for plot in boxes(str(svg), kind, letter):
+                plot = [box for box in plot if box.top < 280 or kind == "name"]  # but the axis's title
+                assert not [1 for i, a in enumerate(plot) for b in plot[:i] if a.meets(b)]
+                assert all(box.left >= 0 and box.right <= 341 for box in plot)
+    full = Box(0, 0, 100, 26)
+    assert place(50, 13, 40, full, [Box(0, 0, 100, 26)]).top == 26  # nowhere is room
+    assert place(50, 13, 30, full, []) == Box(58, 6.5, 88, 19.5)
+    assert place(90, 13, 30, full, []).right == 82

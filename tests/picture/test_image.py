@@ -701,7 +701,7 @@ BAD_THINGS: dict[str, tuple[Any, str]] = {
     "nothing": (None, "NoneType"),
     "number": (3, "int"),
     "list": ([[1, 2]], "list"),
-    "bytes": (b"x", "bytes"),
+    "bytes": (b"x", "not a picture"),
     "array 1-D": (np.zeros(4, np.uint8), "shape 4 "),
     "array 0-D": (np.zeros((), np.uint8), "shape"),
     "array 4-D": (np.zeros((1, 4, 4, 3), np.uint8), "1x4x4x3"),

@@ -1,13 +1,17 @@
 """The restorer: any size, exact agreement with what was given, and the same picture whatever the tile or batch."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
 from conftest import TINY, Spoilt, noise_picture, tiny_config
+from PIL import Image
 
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
-from sr3.picture.picture import PictureError
+from sr3.picture.image import read, to_pil
+from sr3.picture.picture import Picture, PictureError
 from sr3.picture.resize import round8, shrink
 from sr3.random import mix
 from sr3.restore.restorer import Progress, Restored, Restorer, target_size
@@ -271,3 +275,18 @@ def test_what_cannot_correct_a_regression_is_refused(changes, said):
 def test_weights_lie_as_convolutions_like_them(tiny):
     Restorer(tiny, device="cpu")
     assert tiny.net.enter.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_results_show_and_save_themselves(tiny, tmp_path):
+    restorer = Restorer(tiny)
+    found = restorer.restore(noise_picture(12, 8), steps=1, samples=2)
+    names = [p.name for p in found.save(tmp_path / "a.png")]
+    assert names == ["a-1.png", "a-2.png", "a-mean.png", "a-spread.png"]
+    for name, picture in zip(names, [*found.variants, found.mean, found.spread], strict=True):
+        assert (read(tmp_path / name).pixels - picture.pixels.clamp(-1, 1)).abs().max() < 1 / 254
+    assert restorer.restore(noise_picture(12, 8), steps=1).save(tmp_path / "b.jpg") == [tmp_path / "b.jpg"]
+    with Image.open(io.BytesIO(found._repr_png_())) as seen:
+        assert (seen.format, seen.size) == ("PNG", (48, 32))
+        assert np.array_equal(np.asarray(seen), np.asarray(to_pil(found.variants[0])))
+    with Image.open(io.BytesIO(Picture(torch.zeros(1, 4, 3200))._repr_png_())) as seen:
+        assert seen.size == (1600, 2)

@@ -3,8 +3,10 @@
 Only this package prints and exits.  Heavy imports stay inside the commands, so that `--help` answers at once.
 """
 
+import io
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated
 
@@ -26,34 +28,61 @@ from sr3.cli import (
     upscale,
     web,
 )
+from sr3.cli.helps import Grouped, GroupedCommands
 from sr3.interrupt import swift, terminate_as_interrupt
+
+EXAMPLES = """Examples:
+
+\b
+sr3 demo                          four photographs, and how well they are restored
+sr3 upscale photo.jpg             photo-4x.jpg, four times larger
+sr3 upscale photos/ -o larger/    a folder, its tree kept
+sr3 dejpeg photo.jpg              photo-restored.png
+sr3 train photo-4x --data my-photos/ --out runs/mine
+sr3 evaluate --data held-out/ --model runs/mine/model.safetensors"""
 
 app = typer.Typer(
     name="sr3",
+    cls=GroupedCommands,
     help="Enlarge and restore pictures by iterative refinement.",
+    epilog=EXAMPLES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("upscale")(upscale.command)
-app.command("demo")(demo.command)
-app.command("models")(models.list_command)
-app.command("show")(models.show_command)
-app.command("evaluate")(evaluate.command)
-app.command("compare")(compare.command)
-app.command("dejpeg")(palette.dejpeg)
-app.command("colorize")(palette.colorize)
-app.command("inpaint")(palette.inpaint)
-app.command("uncrop")(palette.uncrop)
-app.command("restore")(palette.restore)
-app.command("generate")(generate.command)
-app.command("study")(study.command)
-app.command("web")(web.command)
-app.command("train")(train.command)
-app.command("tune")(tune.command)
-app.command("export")(export.command)
-app.command("import")(import_.command)
+PICTURES, MODELS, MEASURES = "Pictures", "Models", "Measures"
+
+
+def _add(name: str, command: Callable[..., None], group: str, examples: str | None = None) -> None:
+    app.command(name, cls=Grouped, epilog=examples, rich_help_panel=group)(command)
+
+
+_add("upscale", upscale.command, PICTURES, upscale.EXAMPLES)
+_add("dejpeg", palette.dejpeg, PICTURES, "Example: sr3 dejpeg photo.jpg")
+_add("colorize", palette.colorize, PICTURES, "Example: sr3 colorize old.png")
+_add("inpaint", palette.inpaint, PICTURES, "Example: sr3 inpaint photo.png --mask hole.png")
+_add("uncrop", palette.uncrop, PICTURES, "Example: sr3 uncrop photo.png --right 64")
+_add(
+    "restore", palette.restore, PICTURES, "Example: sr3 restore noisy.png --model runs/photo-denoise/model.safetensors"
+)
+_add(
+    "generate",
+    generate.command,
+    PICTURES,
+    "Example: sr3 generate --cascade face-16,face-8x --count 16 --grid faces.png",
+)
+_add("demo", demo.command, PICTURES)
+_add("web", web.command, PICTURES, "Example: sr3 web")
+_add("models", models.list_command, MODELS)
+_add("show", models.show_command, MODELS, "Example: sr3 show photo-4x")
+_add("recipes", models.recipes_command, MODELS)
+_add("train", train.command, MODELS, "Example: sr3 train photo-4x --data my-photos/ --out runs/mine")
+_add("export", export.command, MODELS, "Example: sr3 export photo-4x-regression --to onnx")
+_add("import", import_.command, MODELS, "Example: sr3 import FILE.pth --from janspiry-sr3")
+_add("evaluate", evaluate.command, MEASURES, evaluate.EXAMPLES)
+_add("compare", compare.command, MEASURES, "Example: sr3 compare a.json b.json")
+_add("tune", tune.command, MEASURES, tune.EXAMPLES)
+_add("study", study.command, MEASURES, "Example: sr3 study pairs/")
 
 
 def _version(asked: bool) -> None:
@@ -96,6 +125,9 @@ def main() -> None:
     Bad use exits with 2, failure with 1, Ctrl-C and SIGTERM with 130; each says one sentence.
     """
     terminate_as_interrupt()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console of few letters shows ? for what it has not
+            stream.reconfigure(errors="replace")
     try:
         app()
     except KeyboardInterrupt:

@@ -35,14 +35,18 @@ def chooser(
     from sr3.restore.restorer import needs_picture
     from sr3.restore.whole import set_task
 
-    loaded: dict[str, Restorer] = {}
+    loaded: dict[tuple[str, str | None], Restorer] = {}
 
-    def restorer(name: str) -> "Restorer":
-        if name not in loaded:
-            loaded[name] = load_restorer(name, **options)
-            needs_picture(loaded[name].model)
-            ready(loaded[name])
-        return loaded[name]
+    def restorer(name: str, kind: str | None = None) -> "Restorer":
+        """One for each task, as the next picture's is chosen while one is at work."""
+        if (name, kind) not in loaded:
+            found = load_restorer(name, **options)
+            needs_picture(found.model)
+            if kind is not None:
+                set_task(found.model, kind, "restore")
+            ready(found)
+            loaded[name, kind] = found
+        return loaded[name, kind]
 
     def kind_of(source: Path, kinds: "list[str] | None") -> str:
         """The first of these that the picture needs; None: of all."""
@@ -60,16 +64,11 @@ def chooser(
 
     def chosen(source: Path) -> "Restorer":
         if model != AUTO:
-            found = restorer(model)
-            kinds = getattr(found.model.task, "kinds", None)
+            kinds = getattr(restorer(model).model.task, "kinds", None)
             if hole:
-                set_task(found.model, "inpainting", "restore")
-            elif kinds is not None:
-                set_task(found.model, kind_of(source, kinds), "restore")
-            return found
+                return restorer(model, "inpainting")
+            return restorer(model) if kinds is None else restorer(model, kind_of(source, kinds))
         kind = "inpainting" if hole else kind_of(source, None)
-        found = restorer(USUAL[kind])
-        set_task(found.model, kind, "restore")
-        return found
+        return restorer(USUAL[kind], kind)
 
     return chosen

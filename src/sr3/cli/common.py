@@ -1,5 +1,6 @@
 """What the commands share: errors as sentences, progress bars, sizes."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -80,3 +81,18 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if not (width.isdigit() and height.isdigit() and int(width) > 0 and int(height) > 0):
         raise typer.BadParameter(f"{text!r} is not a size; write WIDTHxHEIGHT, as 1920x1080")
     return int(width), int(height)
+
+
+Box = tuple[int | None, int | None]
+"""Width and height wanted, of which one may be left open."""
+
+
+def parse_box(text: str | None) -> Box | None:
+    """'800x600' as (800, 600), '800x' as (800, None), 'x600' as (None, 600)."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{0,7})x([0-9]{0,7})", text.lower())
+    sides = [int(side) if side else None for side in found.groups()] if found else []
+    if not any(sides) or 0 in sides:
+        raise typer.BadParameter(f"{text!r} is not a size; write WIDTHxHEIGHT, as 1920x1080, or 1920x, or x1080")
+    return sides[0], sides[1]

@@ -11,10 +11,18 @@ import typer
 from sr3.cli.common import bars, held_out, load_restorer
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from sr3.evaluation.evaluate import Progress
     from sr3.evaluation.result import Result
     from sr3.picture.collection import Pictures
     from sr3.restore.restorer import Restorer
+
+EXAMPLES = """Examples:
+
+\b
+sr3 evaluate --data held-out/ --model runs/mine/model.safetensors --report report.html --json a.json
+sr3 evaluate --data originals/ --given small/    pairs that were made elsewhere"""
 
 ALWAYS = 8
 """So many of the first are always shown; the others where a method has them."""
@@ -23,6 +31,7 @@ ALWAYS = 8
 def command(
     data: Annotated[list[Path], typer.Option("--data", help="A folder or zip of originals; may be given again.")],
     model: Annotated[str, typer.Option("--model", "-m", help="A model's name, file or Hub id.")] = "photo-4x",
+    given: Annotated[Path | None, typer.Option(metavar="FOLDER", help="The small pictures, of pairs you have.")] = None,
     regression: Annotated[str | None, typer.Option(help="The regression model to compare with.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Measure only the first so many pictures.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Samples in the mean; 1: no mean.")] = 8,
@@ -32,7 +41,7 @@ def command(
     spacing: Annotated[str | None, typer.Option(help="logsnr, karras, t.")] = None,
     quality: Annotated[str | None, typer.Option(help="fast, balanced or best, of a tuned model.")] = None,
     border: Annotated[
-        int | None, typer.Option(min=0, help="Pixels PSNR and SSIM leave out at each edge; by default the factor.")
+        int | None, typer.Option(min=0, help="Pixels left out at each edge; default: the factor.")
     ] = None,
     free: Annotated[bool, typer.Option("--free", help="Do not hold results to the picture given.")] = False,
     batch: Annotated[
@@ -83,6 +92,7 @@ def command(
         restorer, other = _models(model, regression, task or [], device=device, precision=precision)
         pictures = held_out(data, restorer.model, limit)
         asked |= {"regression": other, "samples": samples, "free": free, "border": border, "measures": named}
+        asked["given"] = _pairs(given, pictures, restorer.model.task.factor)
         more = protocols.networks(features, classifier, labels, pictures, restorer.device)
         found = _restored(restorer, pictures, {**asked, **more, "keep": keep if report else 0})
     else:
@@ -101,6 +111,18 @@ def _restored(restorer: "Restorer", pictures: "Pictures", asked: dict[str, Any])
     from sr3.evaluation.evaluate import evaluate
 
     return _finished(evaluate(restorer, pictures, **asked))
+
+
+def _pairs(folder: Path | None, originals: "Pictures", factor: int) -> "list[np.ndarray] | None":
+    """The pictures given, in the order of the originals."""
+    if folder is None:
+        return None
+    from sr3.picture.collection import load, paired
+
+    found = load(folder)
+    for name in found.broken:
+        typer.echo(f"sr3: {name} is broken", err=True)
+    return paired(originals, found, factor)
 
 
 def _models(model: str, regression: str | None, task: list[str], **options: Any) -> "tuple[Restorer, Restorer | None]":

@@ -4,20 +4,16 @@ import difflib
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from sr3.cli.names import Naming, is_shard
 from sr3.cli.pipes import PIPE, PIPED
-
-EXACT = (".png", ".tif", ".tiff")
-"""Of what can be written, what loses nothing."""
 
 Key = tuple[int, int] | str
 """One for each file, however it is named."""
-
-_TOLD = ("software",)
-"""What a note says that makes no other picture."""
 
 
 class Job(NamedTuple):
@@ -25,6 +21,13 @@ class Job(NamedTuple):
 
     source: Path
     target: Path
+    within: str = ""
+    """The picture's name in the folder that was named, by which shards go; "" where it was named itself."""
+
+    @property
+    def key(self) -> str:
+        """What tells a picture from others wherever its folder lies."""
+        return self.within or self.source.name
 
     @property
     def name(self) -> str:
@@ -57,11 +60,8 @@ def absent(path: Path) -> str | None:
     return f"does not exist{f'; did you mean {path.with_name(near[0])}?' if near else '; check its name'}"
 
 
-def plan(inputs: Sequence[Path], output: Path | None, mark: str, suffixes: Sequence[str] | None = None) -> Plan:
-    """The jobs of a command line.  mark: what is put after the name where a result lies beside its picture.
-
-    suffixes: those that a result has from its picture, of all that can be written; where that has none of them, its
-    result is a PNG.
+def plan(inputs: Sequence[Path], output: Path | None, naming: Naming) -> Plan:
+    """The jobs of a command line.
 
     No two results have one name, whatever the order of the inputs and even where capitals do not count.  ConfigError
     where the inputs and the output do not go together.
@@ -76,16 +76,14 @@ def plan(inputs: Sequence[Path], output: Path | None, mark: str, suffixes: Seque
         if (why := absent(source)) is not None:
             found.failures.append((str(source), why))
         elif source != PIPE and source.is_dir():
-            _add_folder(found, source, output, mark, suffixes, several=len(inputs) > 1)
+            _add_folder(found, source, output, naming, several=len(inputs) > 1)
         else:
-            found.jobs.append(Job(source, _target(source, output, mark, suffixes, many=many)))
+            found.jobs.append(Job(source, _target(source, output, naming, many=many)))
     once = {os.path.abspath(job.source): job for job in found.jobs}  # a picture that is named twice
     return Plan(_told_apart(list(once.values())), found.failures)
 
 
-def _add_folder(
-    found: Plan, source: Path, output: Path | None, mark: str, suffixes: Sequence[str] | None, *, several: bool
-) -> None:
+def _add_folder(found: Plan, source: Path, output: Path | None, naming: Naming, *, several: bool) -> None:
     from sr3.model.config import ConfigError
     from sr3.picture.collection import find_pictures
 
@@ -93,49 +91,34 @@ def _add_folder(
     if output is None:
         if not whole.name:
             raise ConfigError(f"the results of {source} have no place beside it; give -o")
-        root = (whole if source.name in ("", "..") else source).with_name(f"{whole.name}-{mark}")
+        root = (whole if source.name in ("", "..") else source).with_name(f"{whole.name}-{naming.mark}")
     else:
         root = output / whole.name if several else output
-    if root.resolve() == whole:
+    place = root.resolve()
+    if place == whole:
         raise ConfigError(f"the results would overwrite the pictures of {source}; give another -o")
     unreadable: list[str] = []
-    pictures = [p for p in find_pictures(source, unreadable) if root.resolve() not in p.resolve().parents]
+    pictures = find_pictures(source, unreadable, but=place)
     if not pictures and not unreadable:
         if not several:
             raise ConfigError(f"there is no picture in the folder {source}")
         found.failures.append((str(source), "there is no picture in this folder"))
     found.failures.extend((name, "cannot be listed, and its pictures are left out") for name in unreadable)
     for path in pictures:
-        place = root / path.relative_to(source)
-        found.jobs.append(Job(path, place.with_name(_named(path, suffixes))))
+        within = path.relative_to(source)
+        found.jobs.append(Job(path, root / within.parent / naming.within(path), within.as_posix()))
 
 
-def _target(source: Path, output: Path | None, mark: str, suffixes: Sequence[str] | None, *, many: bool) -> Path:
-    from sr3.model.config import ConfigError
-    from sr3.picture.image import WRITABLE
-
+def _target(source: Path, output: Path | None, naming: Naming, *, many: bool) -> Path:
+    if is_shard(source):
+        if output is None:
+            return source.with_name(f"{source.stem}-{naming.mark}.tar")
+        return output / source.name if many or output.is_dir() or output.suffix.lower() != ".tar" else output
     if output is None:
-        if source == PIPE:
-            return PIPE
-        name = Path(_named(source, suffixes))
-        return source.with_name(f"{name.stem}-{mark}{name.suffix}")
+        return PIPE if source == PIPE else naming.beside(source)
     if many or output.is_dir():
-        return output / ("picture.png" if source == PIPE else _named(source, suffixes))
-    if output != PIPE and output.suffix.lower() not in WRITABLE:
-        kinds = ", ".join(sorted(WRITABLE))
-        raise ConfigError(f"cannot write {output}: its name must end in one of {kinds}")
-    return output
-
-
-def _named(source: Path, suffixes: Sequence[str] | None) -> str:
-    """A result's name: the picture's own, or p-gif.png for p.gif, so that p.gif and p.bmp do not become one."""
-    from sr3.picture.image import WRITABLE
-
-    if source.suffix.lower() in (suffixes or WRITABLE):
-        return source.name
-    if source.suffix.lower() in WRITABLE:
-        return f"{source.stem}.png"
-    return f"{'-'.join(part for part in (source.stem, source.suffix[1:].lower()) if part)}.png"
+        return output / (naming.piped() if source == PIPE else naming.within(source))
+    return naming.given(output)
 
 
 def _told_apart(jobs: list[Job]) -> list[Job]:
@@ -146,17 +129,24 @@ def _told_apart(jobs: list[Job]) -> list[Job]:
     taken = {key for key, group in groups.items() if len(group) == 1}
     for group in groups.values():
         for index in group if len(group) > 1 else ():
-            source, target = jobs[index]
+            source, target, within = jobs[index]
             stem = f"{source.resolve().parent.name}-{target.stem}"
             names = (f"{stem}{f'-{n}' if n > 1 else ''}{target.suffix}" for n in range(1, len(jobs) + 2))
             target = next(p for p in map(target.with_name, names) if _name_key(p) not in taken)
             taken.add(_name_key(target))
-            jobs[index] = Job(source, target)
+            jobs[index] = Job(source, target, within)
     return jobs
 
 
 def _name_key(path: Path) -> Key:
-    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
+    real = os.path.realpath(path) if path.is_symlink() else os.path.join(_real(path.parent.absolute()), path.name)
+    return real.casefold() if real.isascii() else unicodedata.normalize("NFC", real).casefold()
+
+
+@lru_cache(maxsize=4096)
+def _real(folder: Path) -> str:
+    """A folder's name without links; asked once, as thousands of files may be in it."""
+    return os.path.realpath(folder)
 
 
 def _key(path: Path) -> Key:
@@ -214,43 +204,9 @@ def _check_place(folder: Path, option: str) -> None:
         raise ConfigError(f"nothing may be written into {nearest}; give another {option}")
 
 
-def check_room(job: Job, size: tuple[int, int], samples: int) -> None:
+def check_room(job: Job, size: tuple[int, int], samples: int, frames: int = 1) -> None:
     """PictureError where results of this (width, height) fit neither their format, nor the memory, nor the disk."""
     from sr3.picture.room import check_room
 
     target = None if job.target == PIPE else job.target
-    check_room(job.name, target, size, samples=samples, files=len(job.written(samples)))
-
-
-def is_enlarged(path: Path) -> bool:
-    """Whether a file's note says that it is a result of `sr3 upscale`; what cannot be read is none."""
-    from sr3.picture.image import PictureError, read_note
-
-    try:
-        note = read_note(path) if path != PIPE else {}
-    except PictureError:
-        return False
-    # what was made before notes said so has "consistent"
-    return "model" in note and note.get("result", "1" if "consistent" in note else "")[:1].isdigit()
-
-
-def made_so(path: Path, note: Mapping[str, str]) -> bool:
-    """Whether a file is the result that this note promises; PictureError where it is something else's."""
-    from sr3.picture.image import PictureError, read_note
-    from sr3.picture.picture import shown
-
-    try:
-        found = read_note(path)
-    except PictureError:
-        found = {}
-    if "model" not in found:
-        raise PictureError(f"{shown(path)} is there already and no result of sr3; give another -o, or --force")
-    return all(found.get(key) == value for key, value in note.items() if key not in _TOLD)
-
-
-def all_made_so(paths: Iterable[tuple[Path, Mapping[str, str]]]) -> bool:
-    """Whether every file is there and the result that its note promises; PictureError where one is no result."""
-    found = True
-    for path, note in paths:  # to the last, as any may be another's
-        found &= os.path.lexists(path) and made_so(path, note)
-    return found
+    check_room(job.name, target, size, samples=samples, files=len(job.written(samples)), frames=frames)

@@ -25,6 +25,21 @@ def list_command() -> None:
             typer.echo(f"{'':24} {terms}")
 
 
+def recipes_command() -> None:
+    """List the recipes that come with the package: what sr3 train can make, and for what."""
+    import re
+    from importlib.resources import files
+    from itertools import takewhile
+    from textwrap import shorten
+
+    # without reading them as recipes, so that the list comes at once
+    for file in sorted((files("sr3.model") / "recipes").iterdir(), key=lambda f: f.name):
+        if file.name.endswith(".toml"):
+            said = takewhile(lambda line: line.startswith("#"), file.read_text("utf-8").splitlines())
+            first = re.split(r"(?<!al)[.:;] ", " ".join(line.removeprefix("# ") for line in said) + " ")[0]
+            typer.echo(f"{file.name.removesuffix('.toml'):28} {shorten(first, 90, placeholder=' …')}")
+
+
 def show_command(model: Annotated[str, typer.Argument(help="A model's name, file or Hub id.")]) -> None:
     """Say everything that a model's file says of itself."""
     from sr3.model.model import Model

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sr3.cli.choosing import AUTO, chooser
 from sr3.cli.common import load_restorer, parse_size
-from sr3.cli.restoring import check_trace, refuse_absent, restore_all
+from sr3.cli.names import EXACT, Naming
+from sr3.cli.outcome import refuse_absent
+from sr3.cli.restoring import Work
+from sr3.cli.run import Run, options
+from sr3.cli.steps import Choice, check_trace
 
 if TYPE_CHECKING:
     from sr3.picture.image import Picture
@@ -27,6 +30,8 @@ Detail = Annotated[
     str | None, typer.Option(metavar="MODEL", help="Enlarges what was made of a reduced picture, as photo-4x does.")
 ]
 
+BESIDE = "The file or folder to write.  Default: a PNG beside the input."
+
 MARKS = {
     "colorize": "colorized",
     "dejpeg": "restored",
@@ -37,97 +42,61 @@ MARKS = {
 """What a command's results are called after their pictures."""
 
 
-class Run(NamedTuple):
-    """What every command of this file is told, in the order of its options; `options` makes them so."""
+def walk(
+    run: Run,
+    command: str,
+    kind: str | None,
+    begin: "Begin",
+    *,
+    free: bool = False,
+    told: dict[str, str] | None = None,
+    detail: str | None = None,
+    hole: bool = False,
+) -> None:
+    """Restore every picture by a model for this kind of task; None: for what each picture needs.
 
-    inputs: Annotated[list[Path], typer.Argument(metavar="IN…", help="Pictures, or folders of pictures.")]
-    model: Annotated[str, typer.Option("--model", "-m", help="A model's name, file or Hub id.")]
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="The file or folder to write.  Default: a PNG beside the input."),
-    ] = None
-    steps: Annotated[int | None, typer.Option(help="Refinement steps: more is slower and finer.")] = None
-    sampler: Annotated[str | None, typer.Option(help="ancestral, ddim, heun, dpmpp …; default: the model's.")] = None
-    spacing: Annotated[str | None, typer.Option(help="How the steps are spaced: logsnr, karras, t.")] = None
-    quality: Annotated[
-        str | None, typer.Option(help="fast, balanced or best, as found for this model by sr3 tune.")
-    ] = None
-    seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0
-    samples: Annotated[int, typer.Option(min=1, help="Variants to make; also writes their mean and spread.")] = 1
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto"
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto"
-    tile: Annotated[int | None, typer.Option(help="Pixels computed at once; smaller needs less memory.")] = None
-    trace: Annotated[Path | None, typer.Option(metavar="GIF", help="Also write the refinement as an animation.")] = None
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave results that are there and were made in this way.")
-    ] = False
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False
+    told: what else makes the results what they are, for their metadata.
+    detail: a model that enlarges what is made of reduced pictures.  hole: see `chooser`.
+    """
+    refuse_absent(run.inputs)
+    check_trace(run.trace)
+    from sr3.picture.image import from_any
+    from sr3.restore.restorer import needs_picture
+    from sr3.restore.whole import check_detail, stream
 
-    def walk(
-        self,
-        command: str,
-        kind: str | None,
-        begin: "Begin",
-        *,
-        free: bool = False,
-        told: dict[str, str] | None = None,
-        detail: str | None = None,
-        hole: bool = False,
-    ) -> None:
-        """Restore every picture by a model for this kind of task; None: for what each picture needs.
+    restorer_of = _restorer_of(run, command, kind, hole=hole)
+    finer = None
+    if detail is not None:
+        finer = load_restorer(detail, device=run.device, precision=run.precision, tile=run.tile)
+        check_detail(finer)
+    options: dict[str, Any] = {**run.settings, "seed": run.seed, "samples": run.samples, "free": free}
 
-        told: what else makes the results what they are, for their metadata.
-        detail: a model that enlarges what is made of reduced pictures.  hole: see `chooser`.
-        """
-        refuse_absent(self.inputs)
-        from sr3.picture.image import read
-        from sr3.restore.restorer import needs_picture
-        from sr3.restore.whole import check_detail, set_task, stream
+    def steps(source: Path, holds: Any) -> "Iterator[Progress | Restored]":
+        restorer = restorer_of(source)
+        go = partial(stream, restorer, detail=finer, **options)
+        return begin(restorer, needs_picture(restorer.model), source, from_any(holds), go)
 
-        check_trace(self.trace)
-        where: dict[str, Any] = {"device": self.device, "precision": self.precision, "tile": self.tile}
-        how: dict[str, Any] = {
-            "steps": self.steps,
-            "sampler": self.sampler,
-            "spacing": self.spacing,
-            "quality": self.quality,
-        }
+    naming = Naming(MARKS[command], run.name, run.format, suffixes=EXACT, values={"seed": str(run.seed)})
+    told = {**(told or {}), **({"detail": detail} if detail else {}), **run.told}
+    Work(run, naming, lambda source: Choice(restorer_of(source), "as asked for"), steps, options, told)()
 
-        def ready(restorer: "Restorer") -> object:
-            # what cannot be had fails before any work
-            return restorer.settings(**how, samples=self.samples)
 
-        if kind is None:
-            restorer_of = chooser(self.model, hole=hole, ready=ready, **where)
-        else:
-            only = load_restorer(self.model, **where)
-            set_task(only.model, kind, command)
-            ready(only)
-            restorer_of = lambda _: only  # noqa: E731
-        finer = None
-        if detail is not None:
-            finer = load_restorer(detail, **where)
-            check_detail(finer)
-        options: dict[str, Any] = {**how, "seed": self.seed, "samples": self.samples, "free": free}
+def _restorer_of(run: Run, command: str, kind: str | None, *, hole: bool) -> "Callable[[Path], Restorer]":
+    from sr3.restore.whole import set_task
 
-        def steps(source: Path) -> "Iterator[Progress | Restored]":
-            picture, restorer = read(source), restorer_of(source)
-            go = partial(stream, restorer, detail=finer, **options)
-            return begin(restorer, needs_picture(restorer.model), source, picture, go)
+    where: dict[str, Any] = {"device": run.device, "precision": run.precision, "tile": run.tile}
 
-        restore_all(
-            restorer_of,
-            self.inputs,
-            self.output,
-            MARKS[command],
-            steps,
-            options,
-            trace=self.trace,
-            skip_existing=self.skip_existing,
-            force=self.force,
-            exact=True,
-            told={**(told or {}), **({"detail": detail} if detail else {})},
-        )
+    def ready(restorer: "Restorer") -> object:
+        # what cannot be had fails before any work
+        return restorer.settings(**run.settings, samples=run.samples)
+
+    assert run.model is not None
+    if kind is None:
+        return chooser(run.model, hole=hole, ready=ready, **where)
+    only = load_restorer(run.model, **where)
+    set_task(only.model, kind, command)
+    ready(only)
+    return lambda _: only
 
 
 if TYPE_CHECKING:
@@ -135,41 +104,17 @@ if TYPE_CHECKING:
     """How one file's restoration begins: (restorer, task, file, its picture, what restores it) -> steps."""
 
 
-def options(model: str | None = None) -> "Callable[[Callable[..., None]], Callable[..., None]]":
-    """A command of a `Run` and of options of its own, as Typer reads commands: with all of them as parameters.
-
-    model: the command's usual one; None: it must be named.
-    """
-
-    def decorated(command: "Callable[..., None]") -> "Callable[..., None]":
-        shared = {p.name: p for p in signature(Run).parameters.values()}
-        if model is not None:
-            shared["model"] = shared["model"].replace(default=model)
-        own = list(signature(command).parameters.values())[1:]
-        given = [p.replace(kind=p.KEYWORD_ONLY) for p in (*shared.values(), *own)]
-
-        def called(**told: Any) -> None:
-            command(Run(**{name: told.pop(name) for name in shared}), **told)
-
-        called.__name__, called.__doc__ = command.__name__, command.__doc__
-        called.__signature__ = Signature(given)  # pyright: ignore[reportFunctionMemberAccess]
-        called.__annotations__ = {p.name: p.annotation for p in given}
-        return called
-
-    return decorated
-
-
-@options("photo-jpeg")
+@options("photo-jpeg", output=BESIDE)
 def dejpeg(run: Run, free: Free = False) -> None:
     """Restore JPEG files.  Compressed again with the file's tables, the result has the file's coefficients."""
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         return go(picture, task.take(picture, None if free else source))
 
-    run.walk("dejpeg", "jpeg-restoration", begin, free=free)
+    walk(run, "dejpeg", "jpeg-restoration", begin, free=free)
 
 
-@options("face-palette")
+@options("face-palette", output=BESIDE)
 def colorize(
     run: Run,
     free: Free = False,
@@ -201,10 +146,10 @@ def colorize(
             raise PictureError(f"{hints}: {error}") from error
 
     told = {"grey": str(grey).lower()} | ({"hints": mark_of(painted)} if painted else {})
-    run.walk("colorize", "colorization", begin, free=free, told=told)
+    walk(run, "colorize", "colorization", begin, free=free, told=told)
 
 
-@options("face-palette")
+@options("face-palette", output=BESIDE)
 def inpaint(
     run: Run,
     mask: MaskFile = None,
@@ -227,10 +172,10 @@ def inpaint(
 
     told = {"mask": drawn.mark if drawn else "none", "boxes": " ".join(box or [])}
     told |= {"grow": str(grow), "feather": str(feather)}
-    run.walk("inpaint", "inpainting", begin, told=told, detail=detail)
+    walk(run, "inpaint", "inpainting", begin, told=told, detail=detail)
 
 
-@options("face-palette")
+@options("face-palette", output=BESIDE)
 def uncrop(
     run: Run,
     left: Annotated[int, typer.Option(min=0, help="Pixels to add at the left.")] = 0,
@@ -254,10 +199,10 @@ def uncrop(
         return uncropped(picture, bands(source, picture.size, sides, wanted), go, seed=run.seed)
 
     told = {"sides": " ".join(map(str, sides)), "to": to or "none"}
-    run.walk("uncrop", "uncropping", begin, told=told, detail=detail)
+    walk(run, "uncrop", "uncropping", begin, told=told, detail=detail)
 
 
-@options(AUTO)
+@options(AUTO, output=BESIDE)
 def restore(run: Run, free: Free = False, mask: MaskFile = None, box: Boxes = None) -> None:
     """Restore pictures by what they need: holes filled, grey ones coloured, bad JPEG files and noise mended.
 
@@ -279,4 +224,4 @@ def restore(run: Run, free: Free = False, mask: MaskFile = None, box: Boxes = No
         return go(opaque, given)
 
     told = {"mask": drawn.mark if drawn else "none", "boxes": " ".join(box or [])} if drawn or boxes else {}
-    run.walk("restore", None, begin, free=free, told=told, hole=bool(drawn or boxes))
+    walk(run, "restore", None, begin, free=free, told=told, hole=bool(drawn or boxes))

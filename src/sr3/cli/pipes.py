@@ -36,16 +36,28 @@ def at_hand(source: Path) -> Generator[Path, None, None]:
             raise type(error)(str(error).replace(str(whole), PIPED)) from error
 
 
-def write_result(path: Path, picture: "Picture", note: Mapping[str, str]) -> None:
-    """Write a picture to its file, or as PNG to standard output."""
-    from sr3.picture.image import write
+@contextmanager
+def to_hand(target: Path, suffix: str | None = None) -> Generator[Path, None, None]:
+    """The file to write: the target itself, or one whose contents then go to standard output.
 
-    if path != PIPE:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, picture, note=note)
+    suffix: of what goes there; None: .png.
+    """
+    if target != PIPE:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield target
         return
     with temporary_folder() as folder:
-        whole = folder / "picture.png"
-        write(whole, picture, note=note)
+        whole = folder / f"picture{suffix or '.png'}"
+        yield whole
         sys.stdout.buffer.write(whole.read_bytes())
         sys.stdout.buffer.flush()
+
+
+def write_result(
+    path: Path, picture: "Picture", note: Mapping[str, str], *, quality: int = 95, suffix: str | None = None
+) -> None:
+    """Write a picture to its file, or to standard output in the format of a suffix."""
+    from sr3.picture.image import write
+
+    with to_hand(path, suffix) as whole:
+        write(whole, picture, note=note, quality=quality)

@@ -1,179 +1,304 @@
-"""What the commands that restore pictures share: files and folders, where results go, bars, faults."""
+"""What the commands that restore pictures share: files and folders, where results go, what is said of each."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sr3.cli.common import bars, write_gif
-from sr3.cli.jobs import (
-    EXACT,
-    Job,
-    absent,
-    all_made_so,
-    check,
-    check_room,
-    is_enlarged,
-    plan,
-)
-from sr3.cli.pipes import PIPE, at_hand, write_result
+from sr3.cli.claims import claim
+from sr3.cli.clock import Extent, screen, spoken
+from sr3.cli.jobs import Job, check, check_room, plan
+from sr3.cli.made import all_made_so, is_enlarged
+from sr3.cli.names import Naming, is_shard
+from sr3.cli.outcome import Outcome, Teller, say
+from sr3.cli.parts import ahead, share
+from sr3.cli.pipes import PIPE, at_hand
+from sr3.cli.run import Run
+from sr3.cli.steps import Choice, Made, Ready, check_trace, walked, written
+from sr3.cli.tars import Shard, done_so, restore_shard
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-    from sr3.picture.image import Picture
-    from sr3.restore.restorer import Progress, Restored, Restorer
+    from sr3.restore.restorer import Progress, Restored
 
-    Streams = Callable[[Path], Iterator[Progress | Restored]]
-    """How one file is restored, step by step."""
+    Streams = Callable[[Path, Any], Iterator[Progress | Restored]]
+    """How one file is restored, step by step: of the file and what it holds, which may be decoded already."""
 
+BY_PICTURE = ("model", "pictures_seen", "steps", "sampler", "spacing", "seed")
+"""Of a note, what differs within a shard where no model is named."""
 
-def check_trace(trace: Path | None) -> None:
-    """ConfigError where --trace names no .gif."""
-    from sr3.model.config import ConfigError
-
-    if trace is not None and trace.suffix.lower() != ".gif":
-        raise ConfigError(f"--trace writes a .gif, and {trace} is none")
+LIGHT = 2**22
+"""Pixels of a result up to which pictures are decoded ahead and written behind; larger ones are at hand one by one."""
 
 
-def restore_all(
-    restorer_of: "Callable[[Path], Restorer]",
-    inputs: Sequence[Path],
-    output: Path | None,
-    mark: str,
-    stream: "Streams",
-    options: dict[str, Any],
-    *,
-    trace: Path | None = None,
-    skip_existing: bool = False,
-    force: bool = False,
-    exact: bool = False,
-    told: Mapping[str, str] | None = None,
-    size_of: "Callable[[Path], tuple[int, int]] | None" = None,
-) -> None:
-    """Restore files and folders one picture after another; typer.Exit(1) where some failed, 3 where all did.
+@dataclass
+class Work:
+    """One command's work.
 
-    restorer_of: which restorer a file is for.
-    mark: what a result is called after its picture's name.  stream: how one file is restored.
+    choose: the restorer that a file is for.  stream: how one file is restored.
     options: of that, as its result's metadata keep them: seed, samples, steps, sampler, spacing, quality, free.
-    force: overwrite what is there.  exact: whether results go into files that hold every pixel as it is, where none
-        are named.  told: what else makes a result this one and no other, for its metadata.
-    size_of: the (width, height) of a file's result, of a command that enlarges: what
-        such a one made is then left as it is, but by force.
+    told: what else makes a result this one and no other, for its metadata.
+    size_of: the (width, height) of the result, of a picture's own and its model's factor, of a command that enlarges:
+    what such a one made is then left as it is, but by force.  lenient: damaged files are taken, each in its turn.
     """
+
+    run: Run
+    naming: Naming
+    choose: Callable[[Path], Choice]
+    stream: "Streams"
+    options: dict[str, Any]
+    told: Mapping[str, str] = field(default_factory=dict[str, str])
+    size_of: Callable[[tuple[int, int], int], tuple[int, int]] | None = None
+    lenient: bool = False
+
+    def __post_init__(self) -> None:
+        self.failed: list[tuple[str, str]] = []  # of what is in shards
+        self.lock = threading.Lock()  # several pictures at once must not load one model twice
+
+    def __call__(self, elsewhere: Callable[[list[Job]], Iterator[Outcome]] | None = None) -> None:
+        """Restore files and folders, one picture after another; typer.Exit(1) where some failed, 3 where all did.
+
+        elsewhere: what has the pictures restored by other processes, instead of this one.
+        """
+        run = self.run
+        jobs, failures = plan(run.inputs, run.output, self.naming)
+        jobs = share(jobs, run.shard)
+        check_trace(run.trace, len(jobs), run.shard)
+        if any(is_shard(job.source) for job in jobs) and (run.samples > 1 or run.trace is not None):
+            _refuse("a tar file is restored without --samples and --trace; unpack it for these")
+        check(jobs, samples=run.samples, trace=run.trace, force=run.force, skip_existing=run.skip_existing)
+        if run.json and any(job.target == PIPE for job in jobs):
+            _refuse("--json and the picture do not go into one pipe; give a file by -o")
+        if jobs and jobs[0].source != PIPE:  # a model that cannot be loaded fails once, before any work
+            from sr3.picture.picture import PictureError
+
+            with suppress(PictureError):  # what is wrong with one picture stops no other
+                self.choose(jobs[0].source)
+        with screen(quiet=run.quiet) as shown:
+            say = partial(shown.console.print, soft_wrap=True, markup=False, highlight=False)
+            teller = Teller(None if run.quiet else say, as_json=run.json, manifest=run.manifest)
+            for name, why in failures:
+                teller(Outcome(name, error=why))
+            whole = shown.add_task("pictures", total=len(jobs)) if len(jobs) > 1 else None
+            for outcome in elsewhere(jobs) if elsewhere and jobs else self._outcomes(jobs, shown):
+                teller(outcome)
+                while self.failed:
+                    teller(Outcome(self.failed[0][0], error=self.failed.pop(0)[1]))
+                if whole is not None:
+                    shown.advance(whole)
+        self._end(teller, len(jobs))
+
+    def _end(self, teller: Teller, count: int) -> None:
+        say(teller.failures)
+        if count > 1 and (not self.run.quiet or teller.failures):
+            kept = f", {teller.left} left as they are (results of sr3)" if teller.left else ""
+            typer.echo(f"{teller.made} done, {len(teller.failures)} failed{kept}", err=True)
+        if teller.failures:
+            raise typer.Exit(1 if teller.made or teller.left else 3)
+
+    def _outcomes(self, jobs: list[Job], shown: "Bars") -> Generator[Outcome, None, None]:
+        """What becomes of each: decoded ahead, and written behind, by threads of their own."""
+        later: list[Job] = []
+        behind: deque[tuple[Job, Future[Outcome] | Outcome]] = deque()  # in the order of the jobs
+        pool = ThreadPoolExecutor(max(1, 2 * (self.run.jobs - 1)))
+        try:
+            for job, ready in ahead(pool, self._prepared, jobs, self.run.jobs - 1):
+                outcome = self._safely(job, len(jobs), partial(self._begun, pool, job, ready, shown))
+                if outcome is None:
+                    later.append(job)
+                else:
+                    behind.append((job, outcome))
+                while len(behind) >= self.run.jobs:
+                    yield self._ended(behind.popleft(), len(jobs))
+            for job in later:  # what others were at: it is there now, or they have ended without it
+                ready = pool.submit(self._prepared, job, wait=True)
+                outcome = self._safely(job, len(jobs), partial(self._begun, pool, job, ready, shown))
+                assert outcome is not None
+                behind.append((job, outcome))
+            while behind:
+                yield self._ended(behind.popleft(), len(jobs))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def one(self, job: Job) -> Outcome:
+        """What becomes of one picture, restored here and now, but for what another process has made of it."""
+        with screen(quiet=True) as shown, ThreadPoolExecutor(1) as pool:
+            ready = pool.submit(self._prepared, job, wait=True)
+            outcome = self._safely(job, 2, partial(self._begun, pool, job, ready, shown))
+            return self._ended((job, outcome), 2)
+
+    def _ended(self, one: "tuple[Job, Future[Outcome] | Outcome]", count: int) -> Outcome:
+        job, outcome = one
+        if isinstance(outcome, Future):
+            outcome = self._safely(job, count, outcome.result)
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+    def _safely(self, job: Job, count: int, work: Callable[[], Any]) -> Any:
+        """What work gives; an `Outcome` with the error where that is a picture's own."""
+        from sr3.model.config import ConfigError
+        from sr3.restore.fault import code_and_sentence
+
+        try:
+            return work()
+        except Exception as error:
+            found = code_and_sentence(error)
+            # what is wrong with the request is wrong for every picture; what is wrong with one is not
+            if found is None or (isinstance(error, ConfigError) and count == 1):
+                raise
+            return Outcome(job.name, job.written(self.run.samples), error=found[1])
+
+    def _prepared(self, job: Job, *, wait: bool = False) -> "tuple[Ready | Shard | Outcome | None, ExitStack]":
+        """The job, ready to begin; an Outcome where it need not; None where another process is at it.
+
+        With what is to be closed when the job has ended.
+        """
+        with ExitStack() as stack:
+            if self.run.skip_existing and os.path.realpath(job.target) != os.devnull and job.target != PIPE:
+                held = claim(job.target, wait=wait)
+                if held is None:
+                    return None, stack.pop_all()
+                stack.enter_context(held)
+            source = stack.enter_context(at_hand(job.source))
+            found = Shard() if is_shard(job.source) else self._looked_at(job, source)
+            return found, stack.pop_all()
+        raise AssertionError("a stack of contexts lets no error go")
+
+    def _looked_at(self, job: Job, source: Path) -> "Ready | Outcome":
+        from sr3.model.config import ConfigError
+        from sr3.picture.frames import check_holds, count
+        from sr3.picture.image import decoded, read_size
+        from sr3.restore.note import each_note, note_of
+
+        run = self.run
+        with self.lock:
+            choice = self.choose(source)
+        note = note_of(choice.restorer, self.options) | {"result": self.naming.mark, **self.told}
+        notes = each_note(note, run.seed, run.samples)
+        done = job.written(run.samples)
+        if run.skip_existing and all_made_so(zip(done, notes, strict=True)):
+            return Outcome(job.name, done, note=note, left="made in this way already")
+        if self.size_of is not None and not run.force and is_enlarged(job.source):
+            if len(run.inputs) == 1 and job.source == run.inputs[0]:
+                raise ConfigError(f"{job.source} is a result of sr3 upscale; give --force to enlarge it again")
+            return Outcome(job.name, left="a result of sr3 itself")
+        have, frames = read_size(source), count(source)
+        if job.target != PIPE:
+            check_holds(job.target, frames, job.name)
+        size = None if self.size_of is None else self.size_of(have, choice.restorer.model.task.factor)
+        if size is not None:
+            check_room(job, size, run.samples, frames)
+        wide, high = size or have
+        light = wide * high <= LIGHT and run.jobs > 1 and frames == 1 and not self.lenient
+        return Ready(source, decoded(source) if light else source, choice, notes, have, size, frames)
+
+    def _begun(
+        self,
+        pool: ThreadPoolExecutor,
+        job: Job,
+        ready: "Future[tuple[Ready | Shard | Outcome | None, ExitStack]]",
+        shown: "Bars",
+    ) -> "Outcome | Future[Outcome] | None":
+        """The network's part of a job, and what then writes it."""
+        found, stack = ready.result()
+        with stack:
+            if isinstance(found, Shard):
+                return self._shard(job, shown)
+            if not isinstance(found, Ready):
+                return found
+            made = self._made(job, found, shown)
+            finish = partial(self._finished, job, found, made)
+            if found.holds is found.source:
+                return finish()
+            kept = stack.pop_all()
+
+            def behind() -> Outcome:
+                with kept:
+                    return finish()
+
+            return pool.submit(behind)
+
+    def _made(self, job: Job, ready: Ready, shown: "Bars", *, quiet: bool = False) -> Made:
+        """What the network makes, with a bar."""
+
+        def estimated(seconds: float) -> None:
+            if not (self.run.quiet or quiet or ready.size is None):
+                from sr3.picture.room import memory_for
+
+                size = f"{ready.size[0]}x{ready.size[1]}"
+                room = memory_for(ready.size[0] * ready.size[1], self.run.samples) / 1e9
+                line = f"{job.name}: to {size} in about {spoken(seconds)}, with up to {room:.1f} GB of memory"
+                shown.console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+        return walked(self.stream, ready, job, self.run, shown, extent=self._extent(ready), estimated=estimated)
+
+    def _shard(self, job: Job, shown: "Bars") -> Outcome:
+        """A tar file of pictures, one after another."""
+        began = time.monotonic()
+
+        from sr3.picture.picture import PictureError
+        from sr3.restore.note import note_of
+
+        def restore(given: Path, result: Path, called: str) -> None:
+            one = Job(given, result)
+            found = self._looked_at(one, given)
+            if isinstance(found, Outcome):
+                raise PictureError(f"{called} is {found.left}; give --force to enlarge it again")
+            self._finished(one, found, self._made(one, found, shown, quiet=True))
+
+        with self.lock:
+            note = note_of(self.choose(job.source).restorer, self.options) | {"result": self.naming.mark, **self.told}
+        if self.run.model is None:  # each picture has the model that it deserves
+            note = {key: value for key, value in note.items() if key not in BY_PICTURE}
+        if self.run.skip_existing and done_so(job.target, note):
+            return Outcome(job.name, [job.target], note=note, left="made in this way already")
+        done = restore_shard(job, restore, self.naming.within, note)
+        for name, why in done.failed.items():
+            self.failed.append((f"{job.name}/{name}", why))
+        return Outcome(
+            job.name,
+            [job.target],
+            seconds=time.monotonic() - began,
+            why=f"{done.made} pictures",
+            note=note,
+        )
+
+    def _extent(self, ready: Ready) -> Extent | None:
+        """What the network has to compute of one frame."""
+        if ready.size is None:
+            return None
+        from sr3.restore.size import passes
+
+        restorer, (wide, high) = ready.choice.restorer, ready.have
+        factor, steps = restorer.model.task.factor, restorer.settings(**self.run.settings).steps
+        count = passes(ready.have, ready.size, factor)
+        areas = [wide * high * factor ** (2 * k) for k in range(1, count + 1)]
+        return Extent(areas[0], sum(areas) * steps * self.run.samples)
+
+    def _finished(self, job: Job, ready: Ready, made: Made) -> Outcome:
+        note = written(job, made, ready.notes, self.run, self.naming.suffix)
+        return Outcome(
+            job.name,
+            job.written(self.run.samples),
+            size=made.size,
+            frames=ready.frames,
+            seconds=made.spent(),
+            why=ready.choice.why,
+            note=note,
+        )
+
+
+def _refuse(sentence: str) -> None:
     from sr3.model.config import ConfigError
-    from sr3.picture.picture import PictureError
-    from sr3.restore.fault import code_and_sentence
-    from sr3.restore.note import each_note, note_of
 
-    jobs, failures = plan(inputs, output, mark, EXACT if exact else None)
-    if trace is not None and len(jobs) != 1:
-        raise ConfigError(f"--trace follows one picture, and there are {len(jobs)}")
-    samples = options["samples"]
-    check(jobs, samples=samples, trace=trace, force=force, skip_existing=skip_existing)
-    if jobs and jobs[0].source != PIPE:  # a model that cannot be loaded fails once, before any work
-        with suppress(PictureError):  # what is wrong with one picture stops no other
-            restorer_of(jobs[0].source)
-    made = left = 0
-    with bars() as shown:
-        whole = shown.add_task("pictures", total=len(jobs)) if len(jobs) > 1 else None
-        for job in jobs:
-            try:
-                with at_hand(job.source) as source:
-                    note = note_of(restorer_of(source), options) | {"result": mark, **(told or {})}
-                    notes = each_note(note, options["seed"], samples)
-                    if skip_existing and all_made_so(zip(job.written(samples), notes, strict=True)):
-                        left += 1
-                    elif size_of is not None and not force and is_enlarged(job.source):
-                        if len(inputs) == 1 and job.source == inputs[0]:
-                            raise ConfigError(
-                                f"{job.source} is a result of sr3 upscale; give --force to enlarge it again"
-                            )
-                        left += 1
-                    else:
-                        if size_of is not None:
-                            check_room(job, size_of(source), samples)
-                        _one(stream(source), job, trace, notes, shown)
-                        made += 1
-            except Exception as error:
-                found = code_and_sentence(error)
-                # what is wrong with the request is wrong for every picture; what is wrong with one is not
-                if found is None or (isinstance(error, ConfigError) and len(jobs) == 1):
-                    raise
-                failures.append((job.name, found[1]))
-            if whole is not None:
-                shown.advance(whole)
-    _say(failures)
-    if len(jobs) > 1:
-        kept = f", {left} left as they are (results of sr3)" if left else ""
-        typer.echo(f"{made} done, {len(failures)} failed{kept}", err=True)
-    if failures:
-        raise typer.Exit(1 if made or left else 3)
-
-
-def refuse_absent(inputs: Sequence[Path]) -> None:
-    """Ends at once, before PyTorch is loaded, where none of the inputs exists."""
-    failures = [(str(path), why) for path in inputs if (why := absent(path)) is not None]
-    if inputs and len(failures) == len(inputs):
-        _say(failures)
-        raise typer.Exit(3)
-
-
-def _say(failures: Sequence[tuple[str, str]]) -> None:
-    for name, why in failures:
-        line = f"sr3: {why}" if name in why else f"sr3: {name}: {why}"
-        # a name need be neither printable nor text
-        typer.echo("".join(c if c.isprintable() else "?" for c in line), err=True)
-
-
-def _one(
-    steps: "Iterator[Progress | Restored]", job: Job, trace: Path | None, notes: list[dict[str, str]], shown: "Bars"
-) -> None:
-    from sr3.restore.restorer import Progress
-
-    bar = shown.add_task(job.source.name, total=None)
-    frames: list[Picture] = []
-    result: Progress | Restored | None = None
-    try:
-        for result in steps:
-            if isinstance(result, Progress):
-                label = job.source.name + (f", held to {result.held.split(' (')[0]}" if result.held else "")
-                shown.update(bar, completed=result.done, total=result.total, description=label)
-                if trace is not None and result.done <= result.total // max(1, len(notes) - 2):
-                    frames.append(_frame(result))
-    finally:
-        shown.remove_task(bar)
-    assert result is not None
-    assert not isinstance(result, Progress)
-    pictures = [*result.variants, *(p for p in (result.mean, result.spread) if p is not None)]
-    for path, picture, note in zip(job.written(len(result.variants)), pictures, notes, strict=True):
-        write_result(path, picture, note | ({"held_to": result.held} if result.held else {}))
-    if trace is not None:
-        _animate(trace, frames, result.variants[0])
-
-
-def _frame(progress: "Progress") -> "Picture":
-    """The walk itself, not the estimate: noise that becomes a picture."""
-    from sr3.picture.image import Picture
-    from sr3.picture.resize import resize
-
-    x = progress.step.x[:1].float().cpu()
-    x = x / max(1.0, float((x.var() + 1e-12).sqrt()))
-    large = max(x.shape[-2:])
-    if large > 640:
-        x = resize(x, (max(1, x.shape[-2] * 640 // large), max(1, x.shape[-1] * 640 // large)))
-    return Picture(pixels=x[0].clamp(-1, 1), alpha=None, bits=8, keep={})
-
-
-def _animate(path: Path, frames: "list[Picture]", last: "Picture") -> None:
-    from dataclasses import replace
-
-    from sr3.picture.image import to_pil
-
-    # of a picture that was made in several sizes, the last
-    pictures = [to_pil(f).convert("RGB") for f in frames if f.size == frames[-1].size]
-    end = to_pil(replace(last, alpha=None, bits=8)).convert("RGB")
-    pictures.append(end.resize(pictures[0].size) if pictures else end)
-    write_gif(path, pictures, milliseconds=200)
+    raise ConfigError(sentence)

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from sr3.model.model import Model
 
 
+EXAMPLES = "Example: sr3 tune runs/mine/model.safetensors --data held-out/ --steps 2,4,8,16,32"
+
+LEAST = 16
+"""Pictures; from fewer the choice would be chance."""
+
+
 def command(
     model: Annotated[str, typer.Argument(help="A model's name or file.")],
     data: Annotated[list[Path], typer.Option("--data", help="Held-out pictures of one size; may be given again.")],
@@ -36,7 +42,7 @@ def command(
     within: Annotated[
         float | None, typer.Option(help="Keep PSNR within so many dB of the regression's.", min=0)
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=2, help="Use only the first so many pictures.")] = 64,
+    limit: Annotated[int | None, typer.Option(min=16, help="Use only the first so many pictures.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the noise, the same in every trial.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Plot quality against steps: .png, .svg or .pdf.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every trial as JSON.")] = None,
@@ -65,6 +71,7 @@ def command(
     restorer = Restorer(loaded, device=device, precision=precision)
     other = regression_beside(restorer, regression)
     pictures = held_out(data, loaded, limit)
+    _enough(len(pictures))
     judged = _criterion("frechet" if betas and by == "auto" else by, restorer.device, features)
     found: Tuned | None = None
     with bars() as shown:
@@ -132,6 +139,17 @@ def _checked(steps: str, plot: Path | None) -> list[int]:
         return [int(part) for part in steps.split(",")]
     except ValueError as error:
         raise ConfigError(f"{steps!r} is no list of numbers; write --steps 2,4,8,16,32") from error
+
+
+def _enough(count: int) -> None:
+    """ConfigError for too few pictures."""
+    from sr3.model.config import ConfigError
+
+    if count < LEAST:
+        raise ConfigError(
+            f"{count} pictures are too few to choose by, as another {count} would choose otherwise; "
+            f"give at least {LEAST}"
+        )
 
 
 def _say(found: "Tuned") -> None:

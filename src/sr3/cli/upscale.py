@@ -1,110 +1,216 @@
 """`sr3 upscale`: pictures in, larger pictures out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import load_restorer, parse_size
-from sr3.cli.restoring import check_trace, refuse_absent, restore_all
+from sr3.cli.common import Box, load_restorer, parse_box
+from sr3.cli.names import Naming
+from sr3.cli.outcome import refuse_absent
+from sr3.cli.pipes import PIPE
+from sr3.cli.restoring import Work
+from sr3.cli.run import HOW, MANY, RESULT, SIZE, Run, options
+from sr3.cli.steps import Choice, check_trace
 
 if TYPE_CHECKING:
-    from sr3.restore.restorer import Restorer
+    from sr3.restore.restorer import Progress, Restored, Restorer
+
+EXAMPLES = """Examples:
+
+\b
+sr3 upscale photo.jpg                     photo-4x.jpg, four times larger
+sr3 upscale photos/ -o larger/            a folder, its tree kept
+sr3 upscale photo.jpg --scale 2           any factor from 1 to 64
+sr3 upscale photos/ --size 1920x1080      as large as fits in; or 1920x, or x1080
+sr3 upscale photo.jpg --samples 4         four answers, their mean, where they differ
+sr3 upscale photo.jpg --trace refine.gif  watch noise become a picture
+sr3 upscale photos/ --skip-existing       go on; several processes may share a folder
+sr3 upscale - -o - < in.png > out.png     standard input and output"""
 
 
+@options(None, model="A name, file or Hub id.  Default: photo-4x; photo-4x-worn for JPEG files.")
 def command(
-    inputs: Annotated[list[Path], typer.Argument(metavar="IN…", help="Pictures, or folders of pictures.")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file or folder to write.  Default: beside the input.")
+    run: Run,
+    scale: Annotated[
+        float | None, typer.Option(help="How many times larger; default: the model's factor.", rich_help_panel=SIZE)
     ] = None,
-    model: Annotated[
+    size: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="A name, file or Hub id.  Default: photo-4x; photo-4x-worn for JPEG files."),
+        typer.Option(metavar="WxH", help="The size wanted, or one side, as 1920x or x1080.", rich_help_panel=SIZE),
     ] = None,
-    scale: Annotated[float | None, typer.Option(help="How many times larger; default: the model's factor.")] = None,
-    size: Annotated[str | None, typer.Option(metavar="WxH", help="The size wanted, instead of a scale.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Refinement steps: more is slower and finer.")] = None,
-    sampler: Annotated[str | None, typer.Option(help="ancestral, ddim, heun, dpmpp …; default: the model's.")] = None,
-    spacing: Annotated[str | None, typer.Option(help="How the steps are spaced: logsnr, karras, t.")] = None,
-    quality: Annotated[
-        str | None, typer.Option(help="fast, balanced or best, as found for this model by sr3 tune.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
-    samples: Annotated[int, typer.Option(min=1, help="Variants to make; also writes their mean and spread.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
-    tile: Annotated[int | None, typer.Option(help="Pixels computed at once; smaller needs less memory.")] = None,
-    free: Annotated[bool, typer.Option("--free", help="Do not hold the result to the picture given.")] = False,
-    fidelity: Annotated[float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.")] = 1.0,
-    noise: Annotated[float | None, typer.Option(min=0, help="Its noise: sigma of 255; default: estimated.")] = None,
-    keep: Annotated[Path | None, typer.Option(metavar="MASK", help="What is white in it is only enlarged.")] = None,
-    trace: Annotated[
-        Path | None, typer.Option(metavar="GIF", help="Also write the refinement as an animation.")
-    ] = None,
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave results that are there and were made in this way.")
+    fit: Annotated[
+        str,
+        typer.Option(
+            metavar="FIT", help="inside: proportions kept; cover: the rest cropped; stretch.", rich_help_panel=SIZE
+        ),
+    ] = "inside",
+    free: Annotated[
+        bool, typer.Option("--free", help="Do not hold the result to the picture given.", rich_help_panel=HOW)
     ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Overwrite what is there, and enlarge even what sr3 has enlarged.")
-    ] = False,
+    fidelity: Annotated[
+        float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.", rich_help_panel=HOW)
+    ] = 1.0,
+    noise: Annotated[
+        float | None,
+        typer.Option(min=0, help="Its noise: sigma of 255; default: estimated.", rich_help_panel=HOW),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="MASK", help="What is white in it is only enlarged.", rich_help_panel=HOW),
+    ] = None,
     lenient: Annotated[
-        bool, typer.Option("--lenient", help="Of damaged pictures take what can be read; the rest is grey.")
+        bool,
+        typer.Option(
+            "--lenient", help="Of damaged pictures take what can be read; the rest is grey.", rich_help_panel=RESULT
+        ),
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Have it done by a Ray cluster: its address, auto, or local.", rich_help_panel=MANY
+        ),
+    ] = None,
+    actors: Annotated[
+        int | None, typer.Option(min=1, help="There; default: one for each GPU, or machine.", rich_help_panel=MANY)
+    ] = None,
 ) -> None:
     """Make pictures larger: a file gives a file, a folder gives a folder with its tree kept."""
-    wanted = parse_size(size)
-    refuse_absent(inputs)
-    check_trace(trace)
-    from sr3.picture.image import read, read_size
+    parse_box(size)
+    refuse_absent(run.inputs)
+    check_trace(run.trace)
+    own = (scale, size, fit, free, fidelity, noise, keep, lenient)
+    work = work_of(run, *own)
+    if ray is None:
+        work()
+        return
+    check_far(run)
+    from sr3.cli.rays import over
+
+    # what another actor has made before it died is not made again
+    there = run._replace(skip_existing=not run.force, quiet=True, json=False, manifest=None)
+    work(partial(over, ray, partial(work_of, there, *own), actors=actors))
+
+
+def check_far(run: Run) -> None:
+    """ConfigError for what cannot be had of other machines."""
+    from sr3.model.config import ConfigError
+
+    if PIPE in run.inputs or run.output == PIPE or run.trace is not None:
+        raise ConfigError("pipes and --trace are of this machine, and --ray goes to others; leave one of them out")
+
+
+def work_of(
+    run: Run,
+    scale: float | None,
+    size: str | None,
+    fit: str,
+    free: bool,
+    fidelity: float,
+    noise: float | None,
+    keep: Path | None,
+    lenient: bool,
+) -> Work:
+    """What the command does, with its models loaded as they are needed."""
+    box = parse_box(size)
+    from sr3.picture.image import Picture, read
     from sr3.restore.places import read_mask
-    from sr3.restore.size import target_size
+    from sr3.restore.size import fitted, target_size
     from sr3.restore.usual import FACTOR
 
-    how: dict[str, Any] = dict(steps=steps, sampler=sampler, spacing=spacing, quality=quality)
-    refined = any(asked is not None for asked in (*how.values(), trace)) or samples > 1
-    restorer_of, factor = _chooser(model, refined=refined, device=device, precision=precision, tile=tile), FACTOR
-    if model is not None or refined:  # what cannot be had fails before any work
-        restorer = restorer_of(inputs[0])
+    refined = any(v is not None for v in (*run.settings.values(), run.trace)) or run.samples > 1
+    choose, factor = _chooser(run, scale, refined=refined), FACTOR
+    if run.model is not None or refined:  # what cannot be had fails before any work
+        restorer = choose(run.inputs[0]).restorer
         factor = restorer.model.task.factor
-        restorer.settings(**how, samples=samples)
+        restorer.settings(**run.settings, samples=run.samples)
+    mark = size if size is not None else f"{scale if scale is not None else factor:g}x"
+    values = {"size": mark} if size is not None else {"scale": mark[:-1]}
+    naming = Naming(mark.lower(), run.name, run.format, values={**values, "seed": str(run.seed)})
+    options: dict[str, Any] = dict(
+        seed=run.seed, samples=run.samples, free=free, fidelity=fidelity, noise=noise, **run.settings
+    )
     kept = read_mask(keep) if keep else None
-    options: dict[str, Any] = how | dict(
-        scale=scale, size=wanted, seed=seed, samples=samples, free=free, fidelity=fidelity, noise=noise
-    )
     options["keep"] = kept.hole if kept else None
-    restore_all(
-        restorer_of,
-        inputs,
-        output,
-        f"{wanted[0]}x{wanted[1]}" if wanted else f"{scale if scale is not None else factor:g}x",
-        lambda source: restorer_of(source).stream(read(source, lenient=True) if lenient else source, **options),
-        options,
-        trace=trace,
-        skip_existing=skip_existing,
-        force=force,
-        told={"keep": kept.mark} if kept else None,
-        size_of=lambda source: target_size(read_size(source), factor, scale, wanted),
-    )
+
+    def size_of(have: tuple[int, int], times: int) -> tuple[int, int]:
+        return target_size(have, times, scale, fitted(have, box, fit) if box else None)
+
+    def stream(source: Path, holds: Any) -> "Iterator[Progress | Restored]":
+        picture = read(source, lenient=True) if lenient and not isinstance(holds, Picture) else holds
+        restorer = choose(source).restorer
+        wanted = fitted(_size(source, picture), box, fit) if box else None
+        steps = restorer.stream(picture, scale=scale, size=wanted, **options)
+        return _cropped(steps, box) if box is not None and fit == "cover" else steps
+
+    told = ({"fit": fit} if box and fit != "inside" else {}) | ({"keep": kept.mark} if kept else {}) | run.told
+    return Work(run, naming, choose, stream, options, told, size_of, lenient)
 
 
-def _chooser(model: str | None, *, refined: bool, **how: Any) -> "Callable[[Path], Restorer]":
-    """The restorer of each file: the model asked for, or the one that its contents deserve.
+def _size(source: Path, holds: Any) -> tuple[int, int]:
+    from sr3.picture.image import Decoded, Picture, read_size
+
+    if isinstance(holds, Decoded):
+        return holds.picture.size
+    return holds.size if isinstance(holds, Picture) else read_size(source)
+
+
+def _cropped(steps: "Iterator[Progress | Restored]", box: Box) -> "Iterator[Progress | Restored]":
+    """The steps, and last a result whose middle alone is kept where it is larger than the box."""
+    from sr3.picture.picture import Picture
+    from sr3.restore.restorer import Progress
+
+    def middle(picture: Picture) -> Picture:
+        left, top = (max(0, (n - (want or n)) // 2) for n, want in zip(picture.size, box, strict=True))
+        rows = slice(top, top + (box[1] or picture.size[1]))
+        columns = slice(left, left + (box[0] or picture.size[0]))
+        alpha = None if picture.alpha is None else picture.alpha[:, rows, columns]
+        return replace(picture, pixels=picture.pixels[:, rows, columns], alpha=alpha)
+
+    for step in steps:
+        if isinstance(step, Progress):
+            yield step
+            continue
+        extra = {name: middle(p) for name, p in (("mean", step.mean), ("spread", step.spread)) if p is not None}
+        yield replace(step, variants=[middle(p) for p in step.variants], **extra)
+
+
+SMALLER = {2: ("photo-2x", "photo-2x-worn"), 3: ("photo-3x", "photo-3x-worn")}
+"""What is taken instead for scales up to so much, where there is such a model."""
+
+
+def _chooser(run: Run, scale: float | None, *, refined: bool) -> Callable[[Path], Choice]:
+    """The restorer of each file: the model asked for, or the one that its contents and the scale deserve.
 
     refined: whether something was asked for that only a model of many steps has.
     """
+    from sr3.model.shipped import names
     from sr3.restore.restorer import needs_picture
-    from sr3.restore.usual import usual
+    from sr3.restore.usual import WORN, usual
     from sr3.restore.whole import set_task
 
+    load = partial(load_restorer, device=run.device, precision=run.precision, tile=run.tile)
     loaded: dict[str, Restorer] = {}
+    there = names()
+    fitting = [pair for most, pair in SMALLER.items() if scale is not None and scale <= most]
 
-    def chosen(source: Path) -> "Restorer":
-        name = model if model is not None else usual(source, refined=refined)
+    def chosen(source: Path) -> Choice:
+        name = usual(source, refined=refined)
+        worn = name == WORN
+        why = "for a JPEG file" if worn else "for refinement" if refined else "the default"
+        for pair in fitting:
+            if run.model is None and pair[worn] in there:
+                name, why = pair[worn], f"for scales up to {pair[worn][6]}"
+                break
+        if run.model is not None:
+            name, why = run.model, "as asked for"
         if name not in loaded:
-            loaded[name] = load_restorer(name, **how)
+            loaded[name] = load(name)
             if hasattr(needs_picture(loaded[name].model), "as_kind"):  # one of several tasks
                 set_task(loaded[name].model, "super-resolution", "upscale")
-        return loaded[name]
+        return Choice(loaded[name], why)
 
     return chosen

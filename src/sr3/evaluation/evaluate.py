@@ -17,6 +17,7 @@ from sr3.metric.swd import patches_for
 from sr3.model.config import ConfigError, nearest
 from sr3.picture.collection import Pictures
 from sr3.restore.restorer import Restorer, needs_picture
+from sr3.task import Given
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ def evaluate(
     restorer: Restorer,
     pictures: Pictures,
     *,
+    given: Sequence[np.ndarray] | None = None,
     regression: Restorer | None = None,
     samples: int = 8,
     seed: int = 0,
@@ -53,6 +55,8 @@ def evaluate(
     Each picture is cut to a multiple of the factor at its right and bottom, degraded as the task says, restored, and
     rounded to 8 bits before anything is measured.
 
+    given: uint8 [h, w, 3] each, what is given of each picture where pairs were made elsewhere, instead of what the task
+        would make of it.  For tasks that are given a picture and nothing else.
     border: pixels at each edge that PSNR and SSIM leave out; by default the task's, for super-resolution
         the factor, as its literature does; 0 for faces, as SR3 does.
     batch: how many pictures of equal size are restored at once; by default 16 where they have at most 256 pixels a
@@ -84,11 +88,11 @@ def evaluate(
     total, done = len(pictures) * len(ways.methods), 0
     for indices in _batches(pictures, task.factor, batch):
         clean = torch.stack([_clean(pictures.pixels[i], task.factor) for i in indices])
-        given = task.degrade(clean)
+        seen = _given(task.degrade(clean), given and [given[i] for i in indices])
         shown = [Shown(pictures.names[i], {}, {}) for i in indices[: max(0, keep - len(kept))]]
-        part = Batch((clean + 1) / 2, given, shown)
-        part.keep("given", (given.image + 1) / 2)
-        for made in ways(given, indices):
+        part = Batch((clean + 1) / 2, seen, shown)
+        part.keep("given", (seen.image + 1) / 2)
+        for made in ways(seen, indices):
             if labels is not None and not made.finite.all():
                 raise ConfigError(f"{made.method} made pictures that are not finite; leave the labels out to see which")
             try:
@@ -101,8 +105,23 @@ def evaluate(
         kept += shown
     rows, each = tally.rows(seed, kept)
     said = protocol(ways, more, data=data, pictures=len(pictures), border=border, patches=patches, quality=quality)
+    said |= {"degradation": "pairs that were made elsewhere"} if given else {}
     said["notes"] = [*more.notes, *tally.notes()]
     yield Result(said, rows, list(pictures.names), each, kept)
+
+
+def _given(made: Given, pixels: Sequence[np.ndarray] | None) -> Given:
+    """The pictures given in the place of those made, if any.  ConfigError where the task is given more than them."""
+    if pixels is None:
+        return made
+    if made.mask is not None or made.label is not None:
+        raise ConfigError("this task is given more than a picture, and pairs say nothing of it; leave out --given")
+    images = torch.stack([torch.from_numpy(p.copy()).permute(2, 0, 1).float() / 127.5 - 1 for p in pixels])
+    if images.shape != made.image.shape:
+        raise ConfigError(
+            f"pictures of {list(images.shape[-2:])} are given and {list(made.image.shape[-2:])} are needed"
+        )
+    return Given(images)
 
 
 def _check(measures: Sequence[str], classifier: Features | None) -> None:

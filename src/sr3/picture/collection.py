@@ -2,6 +2,7 @@
 
 import lzma
 import os
+import re
 import struct
 import threading
 import zipfile
@@ -51,10 +52,11 @@ class DataError(ValueError):
     """A folder or zip that cannot be used, in one sentence."""
 
 
-def find_pictures(root: str | Path, unreadable: list[str] | None = None) -> list[Path]:
+def find_pictures(root: str | Path, unreadable: list[str] | None = None, but: Path | None = None) -> list[Path]:
     """Every picture in a folder and its sub-folders, by suffix, sorted; hidden files and folders are left out.
 
     unreadable: takes the names of folders that cannot be listed; without it the first is a PictureError.
+    but: a folder, without links in its name, that is not looked into.
     """
     root = Path(root)
     if not root.is_dir():
@@ -69,6 +71,8 @@ def find_pictures(root: str | Path, unreadable: list[str] | None = None) -> list
     found: list[Path] = []
     for folder, below, files in os.walk(root, onerror=refuse):
         below[:] = [b for b in below if not b.startswith(".")]
+        if but is not None:
+            below[:] = [b for b in below if b != but.name or Path(folder, b).resolve() != but]
         found += [
             Path(folder, f) for f in files if not f.startswith(".") and Path(f).suffix.lower() in PICTURE_SUFFIXES
         ]
@@ -107,6 +111,32 @@ class Pictures:
         if self.twins:
             lines.append(f"{len(self.twins)} are the same picture twice, e.g. {' = '.join(self.twins[0])}")
         return "\n".join(lines)
+
+
+def paired(originals: Pictures, given: Pictures, factor: int) -> list[np.ndarray]:
+    """What is given of each original: the picture of its name, whatever the suffix, or of its name and x4, _x4 or LR.
+
+    factor: how many times smaller it must be, once the original is cut to a multiple of that at its right and bottom.
+    DataError where one is missing or of another size.
+    """
+    by_name = {str(Path(name).with_suffix("")): pixels for name, pixels in zip(given.names, given.pixels, strict=True)}
+    found: list[np.ndarray] = []
+    for name, pixels in zip(originals.names, originals.pixels, strict=True):
+        stem = str(Path(name).with_suffix(""))
+        bare = re.sub(r"[_-]?HR$", "", stem)
+        names = (
+            stem,
+            *(f"{bare}{mark}" for mark in (f"x{factor}", f"_x{factor}", "LR", "_LR", "-LR", f"_LRx{factor}")),
+        )
+        mate = next((by_name[other] for other in names if other in by_name), None)
+        if mate is None:
+            raise DataError(f"there is no picture given of {name}; call it {stem}, or {stem}x{factor}")
+        want, have = (pixels.shape[1] // factor, pixels.shape[0] // factor), (mate.shape[1], mate.shape[0])
+        if want != have:
+            sizes = f"{have[0]}x{have[1]}, and must be {want[0]}x{want[1]}"
+            raise DataError(f"what is given of {name} is {sizes}, {factor} times smaller than that")
+        found.append(mate)
+    return found
 
 
 def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1) -> Pictures:

@@ -8,7 +8,7 @@ import mmap
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,8 +32,10 @@ from sr3.picture.write import WRITABLE, write
 
 __all__ = [
     "WRITABLE",
+    "Decoded",
     "Picture",
     "PictureError",
+    "decoded",
     "from_any",
     "read",
     "read_note",
@@ -46,7 +48,9 @@ __all__ = [
 _FOREIGN = {"lab", "labs", "labq", "lch", "cmc", "xyz", "yxy", "hsv"}
 
 
-def read(source: str | Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS, lenient: bool = False) -> Picture:
+def read(
+    source: str | Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS, lenient: bool = False, page: int = 0
+) -> Picture:
     """The picture in a file of any format, whatever its name ends in; of several pages or frames the first.
 
     Upright, as its EXIF orientation says.  Palettes are expanded.  8 or 16 bits by the file's own sample format.  Grey
@@ -55,11 +59,12 @@ def read(source: str | Path | bytes, *, name: str = "", max_pixels: int = MAX_PI
     source: the file's path, or its contents, which `name` then names in messages.
     max_pixels: more than this are refused by the header, before anything is decoded.
     lenient: of a damaged or cut-off file take what can be decoded; the rest is grey.
+    page: of a TIFF file, from 0; animations are read by `sr3.picture.frames`.
     Raises PictureError for files that are missing, unreadable, truncated, damaged, too large, no pictures, or of
     floating-point or 32-bit samples.
     """
     name = check(source, name)
-    image = opened(source, name, max_pixels, lenient=lenient)
+    image = opened(source, name, max_pixels, lenient=lenient, page=page)
     if isinstance(image, Image.Image):
         with image:
             return from_pil(image, name)
@@ -168,22 +173,47 @@ def read_note(path: str | Path) -> dict[str, str]:
     return metadata.find_note(bytes(image.get("xmp-data"))) if image.get_typeof("xmp-data") else {}
 
 
-def from_any(thing: Any) -> Picture:
-    """The picture in a path, PIL image, NumPy array, PyTorch tensor, or `Picture`, which is given back as it is.
+class Decoded(NamedTuple):
+    """A picture, and the file, or the contents of one, that it is decoded from; None: there is none."""
 
-    Arrays are [H, W] or [H, W, 1 to 4], uint8, uint16, or floating point in [0, 1]; tensors are [C, H, W] or
-    [1, C, H, W] in [-1, 1].  Raises PictureError for wrong shapes, types, ranges, NaN and infinity.
+    picture: Picture
+    origin: Path | bytes | None = None
+
+
+def from_any(thing: Any) -> Picture:
+    """The picture in whatever `decoded` takes; PictureErrors as there."""
+    return decoded(thing).picture
+
+
+def decoded(thing: Any) -> Decoded:
+    """The picture in a path, an open file, its bytes, a PIL image, NumPy array, PyTorch tensor or `Picture`.
+
+    A `Picture` and a `Decoded` are given back as they are.  Arrays are [H, W] or [H, W, 1 to 4], uint8, uint16, or
+    floating point in [0, 1]; tensors are [C, H, W] or [1, C, H, W] in [-1, 1].  Raises PictureError for wrong shapes,
+    types, ranges, NaN and infinity.
     """
+    if isinstance(thing, Decoded):
+        return thing
     if isinstance(thing, Picture):
-        return check_finite(thing, "the picture")
+        return Decoded(check_finite(thing, "the picture"))
     if isinstance(thing, str | Path):
-        return read(thing)
+        return Decoded(read(thing), Path(thing))
     if isinstance(thing, Image.Image):
-        return from_pil(thing)
+        return Decoded(from_pil(thing))
     if isinstance(thing, np.ndarray):
-        return from_array(thing)
+        return Decoded(from_array(thing))
     if isinstance(thing, torch.Tensor):
-        return from_tensor(thing)
+        return Decoded(from_tensor(thing))
+    if callable(getattr(thing, "read", None)):
+        name, thing = getattr(thing, "name", ""), thing.read()
+        if isinstance(thing, str):
+            raise PictureError("the file is open as text; open it with mode 'rb'")
+    else:
+        name = ""
+    if isinstance(thing, bytes | bytearray | memoryview):
+        contents = bytes(thing)
+        return Decoded(read(contents, name=name if isinstance(name, str) else ""), contents)
     raise PictureError(
-        f"a {type(thing).__name__} is no picture; give a path, a PIL image, an array, a tensor or a Picture"
+        f"a {type(thing).__name__} is no picture; give a path, an open file, bytes, a PIL image, an array, a tensor or "
+        "a Picture"
     )

@@ -80,8 +80,11 @@ def _swapped(data: bytes, unit: int) -> bytes:
     return b"".join(data[i : i + unit][::-1] for i in range(0, len(data), unit))
 
 
-def _pack(table: _Table, base: int, rows: Mapping[int, bytes] | None = None) -> bytes:
-    """A table in little-endian bytes for the place `base`; `rows` are ready-made and win over entries."""
+def _pack(table: _Table, base: int, rows: Mapping[int, bytes] | None = None, after: bytes = bytes(4)) -> bytes:
+    """A table in little-endian bytes for the place `base`; `rows` are ready-made and win over entries.
+
+    after: where the next table is, of the next page.
+    """
     rows = dict(rows or {})
     wanted = {tag for tag in (*table.entries, *table.below) if tag not in rows}
     head = 2 + 12 * (len(wanted) + len(rows)) + 4
@@ -99,7 +102,7 @@ def _pack(table: _Table, base: int, rows: Mapping[int, bytes] | None = None) -> 
         rows[tag] = b"".join(n.to_bytes(w, "little") for n, w in ((tag, 2), (kind, 2), (count, 4))) + value.ljust(
             4, b"\0"
         )
-    return len(rows).to_bytes(2, "little") + b"".join(rows[tag] for tag in sorted(rows)) + bytes(4) + bytes(tail)
+    return len(rows).to_bytes(2, "little") + b"".join(rows[tag] for tag in sorted(rows)) + after + bytes(tail)
 
 
 def clean_exif(data: bytes) -> bytes | None:
@@ -146,8 +149,9 @@ def amend_tiff(path: Path, exif: bytes | None, iptc: bytes | None) -> None:
         file.seek(_int(header[4:], False))
         count = _int(file.read(2), False)
         rows = [file.read(12) for _ in range(count)]
+        after = file.read(4)
         file.seek(end)
-        file.write(_pack(extra, end, {_int(row[:2], False): row for row in rows}))
+        file.write(_pack(extra, end, {_int(row[:2], False): row for row in rows}, after))
         file.seek(4)
         file.write(end.to_bytes(4, "little"))
 
@@ -203,6 +207,48 @@ def clean_xmp(xmp: bytes, size: tuple[int, int]) -> bytes:
     ):
         xmp = re.sub(rb"(\b(?:" + names + rb")\s*(?:=\s*[\"']|>\s*))\d+", rb"\g<1>" + value, xmp)
     return xmp
+
+
+_PLACE = rb"GPS\w*|City|State|Country|CountryCode|CountryName|Location\w*|Sublocation|ProvinceState|WorldRegion"
+_PLACES = re.compile(
+    rb"\s[\w-]+:(?:" + _PLACE + rb")\s*=\s*(?:\"[^\"]*\"|'[^']*')"
+    rb"|<([\w-]+:(?:" + _PLACE + rb"))\b[^<>]*?(?:/>|>.*?</\1\s*>)",
+    re.DOTALL,
+)
+_IPTC_PLACES = {26, 27, 90, 92, 95, 100, 101}
+"""Data sets of record 2: content location, city, sub-location, province, country's code and name."""
+_MAKER = 0x927C
+
+
+def without_location(keep: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Metadata blocks without where the picture was taken: GPS tags, and places in XMP and IPTC.
+
+    The camera maker's note goes as well, as nobody but the maker knows what is in it.
+    """
+    found = dict(keep)
+    if "exif-data" in found and (table := _parse(found.pop("exif-data"))) is not None:
+        table.below.pop(_GPS, None)
+        if _EXIF in table.below:
+            table.below[_EXIF].entries.pop(_MAKER, None)
+        found["exif-data"] = _EXIF_HEADER + _TIFF_HEADER + _pack(table, 8)
+    if "xmp-data" in found:
+        found["xmp-data"] = _PLACES.sub(b"", found["xmp-data"])
+    if "iptc-data" in found:
+        found["iptc-data"] = _without(found["iptc-data"], _IPTC_PLACES)
+    return {block: data for block, data in found.items() if data}
+
+
+def _without(records: bytes, sets: set[int]) -> bytes:
+    """IPTC records without some data sets of record 2; what follows one of extended length is left out."""
+    kept, at = bytearray(), 0
+    while records[at : at + 1] == b"\x1c" and at + 5 <= len(records):
+        size = _int(records[at + 3 : at + 5], True)
+        if size & 0x8000:
+            break
+        if records[at + 1] != 2 or records[at + 2] not in sets:
+            kept += records[at : at + 5 + size]
+        at += 5 + size
+    return bytes(kept)
 
 
 _NOTE = re.compile(rb"\bsr3:note\s*(?:=\s*\"([^\"]*)\"|=\s*'([^']*)'|>([^<]*)<)")

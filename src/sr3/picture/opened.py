@@ -22,14 +22,15 @@ LOADERS = ("png", "jpeg", "webp", "tiff", "gif", "heif")
 _PILLOW = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "SGI", "TIFF", "WEBP")
 
 
-def opened(source: str | Path | bytes, name: str, max_pixels: int, *, lenient: bool = False) -> Any:
+def opened(source: str | Path | bytes, name: str, max_pixels: int, *, lenient: bool = False, page: int = 0) -> Any:
     """A libvips image, or Pillow's where libvips cannot read the format; nothing but its header is read.
 
-    name: for messages.  PictureError for what is no picture, or is too large for max_pixels or for the memory.
+    name: for messages.  page: of a TIFF file, from 0.
+    PictureError for what is no picture, or is too large for max_pixels or for the memory.
     """
     vips = load_vips()
     try:
-        image = open_by_vips(source, lenient=lenient)
+        image = open_by_vips(source, lenient=lenient, page=page)
     except vips.Error as error:
         image = _open_by_pillow(source, name, error)
     else:
@@ -49,7 +50,7 @@ def opened(source: str | Path | bytes, name: str, max_pixels: int, *, lenient: b
     raise PictureError(f"{size}, which take {lack}; give a smaller picture")
 
 
-def open_by_vips(source: str | Path | bytes, *, lenient: bool = False) -> Any:
+def open_by_vips(source: str | Path | bytes, *, lenient: bool = False, page: int = 0) -> Any:
     """A libvips image by one of its safe loaders; its own error where there is none, or the header is damaged."""
     vips = load_vips()
     # through a source: a plain name ending in [...] would be read as options
@@ -57,7 +58,10 @@ def open_by_vips(source: str | Path | bytes, *, lenient: bool = False) -> Any:
         stream = vips.Source.new_from_memory(source)
     else:  # as bytes: a name need not be text
         stream = vips.Source.new_from_file(os.fsencode(source))
-    image = vips.Image.new_from_source(stream, "", access="sequential", fail_on="none" if lenient else "error")
+    options = {"page": page} if page else {}
+    image = vips.Image.new_from_source(
+        stream, "", access="sequential", fail_on="none" if lenient else "error", **options
+    )
     loader = str(image.get("vips-loader")) if image.get_typeof("vips-loader") else "no loader"
     if not loader.startswith(LOADERS):
         raise vips.Error("the loader is not trusted", "\nnot in a known format")

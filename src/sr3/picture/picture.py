@@ -4,12 +4,16 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+SHOWN = 1600
+"""Pixels a side that a notebook is shown of a picture."""
 
 TOP = {8: 255, 16: 65535}
 """The largest sample of each depth."""
@@ -60,6 +64,22 @@ class Picture:
     def rgb(self) -> Tensor:
         """[1, 3, H, W] in [-1, 1]; grey is repeated, alpha left out."""
         return self.pixels.expand(3, -1, -1)[None]
+
+    def save(self, path: str | Path, *, quality: int = 95) -> None:
+        """Write it to a file by the format that its name ends in; as `sr3.picture.write.write`."""
+        import_module("sr3.picture.write").write(path, self, quality=quality)
+
+    def png(self) -> bytes:
+        """A PNG to look at, reduced where it is larger than a screen."""
+        with BytesIO() as brought:
+            image = import_module("sr3.picture.exchange").to_pil(self)
+            image.thumbnail((SHOWN, SHOWN))
+            image.save(brought, "PNG")
+            return brought.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        """For a notebook."""
+        return self.png()
 
 
 def from_samples(

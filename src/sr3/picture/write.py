@@ -46,8 +46,8 @@ def write(path: str | Path, picture: Picture, *, note: Mapping[str, str] | None 
     bits = picture.bits if saver in ("pngsave", "tiffsave") else 8
     samples = to_samples(picture, bits, opaque=saver == "jpegsave", name=f"the picture for {name}")
     vips = load_vips()
-    blocks = _blocks(picture, note, saver)
-    image = _dressed(vips, samples, picture.dpi or (72, 72), blocks, saver)
+    blocks = blocks_of(picture, note, saver)
+    image = dressed(vips, samples, picture.dpi or (72, 72), blocks, saver)
     options: dict[str, Any] = {
         "pngsave": {},
         "jpegsave": {"Q": quality, "optimize_coding": True},
@@ -85,8 +85,8 @@ def check_format(path: Path, size: tuple[int, int]) -> str:
     return saver
 
 
-def _blocks(picture: Picture, note: Mapping[str, str] | None, saver: str) -> dict[str, bytes]:
-    """The metadata to write."""
+def blocks_of(picture: Picture, note: Mapping[str, str] | None, saver: str) -> dict[str, bytes]:
+    """The metadata to write, by libvips' names, with the note in them."""
     blocks = dict(picture.keep)
     if not metadata.fits_icc(blocks.get("icc-profile-data", b""), len(picture.pixels)):
         blocks.pop("icc-profile-data", None)
@@ -98,7 +98,7 @@ def _blocks(picture: Picture, note: Mapping[str, str] | None, saver: str) -> dic
     return blocks | ({"xmp-data": xmp} if xmp else {})
 
 
-def _dressed(vips: Any, samples: Any, dpi: tuple[float, float], blocks: Mapping[str, bytes], saver: str) -> Any:
+def dressed(vips: Any, samples: Any, dpi: tuple[float, float], blocks: Mapping[str, bytes], saver: str) -> Any:
     """The libvips image of samples [H, W, C], with the metadata that libvips writes well."""
     height, width, bands = samples.shape
     deep = samples.dtype == np.uint16

@@ -90,7 +90,7 @@ def agreement(
 ) -> Agreement:
     """The agreement that a picture deserves: a JPEG's bins, soft where there is noise to be seen, else exact.
 
-    source: what the picture was read from; a path is looked at, to see whether it is a JPEG file.
+    source: what the picture was read from; a path or contents are looked at, to see whether it is a JPEG file.
     given: what the task takes of it; it says whether a task that is no `Reduction` is held to anything.
     fidelity: the share, from 0 to 1.
     noise: sigma in steps of 8 bits; 0: there is none.  None: as seen in the picture, and none in a JPEG file, where
@@ -138,5 +138,7 @@ def taken(task: Restoration, picture: Picture, source: Any = None) -> tuple[Give
 
 
 def _jpeg(source: Any) -> bytes | None:
-    """What is in a JPEG file; None for anything else."""
+    """What is in a JPEG file, of which the name or the contents are given; None for anything else."""
+    if isinstance(source, bytes):
+        return source if source.startswith(b"\xff\xd8\xff") else None
     return Path(source).read_bytes() if isinstance(source, str | Path) and is_jpeg(Path(source)) else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,6 +21,27 @@ class Restored:
     """Standard deviation over the variants at each pixel, grey, white where they differ most."""
     held: str = ""
     """What the variants are held to, in words."""
+
+    def save(self, path: str | Path, *, quality: int = 95) -> list[Path]:
+        """Write it by the format that the name ends in; of several variants each, their mean and their spread.
+
+        They are then called photo-1.png, photo-2.png …, photo-mean.png, photo-spread.png.  Gives the files' names, in
+        this order.  PictureError where they cannot be written.
+        """
+        path = Path(path)
+        if len(self.variants) == 1:
+            self.variants[0].save(path, quality=quality)
+            return [path]
+        named = {str(k + 1): variant for k, variant in enumerate(self.variants)}
+        named |= {end: p for end, p in (("mean", self.mean), ("spread", self.spread)) if p is not None}
+        files = {path.with_name(f"{path.stem}-{end}{path.suffix}"): picture for end, picture in named.items()}
+        for file, picture in files.items():
+            picture.save(file, quality=quality)
+        return list(files)
+
+    def _repr_png_(self) -> bytes:
+        """For a notebook: the first variant."""
+        return self.variants[0].png()
 
 
 def restored(

@@ -1,11 +1,11 @@
 """The restorer: a picture in, a better picture out, by any model and any sampler."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -17,7 +17,8 @@ from sr3.diffusion.wrap import clipped, projected
 from sr3.model.config import ConfigError, Sampling
 from sr3.model.device import PRECISIONS, pick_device, pick_precision
 from sr3.model.model import Model
-from sr3.picture.image import from_any, to_pil
+from sr3.picture.bleed import bled
+from sr3.picture.image import decoded, to_pil
 from sr3.picture.resize import resize
 from sr3.random import Seeds, staged
 from sr3.restore.agreement import FREE, HELD, Agreement, agreement, taken
@@ -26,6 +27,9 @@ from sr3.restore.restored import Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
 from sr3.restore.tiles import TILE, Runner, check_tile
 from sr3.task import Given, Restoration
+
+if TYPE_CHECKING:
+    from sr3.restore.many import One
 
 
 class Progress(NamedTuple):
@@ -65,6 +69,8 @@ class Restorer:
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
         self.tile = TILE if tile is None else tile
+        self.heard: Callable[[int], None] | None = None
+        """Called, where it is set, with the pixels of each piece that the network has computed."""
         check_tile(model, self.tile)
         for one in model.chain:
             one.net.eval().requires_grad_(False)
@@ -115,7 +121,7 @@ class Restorer:
         dtype: another precision than the restorer's.
         """
         task, given = self.model.task, given.to(self.device)
-        run = Runner(self.device, dtype or self.dtype, self.tile)
+        run = Runner(self.device, dtype or self.dtype, self.tile, self.heard)
         size = task.result_size(given)
         with torch.inference_mode():
             example = self.model.prepare(given, run)
@@ -179,7 +185,7 @@ class Restorer:
     ) -> Iterator[Progress | Restored]:
         """Restore one picture, step by step: yields a `Progress` for each step and last the `Restored`.
 
-        picture: a path, PIL image, array, tensor or `Picture`; see `sr3.picture.image.from_any`.
+        picture: a path, open file, bytes, PIL image, array, tensor or `Picture`; see `sr3.picture.image.decoded`.
         given: what the model's task is given of it, where that is more than the picture says by itself.
         scale: how many times larger, at least 1; size: (width, height) instead.  Default: the model's factor.
         samples: how many variants; their seeds are seed, seed + 1, …
@@ -189,9 +195,9 @@ class Restorer:
         quality: "fast", "balanced" or "best"; see `settings`.
         """
         task = needs_picture(self.model)
-        source, factor = from_any(picture), task.factor
+        (source, origin), factor = decoded(picture), task.factor
         if given is None:
-            given, source = taken(task, source, None if free else picture)
+            given, source = taken(task, bled(source), None if free else origin)
         how = self.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality)
         if samples < 1:
             raise ConfigError(f"{samples} samples cannot be made; give at least 1")
@@ -199,7 +205,7 @@ class Restorer:
         wide, high = target_size(have, factor, scale, size)
         count = passes(have, (wide, high), factor)
         check_sides(self.model.config, have, factor ** (count - 1))
-        chosen = agreement(task, picture, source, given=given, fidelity=0.0 if free else fidelity, noise=noise)
+        chosen = agreement(task, origin, source, given=given, fidelity=0.0 if free else fidelity, noise=noise)
         # what a later pass is given is no file
         each_held = [chosen, *[Agreement(share=chosen.share)] * (count - 1)]
         total, done = count * samples * how.steps, 0
@@ -232,6 +238,12 @@ class Restorer:
         *_, result = self.stream(picture, **options)
         assert isinstance(result, Restored)
         return result
+
+    def many(self, things: Iterable[Any], **options: Any) -> "Iterator[One]":
+        """Restore many pictures, one after another or small ones together; see `sr3.restore.many.many`."""
+        from sr3.restore.many import many
+
+        return many(self, things, **options)
 
 
 def finite(x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import math
 
-from sr3.model.config import ConfigError, ModelConfig
+from sr3.model.config import ConfigError, ModelConfig, nearest
 from sr3.picture.picture import PictureError
 
 
@@ -21,6 +21,25 @@ def target_size(
     scale = float(factor) if scale is None else scale
     if not math.isfinite(scale) or scale < 1 or scale > 64:
         raise ConfigError(f"the scale {scale:g} is out of range; give a number from 1 to 64")
+    return max(1, round(have[0] * scale)), max(1, round(have[1] * scale))
+
+
+FITS = ("inside", "cover", "stretch")
+
+
+def fitted(have: tuple[int, int], box: tuple[int | None, int | None], fit: str) -> tuple[int, int]:
+    """(width, height) of a picture made to fit a box, of which one side may be left open.
+
+    inside: the largest that fits in, with its own proportions; cover: the smallest with them that covers it; stretch:
+    the box itself.  ConfigError for another word.
+    """
+    if fit not in FITS:
+        raise ConfigError(f"there is no fit {fit!r}{nearest(fit, list(FITS))}")
+    wide, high = box
+    if fit == "stretch" and wide is not None and high is not None:
+        return wide, high
+    larger = [want / side for want, side in zip(box, have, strict=True) if want is not None]
+    scale = (max if fit == "cover" else min)(larger)
     return max(1, round(have[0] * scale)), max(1, round(have[1] * scale))
 
 

@@ -1,5 +1,6 @@
 """How a network is run: on one device, in one precision, and in tiles where a picture is larger than one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,30 +22,38 @@ BLEND = 32
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs networks as `Model.prepare` and walks want them run.  tile: side of the largest piece, in result pixels."""
+    """Runs networks as `Model.prepare` and walks want them run.  tile: side of the largest piece, in result pixels.
+
+    heard: called with the pixels of each piece that is done.
+    """
 
     device: torch.device
     dtype: torch.dtype
     tile: int = TILE
+    heard: Callable[[int], None] | None = None
 
     def __call__(self, model: Model, example: Example, size: tuple[int, int]) -> Denoise:
         """The denoiser of a batch whose result is of `size` = (height, width)."""
         denoiser = model.denoiser()
 
-        def run(part: Example) -> Denoise:
+        def run(part: Example, pixels: int) -> Denoise:
             def denoise(x: Tensor, level: Level) -> Tensor:
                 with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-                    return denoiser(x, level, part).float()
+                    made = denoiser(x, level, part).float()
+                if self.heard is not None:
+                    self.heard(pixels)
+                return made
 
             return denoise
 
         if max(size) <= self.tile:
-            return run(example)
+            return run(example, size[0] * size[1])
 
         def cut(window: Window) -> Denoise:
             parts = example._replace(label=None)._asdict().items()
             crops = {name: part[(..., *window.outer)] for name, part in parts if part is not None}
-            return run(example._replace(**crops))
+            rows, columns = window.core
+            return run(example._replace(**crops), (rows.stop - rows.start) * (columns.stop - columns.start))
 
         reach, stride = _reach(model), int(getattr(model.net, "stride", 1))
         if reach is None:

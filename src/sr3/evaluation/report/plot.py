@@ -8,8 +8,11 @@ from markupsafe import Markup
 from sr3.evaluation.result import Row
 from sr3.metric.table import DISTRIBUTION, LEVEL, Better, Measure, measure, ordered
 
-WIDTH, LINE, LEFT, RIGHT = 340, 26, 98, 14
+WIDTH, LINE, LEFT, RIGHT = 340, 26, 112, 14
 """Of a plot: how wide it is, the height of a method's line, and the margins."""
+
+NAME, TICK = 6.8, 6.2
+"""Pixels that a letter of a method's name and of a tick's number takes, at most on the average."""
 
 NOTHING = Markup("")
 
@@ -110,22 +113,52 @@ def _plane(across: str, up: str, rows: list[Row]) -> Markup:
     for tick in y.ticks:
         drawn.append(Markup('<path class="grid" d="M{} {:.1f}H{}"/>').format(left, y(tick), WIDTH - RIGHT))
         drawn.append(_text(left - 6, y(tick) + 4, "end", f"{tick:.4g}", "tick"))
-    heights: list[float] = []
-    for method in sorted(both, key=lambda m: y(ys[m].value)):
+    places = {m: (x(xs[m].value), y(ys[m].value)) for m in both}
+    taken = [Box(at_x - 5, at_y - 5, at_x + 5, at_y + 5) for at_x, at_y in places.values()]
+    for method in sorted(both, key=lambda m: places[m][1]):
         p, q = xs[method], ys[method]
-        at_x, at_y = x(p.value), y(q.value)
+        at_x, at_y = places[method]
         bars = [_bar(x(p.low), at_y, x(p.high), at_y), _bar(at_x, y(q.low), at_x, y(q.high))]
         drawn.append(_group(p, [*bars, _dot(at_x, at_y)]))
-        # names stand under one another where points are close
-        label = max(at_y - 8, *(h + 13 for h in heights)) if heights else at_y - 8
-        heights.append(label)
-        right = at_x < WIDTH * 0.6
-        beside, anchor = (at_x + 9, "start") if right else (at_x - 9, "end")
-        drawn.append(_text(beside, label, anchor, _short(method), "name"))
+        box = place(at_x, at_y, len(_short(method)) * NAME, Box(left, top, WIDTH, height - 40), taken)
+        taken.append(box)
+        drawn.append(_text(box.left, box.bottom - 3, "start", _short(method), "name"))
     drawn.append(_text(WIDTH - RIGHT, height - 6, "end", "PSNR, dB →", "tick"))
     title = f"{measure(up).title} (up) against PSNR"
     described = "; ".join(f"{m}: PSNR {xs[m].value:.2f}, {measure(up).title} {ys[m].value:.4g}" for m in both)
     return _wrap(title, "↘ is better", height, drawn, described, "plot plane")
+
+
+class Box(NamedTuple):
+    """A part of a plot."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: "Box") -> bool:
+        """Whether the two have a point in common."""
+        across = self.left < other.right and other.left < self.right
+        return across and self.top < other.bottom and other.top < self.bottom
+
+
+def place(x: float, y: float, width: float, within: Box, taken: list[Box]) -> Box:
+    """Where a point's name stands: beside it, else above or below, where nothing else does; last, under all."""
+    high = 13.0
+    for off in range(0, int(within.bottom - within.top), 4):
+        for sign in (-1, 1):
+            for begin in (x + 8, x - 8 - width, x - width / 2):
+                top = y - high / 2 + sign * off
+                box = Box(begin, top, begin + width, top + high)
+                inside = within.left <= box.left and box.right <= within.right
+                inside = inside and within.top <= box.top and box.bottom <= within.bottom
+                if inside and not any(box.meets(other) for other in taken):
+                    return box
+    box = Box(within.left, within.bottom, within.left + width, within.bottom + high)
+    while any(box.meets(other) for other in taken):
+        box = box._replace(top=box.top + high, bottom=box.bottom + high)
+    return box
 
 
 def _figure(one: Measure, arrow: str, height: float, drawn: list[Markup], found: list[Point]) -> Markup:
@@ -149,10 +182,16 @@ def _wrap(title: str, arrow: str, height: float, drawn: list[Markup], described:
 
 def _ticks_below(x: Axis, top: float, bottom: float) -> Markup:
     grid = Markup('<path class="grid" d="M{:.1f} {}V{}"/>')
-    return NOTHING.join(
-        grid.format(x(tick), top, bottom) + _text(x(tick), bottom + 14, "middle", f"{tick:.4g}", "tick")
-        for tick in x.ticks
-    )
+    drawn: list[Markup] = []
+    free = -math.inf
+    for tick in x.ticks:
+        said = f"{tick:.4g}"
+        half = len(said) * TICK / 2
+        drawn.append(grid.format(x(tick), top, bottom))
+        if x(tick) - half >= free:  # a number that would run into the one before is left out
+            drawn.append(_text(x(tick), bottom + 14, "middle", said, "tick"))
+            free = x(tick) + half + 4
+    return NOTHING.join(drawn)
 
 
 def _text(x: float, y: float, anchor: str, words: str, kind: str = "") -> Markup:

@@ -1,0 +1,106 @@
+"""What became of each picture: a line for a person, a line of JSON for a program, a manifest for later."""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from sr3.cli.clock import spoken
+from sr3.cli.jobs import absent
+from sr3.cli.pipes import PIPE
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One picture's.  left: why it was not made, where that is right; error: what is wrong, in a sentence."""
+
+    input: str
+    output: list[Path] = field(default_factory=list[Path])
+    size: tuple[int, int] | None = None
+    frames: int = 1
+    seconds: float = 0.0
+    why: str = ""
+    note: Mapping[str, str] = field(default_factory=dict[str, str])
+    left: str | None = None
+    error: str | None = None
+
+    def line(self) -> str:
+        """Where it is, how large, how long it took, and which model made it and why."""
+        where = "standard output" if self.output[0] == PIPE else str(self.output[0])
+        more = f" and {len(self.output) - 1} more" if len(self.output) > 1 else ""
+        frames = f" in {self.frames} frames" if self.frames > 1 else ""
+        size = f"{self.size[0]}x{self.size[1]}{frames}, " if self.size else ""
+        how = f"{self.note['model']} ({self.why})" if "model" in self.note else self.why
+        line = f"{where}{more}: {size}{spoken(self.seconds)}, {how}"
+        return "".join(c if c.isprintable() else "?" for c in line)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON has it."""
+        settings = {key: value for key, value in self.note.items() if key != "seed"}
+        found: dict[str, Any] = {
+            "input": self.input,
+            "output": [str(path) for path in self.output],
+            "size": list(self.size) if self.size else None,
+            "seed": int(self.note["seed"]) if "seed" in self.note else None,
+            "settings": settings,
+            "seconds": round(self.seconds, 3),
+            "error": self.error,
+        }
+        return found | ({"left": self.left} if self.left else {})
+
+
+class Teller:
+    """Says what became of each picture, as it was asked to."""
+
+    def __init__(self, say: Callable[[str], None] | None, *, as_json: bool, manifest: Path | None):
+        self.say, self.as_json, self.manifest = say, as_json, manifest
+        self.made = self.left = 0
+        self.failures: list[tuple[str, str]] = []
+
+    def __call__(self, outcome: Outcome) -> None:
+        """Count it and say it."""
+        if outcome.error is not None:
+            self.failures.append((outcome.input, outcome.error))
+        elif outcome.left is not None:
+            self.left += 1
+        else:
+            self.made += 1
+            if self.say is not None:
+                self.say(outcome.line())
+        line = json.dumps(outcome.record(), ensure_ascii=True)
+        if self.as_json:
+            typer.echo(line)
+        if self.manifest is not None:
+            _append(self.manifest, line)
+
+
+def _append(path: Path, line: str) -> None:
+    """Add a line at once and whole, so that several processes may write one manifest."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        os.write(handle, f"{line}\n".encode("ascii"))
+    finally:
+        with suppress(OSError):
+            os.close(handle)
+
+
+def refuse_absent(inputs: Sequence[Path]) -> None:
+    """Ends at once, before PyTorch is loaded, where none of the inputs exists."""
+    failures = [(str(path), why) for path in inputs if (why := absent(path)) is not None]
+    if inputs and len(failures) == len(inputs):
+        say(failures)
+        raise typer.Exit(3)
+
+
+def say(failures: Sequence[tuple[str, str]]) -> None:
+    """Say what failed, and why, on standard error."""
+    for name, why in failures:
+        line = f"sr3: {why}" if name in why else f"sr3: {name}: {why}"
+        # a name need be neither printable nor text
+        typer.echo("".join(c if c.isprintable() else "?" for c in line), err=True)

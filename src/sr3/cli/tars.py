@@ -1,0 +1,172 @@
+"""Shards: tar files of many pictures and what belongs to them, as webdataset reads them.
+
+What belongs together has one name up to the first dot and lies together: pictures are restored, and all else (labels,
+captions) is taken over as it is.  A result is written whole or not at all; a mark beside it says what made it and which
+pictures failed.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from sr3.cli.jobs import Job
+from sr3.files import replacing, temporary_folder, write_text
+
+MEMBER = 2**28
+"""Bytes; a larger member is refused."""
+
+DAMAGED = (tarfile.TarError, EOFError, ValueError, OSError)
+
+
+class Member(NamedTuple):
+    """One file of a shard."""
+
+    name: str
+    data: bytes
+    time: float
+
+
+class Done(NamedTuple):
+    """What became of a shard."""
+
+    made: int
+    failed: dict[str, str]
+
+
+class Shard(NamedTuple):
+    """In the place of a picture that is ready: a shard is read as it is restored."""
+
+
+def mark_of(target: Path) -> Path:
+    """The file that says that a shard is done."""
+    return target.with_name(f"{target.name}.done")
+
+
+def done_so(target: Path, note: Mapping[str, str]) -> bool:
+    """Whether a shard is there and done, in the way of this note."""
+    with suppress(OSError, ValueError):
+        found = json.loads(mark_of(target).read_text("utf-8"))
+        if target.is_file() and isinstance(found, dict) and isinstance(made := found.get("note"), dict):
+            return all(made.get(key) == value for key, value in note.items() if key != "software")
+    return False
+
+
+def restore_shard(
+    job: Job,
+    restore: Callable[[Path, Path, str], object],
+    name_of: Callable[[Path], str],
+    note: Mapping[str, str],
+) -> Done:
+    """Restore every picture of a shard into another.
+
+    restore: (file to read, file to write, what to call it); what it raises fails this picture, and what belongs to it
+    is then left out.  name_of: a result's name by its picture's.  note: for the mark, what made the results.
+    PictureError where the shard cannot be read, or nothing in it can be restored.
+    """
+    from sr3.picture.picture import PictureError
+
+    made, failed = 0, dict[str, str]()
+    with replacing(job.target) as temporary, temporary_folder() as folder, tarfile.open(temporary, "w") as out:
+        for sample in _samples(job.source):
+            kept: list[Member] = []
+            why: dict[str, str] = {}
+            for member in sample:
+                if not _is_picture(member.name):
+                    kept.append(member)
+                    continue
+                try:
+                    kept.append(_restored(member, job, folder, restore, name_of))
+                except Exception as error:
+                    from sr3.restore.fault import code_and_sentence
+
+                    if (found := code_and_sentence(error)) is None:
+                        raise
+                    why[member.name] = found[1]
+            failed |= why
+            if not why:
+                made += sum(_is_picture(member.name) for member in kept)
+                for member in kept:
+                    _add(out, member)
+        if not made:
+            first = next(iter(failed.values()), "there is no picture in it")
+            raise PictureError(f"nothing of {job.name} could be restored: {first}")
+    mark = {"made": made, "failed": failed, "note": dict(note)}
+    write_text(mark_of(job.target), json.dumps(mark, indent=2) + "\n")
+    return Done(made, failed)
+
+
+def _samples(source: Path) -> Iterator[Sequence[Member]]:
+    """What belongs together."""
+    for _, group in groupby(_members(source), lambda member: _key(member.name)):
+        yield list(group)
+
+
+def _key(name: str) -> str:
+    path = PurePosixPath(name)
+    return str(path.parent / path.name.split(".")[0])
+
+
+def _members(source: Path) -> Iterator[Member]:
+    from sr3.picture.picture import PictureError, shown
+
+    try:
+        with tarfile.open(source, "r:*") as archive:
+            for info in archive:
+                file = archive.extractfile(info) if info.isreg() else None
+                if file is None:
+                    continue  # folders, links, devices
+                if info.size > MEMBER:
+                    raise PictureError(f"{shown(info.name)} in {shown(source)} has {info.size} bytes; cut it smaller")
+                yield Member(info.name, file.read(), info.mtime)
+            # where the next name should be, tarfile takes junk and the end of the file for the end of the archive
+            ends: Any = archive.fileobj
+            ends.seek(archive.offset)
+            if ends.read(512) != bytes(512):
+                raise tarfile.ReadError("it has no end")
+    except DAMAGED as error:
+        if isinstance(error, PictureError):
+            raise
+        raise PictureError(f"{shown(source)} is no tar file, or is damaged; give a whole copy of it") from error
+
+
+def _is_picture(name: str) -> bool:
+    from sr3.picture.collection import PICTURE_SUFFIXES
+
+    path = PurePosixPath(name)
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+
+
+def _restored(
+    member: Member,
+    job: Job,
+    folder: Path,
+    restore: Callable[[Path, Path, str], object],
+    name_of: Callable[[Path], str],
+) -> Member:
+    from sr3.picture.picture import PictureError, shown
+
+    path = PurePosixPath(member.name)
+    called = shown(f"{job.name}/{member.name}")
+    given = folder / f"given{path.suffix.lower()}"
+    given.write_bytes(member.data)
+    name = name_of(Path(path.name))
+    result = folder / f"made{Path(name).suffix}"
+    try:
+        restore(given, result, called)
+        return Member(str(path.parent / name), result.read_bytes(), member.time)
+    except PictureError as error:
+        raise PictureError(str(error).replace(str(given), called).replace(str(result), called)) from error
+    finally:
+        result.unlink(missing_ok=True)
+        given.unlink(missing_ok=True)
+
+
+def _add(out: tarfile.TarFile, member: Member) -> None:
+    info: Any = tarfile.TarInfo(member.name)
+    info.size, info.mtime = len(member.data), member.time
+    out.addfile(info, io.BytesIO(member.data))

@@ -1,0 +1,105 @@
+"""Shards: tar files as webdataset reads them, in and out, each with a mark when it is done."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from conftest import noise_picture
+from PIL import Image
+
+from sr3.picture.image import read
+
+
+def packed(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as out:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), 1_500_000_000
+            out.addfile(info, io.BytesIO(data))
+
+
+def unpacked(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as archive:
+        return {info.name: archive.extractfile(info).read() for info in archive}
+
+
+def png(seed: int, suffix: str = "PNG") -> bytes:
+    brought = io.BytesIO()
+    noise_picture(8, 6, seed=seed).save(brought, suffix)
+    return brought.getvalue()
+
+
+@pytest.fixture
+def up(sr3, tiny, tmp_path, monkeypatch):
+    model = tiny.save_pretrained(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    members = {"a.png": png(0), "a.cls": b"7", "x/b.jpg": png(1, "JPEG"), "x/b.json": b"{}", "c.gif": png(2, "GIF")}
+    packed(tmp_path / "s.tar", members | {"bad.png": b"no", "bad.cls": b"9", ".hidden.png": b"?"})
+    return lambda *arguments: sr3("upscale", "--model", model, "--steps", 1, *arguments)
+
+
+def test_a_shard_gives_a_shard(up, tmp_path):
+    code, out, err = up("s.tar", "--json")
+    assert code == 1
+    assert "s.tar/bad.png is not a picture" in " ".join(err.split())
+    made = unpacked(tmp_path / "s-4x.tar")
+    assert list(made) == ["a.png", "a.cls", "x/b.jpg", "x/b.json", "c-gif.png", ".hidden.png"]
+    assert (made["a.cls"], made["x/b.json"]) == (b"7", b"{}")
+    assert [Image.open(io.BytesIO(made[name])).size for name in ("a.png", "x/b.jpg")] == [(32, 24)] * 2
+    assert up("s.tar", "-o", "again.tar", "--quiet")[0] == 1
+    assert unpacked(tmp_path / "again.tar") == made
+    # each as by itself
+    Path("a.png").write_bytes(png(0))
+    up("a.png", "-o", "alone.png")
+    assert (read("alone.png").pixels == read(made["a.png"]).pixels).all()
+    mark = json.loads((tmp_path / "s-4x.tar.done").read_text())
+    assert mark["made"] == 3
+    assert list(mark["failed"]) == ["bad.png"]
+    told = [json.loads(line) for line in out.splitlines()]
+    assert (told[0]["input"], told[0]["output"], told[0]["error"]) == ("s.tar", ["s-4x.tar"], None)
+    assert told[1]["input"] == "s.tar/bad.png"
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".sr3")]
+
+
+def test_a_shard_that_is_done_is_left(up, tmp_path):
+    line = ["s.tar", "-o", "out", "--skip-existing", "--json"]
+    assert up(*line)[0] == 1
+    before = (tmp_path / "out" / "s.tar").stat().st_mtime_ns
+    code, out, _ = up(*line)
+    assert code == 0
+    assert "already" in json.loads(out)["left"]
+    assert (tmp_path / "out" / "s.tar").stat().st_mtime_ns == before
+    assert up(*line, "--seed", 3)[0] == 1
+    (tmp_path / "out" / "s.tar.done").unlink()
+    after = (tmp_path / "out" / "s.tar").stat().st_mtime_ns
+    assert after != before
+    assert up(*line, "--seed", 3)[0] == 1
+    assert (tmp_path / "out" / "s.tar").stat().st_mtime_ns != after
+    code, _, err = up("s.tar", "-o", "out")
+    assert code == 2
+    assert "is there already" in err
+
+
+def test_bad_shards_are_one_sentence(up, tmp_path):
+    (tmp_path / "junk.tar").write_bytes(b"no" * 999)
+    whole = (tmp_path / "s.tar").read_bytes()
+    (tmp_path / "cut.tar").write_bytes(whole[: 512 * 4 + 77])
+    (tmp_path / "no-end.tar").write_bytes(whole[: 512 * 2])
+    packed(tmp_path / "none.tar", {"a.txt": b"x"})
+    packed(tmp_path / "all-bad.tar", {"a.png": b"x"})
+    for name, says in {
+        "junk.tar": "is no tar file, or is damaged",
+        "cut.tar": "damaged",
+        "no-end.tar": "damaged",
+        "none.tar": "there is no picture in it",
+        "all-bad.tar": "a.png is not a picture",
+    }.items():
+        code, _, err = up(name, "-o", f"out-{name}")
+        assert code == 3, (name, err)
+        assert says in err
+        assert not (tmp_path / f"out-{name}").exists()
+    code, _, err = up("s.tar", "--samples", 2)
+    assert code == 2
+    assert "unpack it" in err
