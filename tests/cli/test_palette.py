@@ -261,6 +261,7 @@ def test_the_search_of_schedules_and_the_study_work_for_every_task(sr3, models, 
     same.mkdir()
     for k in range(2):
         noise_picture(24, 20, k).save(same / f"{k}.png")
+    monkeypatch.setattr("sr3.cli.tune.LEAST", 2)
     monkeypatch.setattr("sr3.evaluation.tune.SAMPLERS", ({"kind": "dpmpp"},))
     monkeypatch.setattr("sr3.evaluation.tune.CLEANEST", (1.0,))
     monkeypatch.setattr("sr3.evaluation.tune.SPACINGS", ("logsnr",))

@@ -265,13 +265,8 @@ class Work:
         done = restore_shard(job, restore, self.naming.within, note)
         for name, why in done.failed.items():
             self.failed.append((f"{job.name}/{name}", why))
-        return Outcome(
-            job.name,
-            [job.target],
-            seconds=time.monotonic() - began,
-            why=f"{done.made} pictures",
-            note=note,
-        )
+        seconds, why = time.monotonic() - began, f"{done.made} pictures"
+        return Outcome(job.name, [job.target], seconds=seconds, why=why, note=note)
 
     def _extent(self, ready: Ready) -> Extent | None:
         """What the network has to compute of one frame."""
