@@ -69,10 +69,8 @@ def command(
         factor = restorer.model.task.factor
         restorer.settings(**how, samples=samples)
     kept = read_mask(keep) if keep else None
-    options = how | dict(
-        scale=scale, size=wanted, seed=seed, samples=samples, free=free, fidelity=fidelity, noise=noise
-    )
-    options["keep"] = kept.hole if kept else None
+    options: dict[str, Any] = dict(scale=scale, size=wanted, seed=seed, samples=samples, free=free, fidelity=fidelity)
+    options |= {"noise": noise, "keep": kept.hole if kept else None, **how}
     restore_all(
         restorer_of,
         inputs,
