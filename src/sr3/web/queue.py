@@ -133,6 +133,11 @@ class Queue:
             if size:
                 self._bytes[name] = size
 
+    def weigh(self, name: str) -> None:
+        """Look again how much room a job takes."""
+        if name in self._bytes:
+            self._bytes[name] = size_of(self.place(name))
+
     def release(self, name: str) -> None:
         """Nothing has become of a job for which there was room."""
         self._bytes.pop(name, None)
