@@ -289,6 +289,30 @@ def test_what_is_seen_is_small(client, server, tmp_path):
         assert error.value.status == 422, bad
 
 
+@pytest.mark.parametrize("file", ["smooth.png", "smooth.jpg", "clear.png", "grey.png"])
+def test_parts_of_large_pictures_are_the_same_parts(file, tmp_path, monkeypatch):
+    from sr3.web import views
+
+    across, down = np.meshgrid(np.linspace(0, 255, 900), np.linspace(0, 255, 600))
+    image = Image.fromarray(np.stack([across, down, 255 - across], -1).astype(np.uint8))
+    if file == "clear.png":
+        image.putalpha(Image.fromarray(down.astype(np.uint8)))
+    exif = image.getexif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    (image.convert("L") if file == "grey.png" else image).save(tmp_path / file, exif=exif)
+    boxes = (((0, 0, 600, 900), 100), ((37, 411, 333, 222), 111), ((500, 800, 100, 100), 100), ((599, 899, 1, 1), 50))
+    plain = [views.part(tmp_path / file, (wide, 16_000), box) for box, wide in boxes]
+    assert not list(tmp_path.glob("*.zoom"))
+    monkeypatch.setattr(views, "LARGE", 1000)
+    for (box, wide), expected in zip(boxes, plain):
+        got = shown(views.part(tmp_path / file, (wide, 16_000), box)).astype(int)
+        assert got.shape == shown(expected).shape
+        assert np.abs(got - shown(expected)).mean() < 4, box
+    assert len(list(tmp_path.glob("*.zoom"))) == 1
+    with pytest.raises(ValueError, match="is not inside the picture, which is 600x900"):
+        views.part(tmp_path / file, (9, 9), (500, 0, 101, 1))
+
+
 def test_what_there_is_to_ask_for(client):
     models = {m["name"]: m for m in client.ask("GET", "/v1/models").json()["models"]}
     assert models["tiny"]["task"] == "enlarge"

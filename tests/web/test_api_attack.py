@@ -29,6 +29,7 @@ from sr3.web import guard
 from sr3.web.catalogue import Catalogue
 from sr3.web.limits import Limits
 from sr3.web.queue import Queue
+from sr3.web.store import Store
 from sr3.web.work import Bench
 
 BOUNDS = Limits(upload=2_000_000, pixels=10_000_000)
@@ -294,6 +295,24 @@ def test_a_queue_survives_its_server(model, tmp_path, monkeypatch):
         assert not (folder / "jobs" / "left").exists()
         starts = [client.ask("GET", job["links"]["self"]).json()["started"] for job in jobs]
         assert starts == sorted(starts)
+
+
+def test_a_job_that_ends_its_server_is_not_begun_for_ever(model, tmp_path):
+    catalogue, source = Catalogue([model], shipped=False), picture(tmp_path / "a.png")
+    with live(tmp_path / "web", [model]) as (address, queue), Client(address) as client:
+        job = client.submit(source)
+        until(lambda: state(client._http, job) == "succeeded")
+        record = queue.store.get(job["id"])
+        assert record.tries == 1
+    for tries, then in ((1, "queued"), (2, "queued"), (3, "failed")):
+        store = Store(tmp_path / "web" / "jobs.sqlite")
+        store.save(record.model_copy(update={"state": "running", "tries": tries}))
+        store.close()
+        queue = Queue(tmp_path / "web", catalogue, [])
+        found = queue.store.get(job["id"])
+        queue.close()
+        assert found.state == then
+    assert found.error.detail.startswith("the server ended 3 times while it worked on a.png")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")

@@ -69,6 +69,8 @@ def command(
         jobs, hosts=[*names_of(host), *(each.lower() for each in name or [])], token=token, desk=_desk(study)
     )
     typer.echo(f"{page}  (Ctrl-C ends)")
+    if names_of(host) != LOOPBACK:
+        typer.echo("from other machines: the same, with this one's name or address")
     if not no_open:
         open_soon(page)
     try:

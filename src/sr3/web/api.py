@@ -221,6 +221,8 @@ class Api:
         """
         self._eyes = self._eyes or anyio.CapacityLimiter(2)
         made = await anyio.to_thread.run_sync(_view, path, wide, box, keep, limiter=self._eyes)
+        if keep or box is not None:
+            await run_in_threadpool(self.queue.weigh, path.parent.name)
         return Response(made, media_type="image/webp", headers=KEEP)
 
 
@@ -228,7 +230,9 @@ def _view(path: Path, wide: int, box: views.Box | None, keep: bool) -> bytes:
     kept = path.with_name(f"{path.stem}-{wide}.webp.view")
     if keep and kept.exists():
         return kept.read_bytes()
-    made = views.view(path, (wide, wide if keep else 16_000), box)
+    if box is not None:
+        return views.part(path, (wide, 16_000), box)
+    made = views.view(path, (wide, wide if keep else 16_000))
     if keep:
         half = kept.with_name(f"{kept.name}.{id(made)}")
         half.write_bytes(made)

@@ -11,15 +11,20 @@ from pathlib import Path
 from sr3.restore.restorer import Progress as Step
 from sr3.web import views
 from sr3.web.catalogue import Catalogue
+from sr3.web.clock import Clock
 from sr3.web.events import Channel
 from sr3.web.limits import Limits
 from sr3.web.metrics import Metrics
 from sr3.web.problem import Problem, problem_of
+from sr3.web.problem import body as problem_body
 from sr3.web.shapes import ProblemShape, Progress
 from sr3.web.store import Record, Store
 from sr3.web.work import Bench, make
 
 LOG = logging.getLogger("sr3.web")
+
+TRIES = 3
+"""How often a job is begun whose server ends under it."""
 
 SWEEP = 30.0
 """Seconds between two looks for what has become old."""
@@ -53,10 +58,20 @@ class Queue:
         self._ending = threading.Event()
         self._threads: list[threading.Thread] = []
         for record in self.store.of("running"):
-            self.store.save(record.model_copy(update={"state": "queued", "started": None}))
+            self._again(record)
         self._waiting = [record.id for record in self.store.of("queued")]
         self._bytes: dict[str, int] = {}
         self._take_stock()
+
+    def _again(self, record: Record) -> None:
+        """Queue again what a server that ended was doing, unless it seems to be what ends them."""
+        if record.tries >= TRIES:
+            said = (
+                f"the server ended {record.tries} times while it worked on {record.name}; ask for less, or send another"
+            )
+            self.store.save(record.now("failed", error=ProblemShape(**problem_body(500, said))))
+        else:
+            self.store.save(record.model_copy(update={"state": "queued", "started": None}))
 
     def _take_stock(self) -> None:
         known = self.store.ids()
@@ -133,6 +148,11 @@ class Queue:
             if size:
                 self._bytes[name] = size
 
+    def weigh(self, name: str) -> None:
+        """Look again how much room a job takes."""
+        if name in self._bytes:
+            self._bytes[name] = size_of(self.place(name))
+
     def release(self, name: str) -> None:
         """Nothing has become of a job for which there was room."""
         self._bytes.pop(name, None)
@@ -196,7 +216,7 @@ class Queue:
                     name = self._waiting.pop(0)
                     if (record := self.store.get(name)) is not None:
                         self.live[name] = Progress()
-                        record = record.now("running")
+                        record = record.now("running", tries=record.tries + 1)
                         self._save(record)
                         return record
                 else:
@@ -263,22 +283,6 @@ class Queue:
             self.forget(record)
         with suppress(Problem):
             self.reserve("", 0)
-
-
-class Clock:
-    """Says how long the rest of a walk will take, from how long its steps took."""
-
-    def __init__(self) -> None:
-        self._first: tuple[float, int] | None = None
-
-    def tick(self, done: int, total: int) -> Progress:
-        """Where a walk stands after a step."""
-        now = time.monotonic()
-        if self._first is None or done <= self._first[1]:  # a picture made in several sizes counts anew
-            self._first = (now, done)
-        then, before = self._first
-        left = (now - then) / (done - before) * (total - done) if done > before else None
-        return Progress(done=done, total=total, seconds_left=None if left is None else round(left, 2))
 
 
 def size_of(folder: Path) -> int:

@@ -35,7 +35,8 @@ def serve(app: Starlette, where: socket.socket) -> None:
 
 
 def address(host: str, where: socket.socket) -> str:
-    """What is typed into a browser for a socket that listens at this host."""
+    """What is typed into a browser on this machine for a socket that listens at this host."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{where.getsockname()[1]}/"
 

@@ -1,5 +1,7 @@
 """Pictures for the screen: WebP no larger than asked, in sRGB, of whatever file the package reads."""
 
+import math
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,46 @@ def view(path: Path, size: tuple[int, int], box: Box | None = None) -> bytes:
         return _webp(whole.thumbnail_image(size[0], height=size[1], size="down", **_SRGB))
     except vips.Error as error:
         raise PictureError(f"{name} is damaged or incomplete ({reason(error)}); give a whole copy of it") from error
+
+
+LARGE = 12_000_000
+"""Pixels of a picture of which parts are cut from a pyramid, as decoding it for each of them would take too long."""
+
+_making = threading.Lock()
+
+
+def part(path: Path, size: tuple[int, int], box: Box) -> bytes:
+    """`view` of a part of a picture file; a large one is first written beside it as tiles in several sizes, once."""
+    pixels = opened(path, check(path), 2**30)
+    if pixels.width * pixels.height < LARGE or isinstance(pixels, Image.Image):
+        return view(path, size, box)
+    kept = path.with_name(f"{path.stem}.zoom")
+    vips = load_vips()
+    try:
+        with _making:
+            if not kept.exists():
+                half = kept.with_name(f"{kept.name}.half")
+                source = vips.Source.new_from_file(str(path))
+                whole = vips.Image.thumbnail_source(source, 10**7, height=10**7, size="down", **_SRGB)
+                whole = whole.colourspace("srgb")  # of 16 bits or grey
+                how = {"compression": "deflate"} if whole.hasalpha() else {"compression": "jpeg", "Q": 92}
+                whole.tiffsave(str(half), tile=True, pyramid=True, tile_width=256, tile_height=256, bigtiff=True, **how)
+                half.replace(kept)
+        first = vips.Image.tiffload(str(kept))
+        left, top, wide, high = box
+        if left + wide > first.width or top + high > first.height:
+            raise PictureError(f"the box is not inside the picture, which is {first.width}x{first.height}")
+        shrink = max(1.0, wide / size[0], high / size[1])
+        level = min(int(math.log2(shrink)), first.get("n-pages") - 1)
+        there = vips.Image.tiffload(str(kept), page=level)
+        across, down = there.width / first.width, there.height / first.height
+        x, y = min(int(left * across), there.width - 1), min(int(top * down), there.height - 1)
+        w, h = max(1, min(round(wide * across), there.width - x)), max(1, min(round(high * down), there.height - y))
+        return _webp(there.crop(x, y, w, h).thumbnail_image(size[0], height=size[1], size="down"))
+    except vips.Error as error:
+        raise PictureError(
+            f"{path.name} is damaged or incomplete ({reason(error)}); give a whole copy of it"
+        ) from error
 
 
 _SRGB: dict[str, Any] = {"export_profile": "srgb", "fail_on": "error"}

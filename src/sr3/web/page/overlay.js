@@ -55,6 +55,9 @@ const aside = document.createElement("canvas");
 export function lay({ pen, canvas, frame }, map, place) {
   const box = /** @type {const} */ ([place.x, place.y, frame.width * place.scale, frame.height * place.scale]);
   pen.save();
+  pen.beginPath();
+  pen.rect(...box);
+  pen.clip();
   pen.globalCompositeOperation = "saturation";
   pen.fillStyle = "#777";
   pen.fillRect(...box);

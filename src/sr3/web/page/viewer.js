@@ -64,7 +64,13 @@ export class Viewer {
     this.frame = scene.frame;
     if (scene.frame.width !== before.width || scene.frame.height !== before.height) this.reframe(before);
     this.name(scene);
+    if (this.stage.width > 1) for (const each of [this.left, this.right, this.over]) each?.load(this.wide);
     this.later();
+  }
+
+  /** The longest side of the stage in the screen's pixels. */
+  get wide() {
+    return Math.max(this.stage.width, this.stage.height) * devicePixelRatio;
   }
 
   /** Nothing is shown. */
@@ -234,7 +240,7 @@ export class Viewer {
     const { width, height } = this.stage;
     const seen = { ...corner, width: width / this.camera.zoom, height: height / this.camera.zoom };
     for (const layer of [this.left, this.right, this.over]) {
-      layer?.load(Math.max(width, height) * devicePixelRatio);
+      layer?.load(this.wide);
       layer?.look(seen, scale);
     }
   }
