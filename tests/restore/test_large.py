@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import noise_picture, tiny_config
 
+from sr3.metric.join import join
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.exchange import from_pil
@@ -165,6 +166,18 @@ def test_what_a_detail_adds_is_in_the_hole():
         last(stream(restorer, picture, given, detail=d)).variants[0].pixels for d in (None, nothing_added())
     )
     assert (plain - other).abs().mean() < 0.05
+
+
+def test_a_detail_meets_the_pixels_around_the_hole():
+    """A slope whose filling was found too bright everywhere: where the known pixels are, and so in the hole."""
+    slope = torch.linspace(-0.8, 0.6, 128).expand(1, 3, 96, 128)
+    given = hollow(slope, box(128, 96, 40, 20, 48, 40), Stream(0, [0]))
+    task = Inpainting()
+    small = resize(slope, (24, 32)) + 0.2
+    found = whole._detailed(nothing_added(), task, small, given, [0])
+    assert (found - slope)[given.mask.expand_as(slope)].abs().max() < 0.05
+    # where it was 18 times as steep, and 8 bits are two thirds of a step of the slope
+    assert join((found + 1) / 2, given.mask).item() < 1.6 * join((slope + 1) / 2, given.mask).item()
 
 
 def test_uncropping_a_large_picture_sees_what_is_near():

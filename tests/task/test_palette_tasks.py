@@ -207,6 +207,15 @@ def test_a_smooth_filling_keeps_what_is_known_and_continues_what_is_plain(size):
     assert torch.equal(smooth(plain, nothing), torch.zeros_like(plain))
 
 
+@pytest.mark.parametrize("border", [31, 32, 48])
+def test_a_smooth_filling_meets_what_is_known_wherever_the_border_lies(border):
+    """At 32 coarse pixels of every size end; what is beyond them is 0.5 at the border, and 0 in the mean."""
+    slope = torch.linspace(-0.5, 0.5, border).expand(1, 3, 64, border)
+    whole = torch.cat([slope, torch.full((1, 3, 64, 64 - border), 9.0)], -1)
+    mask = side_of((64, 64), (0, 64 - border, 0, 0))
+    assert (smooth(whole, mask)[..., border] - 0.5).abs().max() < 0.06
+
+
 def test_opencvs_fillings():
     import cv2
 

@@ -16,7 +16,7 @@ from sr3.diffusion.wrap import known
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.picture import Picture, PictureError
-from sr3.picture.resize import resize, round8
+from sr3.picture.resize import resize, round8, shrink
 from sr3.random import staged
 from sr3.restore.agreement import FREE, HELD, Agreement
 from sr3.restore.restored import Restored, restored
@@ -159,11 +159,12 @@ def _detailed(detail: Restorer, task: Restoration, made: Tensor, given: Given, s
     factor, size = detail.model.task.factor, task.result_size(given)
     count = max(0, round(math.log(max(size) / max(made.shape[-2:])) / math.log(factor)))
     for left in range(count, 0, -1):
-        high, wide = (max(1, math.ceil(side / factor**left)) for side in size)
-        larger = task.reduced(given, (high * factor, wide * factor))
-        small = Given(round8(resize(made, (high, wide))))
-        own = [staged(seed, left) for seed in seeds]
+        high, wide = (factor * max(1, math.ceil(side / factor**left)) for side in size)
+        larger = task.reduced(given, (high, wide))
         assert larger.mask is not None
+        # what the model is held to has no step at the hole's border, and the known pixels around it
+        small = Given(round8(shrink(joined(resize(made, (high, wide)), larger), factor)))
+        own = [staged(seed, left) for seed in seeds]
         made = detail.make(small, own, wrap=partial(known, picture=larger.image, mask=larger.mask))
         made = torch.where(larger.mask, made, larger.image)
     return joined(resize(made, size).clamp(-1, 1), given)

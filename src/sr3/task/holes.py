@@ -102,11 +102,16 @@ def _stroke(canvas: ImageDraw.ImageDraw, width: int, height: int, draw: Draws) -
 def smooth(image: Tensor, mask: Tensor) -> Tensor:
     """The picture [B, C, H, W] with a smooth filling where the mask [B, 1, H, W] is True.
 
-    Pull and push (Gortler et al. 1996, section 3.4): coarser and coarser means of what is known, and back.  Where
-    nothing is known, grey.
+    Pull and push (Gortler et al. 1996, section 3.4): coarser and coarser means of what is known, and back.  On the way
+    back each pixel to be filled is drawn a few times to the mean of its neighbours, so that a filling meets what is
+    known at borders where coarse pixels end too.  Where nothing is known, grey.
     """
     weight = (~mask).to(image.dtype)
     return torch.where(mask, _pulled(torch.where(mask, 0, image), weight), image)
+
+
+_DRAWN = 8
+"""Times; more bring little."""
 
 
 def _pulled(sums: Tensor, weight: Tensor) -> Tensor:
@@ -120,7 +125,12 @@ def _pulled(sums: Tensor, weight: Tensor) -> Tensor:
     # a coarse pixel that knows anything knows it: weights saturate
     coarse = _pulled(below / covered.clamp(min=1e-6) * full, full)
     finer = F.interpolate(coarse, scale_factor=2.0, mode="bilinear")[..., : sums.shape[-2], : sums.shape[-1]]
-    return weight * own + (1 - weight) * finer
+    out = weight * own + (1 - weight) * finer
+    for _ in range(_DRAWN):
+        edge = F.pad(out, (1, 1, 1, 1), mode="replicate")
+        mean = (edge[..., 1:-1, 2:] + edge[..., 1:-1, :-2] + edge[..., 2:, 1:-1] + edge[..., :-2, 1:-1]) / 4
+        out = weight * own + (1 - weight) * mean
+    return out
 
 
 def filled(image: Tensor, mask: Tensor, how: Fill) -> Tensor:
