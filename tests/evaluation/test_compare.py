@@ -74,7 +74,7 @@ def test_every_measure_has_its_direction():
             assert measure(part).better == ("higher" if one.higher_is_better else "lower"), part
     assert measure("swd_0").better == measure("swd_low").better == "lower"
     assert {name for name, one in MEASURES.items() if one.better == "higher"} == {
-        *("psnr", "psnr_y", "ssim", "ssim_y", "is", "accuracy", "accuracy_5", "agreement")
+        *("psnr", "psnr_y", "ssim", "ssim_y", "is", "accuracy", "accuracy_5", "agreement", "agreement_5", "identity")
     }
     assert {name for name, one in MEASURES.items() if one.better in ("one", "neither")} == {
         *("calibration", "spread", "pairwise", "pairwise_lpips", "colourfulness", "colourfulness_share", "join")

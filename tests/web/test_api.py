@@ -350,7 +350,7 @@ def test_the_command_lines_sentences(client, small, tmp_path):
     with pytest.raises(ServerError, match=r"^broken.png is damaged or incomplete"):
         client.restore(broken, model="tiny")
     for options, says in (
-        ({"size": "4x4"}, "the size 4x4 is smaller than the picture's 16x12; sr3 only enlarges"),
+        ({"size": "4x4"}, "the size 4x3 is smaller than the picture's 16x12; sr3 only enlarges"),
         ({"size": "40x40", "scale": 2}, "give a scale or a size, not both"),
         ({"quality": "best", "model": "tiny"}, "tiny has not been tuned and knows no 'best'"),
         ({"samples": 2, "model": "tiny-once"}, "it has one answer, so no 2 samples"),

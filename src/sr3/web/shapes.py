@@ -23,7 +23,7 @@ class Options(_Shape):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     scale: float | None = Field(None, ge=1, le=64, description="How many times larger; default: the model's factor.")
-    size: str | None = Field(None, pattern=SIZE, description="The size wanted, WIDTHxHEIGHT, instead of a scale.")
+    size: str | None = Field(None, pattern=SIZE, description="WIDTHxHEIGHT to fit into, instead of a scale.")
     quality: Literal["fast", "balanced", "best"] | None = Field(
         None, description="As found for the model; default: its own way."
     )

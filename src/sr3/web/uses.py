@@ -11,13 +11,13 @@ from typing import Any
 
 from sr3.model.config import ConfigError, nearest
 from sr3.picture.grey import as_grey
-from sr3.picture.image import PictureError, read
+from sr3.picture.image import PictureError, read, read_size
 from sr3.restore.agreement import taken
 from sr3.restore.fill import inpainted, uncropped
 from sr3.restore.places import Mask, bands, check_bands, hole
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Progress, Restorer, needs_picture
-from sr3.restore.size import passes, target_size
+from sr3.restore.size import fitted, passes, target_size
 from sr3.restore.usual import PLAIN
 from sr3.restore.whole import set_task, stream
 from sr3.task import TASKS, Restoration
@@ -90,7 +90,7 @@ class Use:
     def result_size(self, size: tuple[int, int], factor: int, options: Options) -> tuple[int, int]:
         """(width, height) of the result.  ConfigError and PictureError where it cannot be had."""
         if self.kind == ENLARGE:
-            return target_size(size, factor, options.scale, sides_of(options.size))
+            return target_size(size, factor, options.scale, _wanted(size, options))
         if self.kind == "uncropping":
             left, right, top, bottom = _sides(Path("the picture"), size, options)
             return size[0] + left + right, size[1] + top + bottom
@@ -123,9 +123,16 @@ def _go(asked: Asked) -> Any:
 
 def _enlarged(asked: Asked) -> Steps:
     options = asked.options
-    more: dict[str, Any] = {"scale": options.scale, "size": sides_of(options.size), "noise": options.noise}
+    more: dict[str, Any] = {"scale": options.scale, "size": _wanted(read_size(asked.source), options)}
+    more["noise"] = options.noise
     more["keep"] = None if asked.mask is None else asked.mask.hole
     return asked.restorer.stream(asked.source, fidelity=options.fidelity, **more, **asked.how)
+
+
+def _wanted(size: tuple[int, int], options: Options) -> tuple[int, int] | None:
+    """(width, height) of the result of a picture of this size: as large as fits into what is asked for, if anything."""
+    sides = sides_of(options.size)
+    return fitted(size, sides, "inside") if sides else None
 
 
 def _restored(asked: Asked) -> Steps:
