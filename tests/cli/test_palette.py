@@ -497,9 +497,8 @@ def test_bad_input_gets_one_sentence(sr3, models, place, typed):
         ("colorize g.png", "face-palette"),
         ("inpaint p.png --box 1,1,4x4", "face-palette"),
         ("uncrop p.png --right 4", "face-palette"),
-        ("dejpeg p.jpg", "photo-jpeg"),
         ("restore p.png --model photo-denoise", "photo-denoise"),
-        ("demo --task dejpeg", "photo-jpeg"),
+        ("demo --task colorize", "face-palette"),
     ],
 )
 def test_a_model_that_is_not_there_yet_can_be_trained(sr3, place, monkeypatch, typed, recipe):

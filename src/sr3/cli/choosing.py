@@ -16,7 +16,7 @@ USUAL = {
     "colorization": "face-palette",
     "denoising": "photo-denoise",
     "inpainting": "face-palette",
-    "jpeg-restoration": "photo-jpeg",
+    "jpeg-restoration": "photo-jpeg-regression",
 }
 
 

@@ -12,7 +12,7 @@ TASKS = {
     "colorize": ("colorization", "face-palette"),
     "inpaint": ("inpainting", "face-palette"),
     "uncrop": ("uncropping", "face-palette"),
-    "dejpeg": ("jpeg-restoration", "photo-jpeg"),
+    "dejpeg": ("jpeg-restoration", "photo-jpeg-regression"),
 }
 """The kind of each command's task, and its usual model."""
 

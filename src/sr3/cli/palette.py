@@ -104,7 +104,7 @@ if TYPE_CHECKING:
     """How one file's restoration begins: (restorer, task, file, its picture, what restores it) -> steps."""
 
 
-@options("photo-jpeg", output=BESIDE)
+@options("photo-jpeg-regression", output=BESIDE)
 def dejpeg(run: Run, free: Free = False) -> None:
     """Restore JPEG files.  Compressed again with the file's tables, the result has the file's coefficients."""
 

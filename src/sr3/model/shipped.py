@@ -11,8 +11,12 @@ from sr3.model.checkpoint import CheckpointError
 GROUP = "sr3.models"
 """Of entry points; each names a package with files NAME.safetensors, such as `faces = "sr3_faces"`."""
 SUFFIX = ".safetensors"
-ELSEWHERE = dict.fromkeys(("face-16", "face-8x", "face-8x-regression"), "sr3-faces")
+ELSEWHERE = {
+    **dict.fromkeys(("face-16", "face-8x", "face-8x-regression"), "sr3-faces"),
+    "photo-jpeg-regression": "sr3-restore",
+}
 """Models of packages that need not be installed, for a message that helps."""
+TERMS = {"sr3-faces": "non-commercial research only", "sr3-restore": "Apache-2.0"}
 
 
 class Shipped(NamedTuple):
@@ -86,5 +90,5 @@ def elsewhere(name: str) -> str | None:
         return None
     return (
         f"the model {name} is in the package {ELSEWHERE[name]}, which is not installed: pip install "
-        f"./packages/{ELSEWHERE[name]} in sr3's folder (its terms: non-commercial research only)"
+        f"./packages/{ELSEWHERE[name]} in sr3's folder (its terms: {TERMS[ELSEWHERE[name]]})"
     )

@@ -46,8 +46,9 @@ class Adversarial:
 
     The student's gradient is the sum of four, taken at its result: of the absolute error, of the heads' verdict, of
     the distance of the features, and of the pattern of the factor's period that the result has more of than the
-    photograph (`sr3.metric.grid`): pixel shuffle leaves one, and the judge does not see it below the noise.  The last
-    three are made `verdict`, `feature` and `grid` times as long as the first, so that neither the size of the heads'
+    photograph (`sr3.metric.grid`): pixel shuffle leaves one, and the judge does not see it below the noise.  That part
+    is off by default: it brings the measure to nothing, and dots that it does not see stay.  The last three are made
+    `verdict`, `feature` and `grid` times as long as the first, so that neither the size of the heads'
     answers nor the judge's scale matters (as the adaptive weight of Esser et al. 2021, equation 7, balances two).  The
     loss that is reported is the absolute error, in units of the spread.
 
@@ -63,7 +64,7 @@ class Adversarial:
         judge: str = "photo-4x",
         verdict: float = 1.0,
         feature: float = 0.5,
-        grid: float = 0.5,
+        grid: float = 0.0,
         sigma: float = 0.02,
         span: float = 0.8,
         rate: float = 5e-4,

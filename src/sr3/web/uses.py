@@ -193,7 +193,7 @@ USES = (
         begin=_enlarged,
         told=lambda asked: {"keep": asked.mask.mark} if asked.mask else {},
     ),
-    Use("jpeg-restoration", "Remove what JPEG left.", "dejpeg", usual="photo-jpeg", begin=_dejpegged),
+    Use("jpeg-restoration", "Remove what JPEG left.", "dejpeg", usual="photo-jpeg-regression", begin=_dejpegged),
     Use(
         "colorization",
         "Give grey pictures colours.",
