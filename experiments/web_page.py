@@ -120,6 +120,7 @@ def large(page: Page, folder: Path, megapixels: float, scale: float) -> None:
     page.drop(source)
     print(f"{source.stat().st_size / 1e6:.1f} MB were seen after {time.perf_counter() - began:.1f} s")
     page.script("document.querySelector('details').open = true")
+    page.pick('[value="other"]')
     field = page.one('[name="scale"]')
     field.clear()
     field.send_keys(f"{scale:g}")
