@@ -5,13 +5,14 @@ import struct
 import weakref
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from sr3.files import temporary_folder
+from sr3.picture.picture import Picture, from_samples
 
 STRIP = 16
 """Rows that are read at once."""
@@ -20,24 +21,26 @@ STRIP = 16
 class Scratch:
     """A plain TIFF file (BigTIFF, uncompressed, in strips) that samples are written into from the top down.
 
-    size: (width, height).  near: the folder to be in, or None for the system's; it is removed when nobody holds it.
+    size: (width, height).  bands: 1 to 4, grey, grey + alpha, RGB, RGB + alpha.  near: the folder to be in, or None for the system's; it is removed when nobody holds it.
     """
 
-    def __init__(self, size: tuple[int, int], channels: int, bits: int, near: Path | None = None):
+    def __init__(self, size: tuple[int, int], bands: int, bits: int, near: Path | None = None):
         stack = ExitStack()
         self.path = stack.enter_context(temporary_folder(near)) / "picture.tif"
-        self.size, self.channels, self.bits = size, channels, bits
+        self.size, self.bands, self.bits = size, bands, bits
         self.close = weakref.finalize(self, stack.close)
         self.restart()
 
     def restart(self) -> None:
         """Forget what was written."""
         self.rows = 0
-        self.path.write_bytes(_header(self.size, self.channels, self.bits))
+        head = _header(self.size, self.bands, self.bits)
+        self.start = len(head)
+        self.path.write_bytes(head)
 
     def write(self, samples: "np.ndarray[Any, Any]") -> None:
         """Add rows [n, W, C] of uint8 or uint16; ValueError where they are not of this picture."""
-        if samples.shape[1:] != (self.size[0], self.channels) or samples.dtype.itemsize * 8 != self.bits:
+        if samples.shape[1:] != (self.size[0], self.bands) or samples.dtype.itemsize * 8 != self.bits:
             raise ValueError(f"rows {list(samples.shape)} of {samples.dtype} are none of this picture")
         self.rows += len(samples)
         with self.path.open("ab") as file:
@@ -50,21 +53,29 @@ class Scratch:
         return vips.Image.tiffload(os.fspath(self.path), access="sequential")
 
 
-@dataclass(frozen=True)
-class LargePicture:
-    """A picture in a file of its own, without alpha; bits, keep and dpi as of `Picture`, which it is used as to save.
+class LargePicture(Picture):
+    """A picture that is kept in a file of its own, which goes with it: read whole only where its pixels are asked for.
 
-    It is gone with the object.
+    What saves it reads it from the top down; keep and dpi as of `Picture`.
     """
 
+    def __init__(
+        self, scratch: Scratch, keep: Mapping[str, bytes] | None = None, dpi: tuple[float, float] | None = None
+    ):
+        for name, value in (("scratch", scratch), ("bits", scratch.bits), ("keep", keep or {}), ("dpi", dpi)):
+            object.__setattr__(self, name, value)
+
     scratch: Scratch
-    keep: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
-    dpi: tuple[float, float] | None = None
 
     @property
-    def bits(self) -> int:
-        """8 or 16."""
-        return self.scratch.bits
+    def pixels(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """All of them, in memory."""
+        return self._whole().pixels
+
+    @property
+    def alpha(self) -> Tensor | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """All of it, in memory."""
+        return self._whole().alpha
 
     @property
     def size(self) -> tuple[int, int]:
@@ -73,54 +84,59 @@ class LargePicture:
 
     @property
     def channels(self) -> int:
-        """1 or 3."""
-        return self.scratch.channels
+        """1 (grey) or 3 (RGB)."""
+        return 1 if self.scratch.bands < 3 else 3
 
-    def save(self, path: str | Path, *, quality: int = 95) -> None:
-        """Write it to a file by the format that its name ends in; as `sr3.picture.write.write`."""
-        from sr3.picture.write import write
+    def kept(self, keep: Mapping[str, bytes]) -> "LargePicture":
+        """The same with other metadata."""
+        return LargePicture(self.scratch, keep, self.dpi)
 
-        write(path, self, quality=quality)
+    def image(self, vips: Any, bits: int, *, opaque: bool = False) -> Any:
+        """A libvips image of it in samples of so many bits, read once and from the top down.
 
-    def image(self, vips: Any, bits: int) -> Any:
-        """A libvips image of it in samples of so many bits, read once and from the top down."""
+        opaque: laid on white, without alpha.
+        """
         image = self.scratch.image(vips)
-        return image if bits == self.bits else (image / 257).rint().cast("uchar")
+        if bits < self.bits:
+            image = (image / 257).rint().cast("uchar")
+        return image.flatten(background=2**bits - 1) if opaque and image.hasalpha() else image
+
+    def _whole(self) -> Picture:
+        (width, height), kind = self.size, np.dtype("<u1" if self.bits == 8 else "<u2")
+        samples = np.fromfile(self.scratch.path, kind, offset=self.scratch.start)
+        return from_samples(samples.reshape(height, width, -1).astype(kind.newbyteorder("=")))
 
 
-def _header(size: tuple[int, int], channels: int, bits: int) -> bytes:
-    """What comes before the samples."""
+def _header(size: tuple[int, int], bands: int, bits: int) -> bytes:
+    """What comes before the samples: the table of a BigTIFF file, and the places and lengths of its strips."""
     width, height = size
     count = -(-height // STRIP)
-    row = width * channels * bits // 8
-    # the two lists that do not fit into the table follow it, and then the samples
-    lists = 16 + 8 + 20 * 10 + 8
-    start = lists + 16 * count
-    offsets = [start + row * STRIP * k for k in range(count)]
-    lengths = [row * min(STRIP, height - STRIP * k) for k in range(count)]
-    short, long8 = 3, 16
-
-    def inline(kind: int, *values: int) -> bytes:
-        packed = b"".join(struct.pack("<H" if kind == short else "<Q", value) for value in values)
-        return packed.ljust(8, b"\0")
-
-    # one strip's list is short enough to stand in the table
-    at = [
-        inline(long8, offsets[0] if count == 1 else lists),
-        inline(long8, lengths[0] if count == 1 else lists + 8 * count),
-    ]
+    row = width * bands * bits // 8
+    colours = 1 if bands < 3 else 3
     table = [
-        (256, long8, 1, inline(long8, width)),
-        (257, long8, 1, inline(long8, height)),
-        (258, short, channels, inline(short, *[bits] * channels)),
-        (259, short, 1, inline(short, 1)),
-        (262, short, 1, inline(short, 1 if channels == 1 else 2)),
-        (273, long8, count, at[0]),
-        (277, short, 1, inline(short, channels)),
-        (278, long8, 1, inline(long8, STRIP)),
-        (279, long8, count, at[1]),
-        (284, short, 1, inline(short, 1)),
+        (256, _LONG, (width,)),
+        (257, _LONG, (height,)),
+        (258, _SHORT, (bits,) * bands),
+        (259, _SHORT, (1,)),  # not compressed
+        (262, _SHORT, (1 if colours == 1 else 2,)),  # grey, from black to white, or RGB
+        (273, _LONG, (0,) * count),  # where the strips are
+        (277, _SHORT, (bands,)),
+        (278, _LONG, (STRIP,)),
+        (279, _LONG, tuple(row * min(STRIP, height - STRIP * k) for k in range(count))),
+        (284, _SHORT, (1,)),  # samples of a pixel together
+        *([(338, _SHORT, (2,))] if bands > colours else []),  # alpha, not multiplied into the others
     ]
-    body = b"".join(struct.pack("<HHQ", tag, kind, n) + value for tag, kind, n, value in table)
-    head = b"II" + struct.pack("<HHHQ", 43, 8, 0, 16) + struct.pack("<Q", len(table)) + body + bytes(8)
-    return head + b"".join(struct.pack("<Q", n) for n in (*offsets, *lengths))
+    lists = 16 + 8 + 20 * len(table) + 8
+    start = lists + (16 * count if count > 1 else 0)
+    table[5] = (273, _LONG, tuple(start + row * STRIP * k for k in range(count)))
+    entries, after = b"", b""
+    for tag, kind, values in table:
+        packed = struct.pack(f"<{len(values)}{'H' if kind == _SHORT else 'Q'}", *values)
+        if len(packed) > 8:  # too long to stand in the table
+            packed, after = struct.pack("<Q", lists + len(after)), after + packed
+        entries += struct.pack("<HHQ", tag, kind, len(values)) + packed.ljust(8, b"\0")
+    return b"II" + struct.pack("<HHHQQ", 43, 8, 0, 16, len(table)) + entries + bytes(8) + after
+
+
+_SHORT, _LONG = 3, 16
+"""TIFF's types of 16 and 64 bits."""

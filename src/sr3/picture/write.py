@@ -28,9 +28,7 @@ _JPEG_BLOCK = 65_000
 """Bytes of XMP that surely fit into one JPEG segment; libvips leaves larger packets out without a word."""
 
 
-def write(
-    path: str | Path, picture: Picture | LargePicture, *, note: Mapping[str, str] | None = None, quality: int = 95
-) -> None:
+def write(path: str | Path, picture: Picture, *, note: Mapping[str, str] | None = None, quality: int = 95) -> None:
     """Write a picture to a file of the format its suffix names (see `WRITABLE`), whole or not at all.
 
     Samples are clamp((x + 1) / 2) * 255 or * 65535, halves to even.  16 bits go into PNG and TIFF; the others hold 8.
@@ -51,7 +49,7 @@ def write(
     blocks = blocks_of(picture, note, saver)
     large = isinstance(picture, LargePicture)
     if large:
-        plain = picture.image(vips, bits)
+        plain = picture.image(vips, bits, opaque=saver == "jpegsave")
     else:
         plain = image_of(vips, to_samples(picture, bits, opaque=saver == "jpegsave", name=f"the picture for {name}"))
     image = dressed(vips, plain, picture.dpi or (72, 72), blocks, saver)
@@ -94,7 +92,7 @@ def check_format(path: Path, size: tuple[int, int]) -> str:
     return saver
 
 
-def blocks_of(picture: Picture | LargePicture, note: Mapping[str, str] | None, saver: str) -> dict[str, bytes]:
+def blocks_of(picture: Picture, note: Mapping[str, str] | None, saver: str) -> dict[str, bytes]:
     """The metadata to write, by libvips' names, with the note in them."""
     blocks = dict(picture.keep)
     if not metadata.fits_icc(blocks.get("icc-profile-data", b""), picture.channels):

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import torch
 from torch import Tensor
