@@ -197,10 +197,17 @@ class Work:
             check_holds(job.target, frames, job.name)
         size = None if self.size_of is None else self.size_of(have, choice.restorer.model.task.factor)
         if size is not None:
-            check_room(job, size, run.samples, frames)
+            check_room(job, size, run.samples, frames, self._least(choice, have, size, frames))
         wide, high = size or have
         light = wide * high <= LIGHT and run.jobs > 1 and frames == 1 and not self.lenient
         return Ready(source, decoded(source) if light else source, choice, notes, have, size, frames)
+
+    def _least(self, choice: Choice, have: tuple[int, int], size: tuple[int, int], frames: int) -> int | None:
+        """Bytes that a picture takes at least where it may be made by bands; None where it may not."""
+        run, restorer = self.run, choice.restorer
+        if restorer.memory is None or frames > 1 or run.samples > 1 or self.options.get("keep") is not None:
+            return None
+        return restorer.least(have, size, restorer.settings(**run.settings))
 
     def _begun(
         self,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sr3.cli.clock import Clock, Extent
 from sr3.cli.common import write_gif
 from sr3.cli.jobs import Job
-from sr3.cli.pipes import to_hand, write_result
+from sr3.cli.pipes import PIPE, to_hand, write_result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +92,7 @@ def walked(
     from sr3.picture.frames import Timing, loops, read_frames, samples_of
 
     source, restorer, frames = ready.source, ready.choice.restorer, ready.frames
+    restorer.near = None if job.target == PIPE else next(p for p in job.target.absolute().parents if p.is_dir())
     clock = Clock(extent, frames, estimated)
     bar = shown.add_task(job.source.name, total=None, clock=clock)
     restorer.heard = lambda computed: (clock.heard(computed), shown.update(bar, completed=clock.share, total=1))[0]
@@ -160,8 +161,11 @@ def written(job: Job, made: Made, notes: list[dict[str, str]], run: "Run", suffi
 
 
 def _stripped(picture: "Picture", run: "Run") -> "Picture":
+    from sr3.picture.large import LargePicture
     from sr3.picture.metadata import without_location
 
+    if run.strip_location and isinstance(picture, LargePicture):
+        return picture.kept(without_location(picture.keep))
     return replace(picture, keep=without_location(picture.keep)) if run.strip_location else picture
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -21,25 +21,16 @@ from sr3.picture.bleed import bled
 from sr3.picture.image import decoded, to_pil
 from sr3.picture.resize import resize
 from sr3.random import Seeds, staged
+from sr3.restore import large
 from sr3.restore.agreement import FREE, HELD, Agreement, agreement, taken
 from sr3.restore.keep import Keep
-from sr3.restore.restored import Restored, restored
+from sr3.restore.restored import UNUSABLE, Progress, Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
 from sr3.restore.tiles import TILE, Runner, check_tile
 from sr3.task import Given, Restoration
 
 if TYPE_CHECKING:
     from sr3.restore.many import One
-
-
-class Progress(NamedTuple):
-    """Where a restoration stands: `done` of `total` steps, and the picture as it is now thought to become."""
-
-    done: int
-    total: int
-    step: Step
-    held: str = ""
-    """What the result is held to, in words."""
 
 
 def needs_picture(model: Model) -> Restoration:
@@ -60,10 +51,18 @@ class Restorer:
     device: "auto", "cpu", "cuda", "mps"; precision: "auto", "fp32", "bf16", "fp16".
     tile: side, in pixels of the result, of the pieces that the network is given one at a time; smaller needs less
         memory and gives the same picture.
+    memory: bytes that the process may take; larger pictures are made by bands, where they can be (`sr3.restore.large`),
+        and are then a `LargePicture`.  None: whatever it takes.
     """
 
     def __init__(
-        self, model: Model, *, device: str | None = None, precision: str | None = None, tile: int | None = None
+        self,
+        model: Model,
+        *,
+        device: str | None = None,
+        precision: str | None = None,
+        tile: int | None = None,
+        memory: int | None = None,
     ):
         self.model = model
         self.device = pick_device(device)
@@ -71,6 +70,9 @@ class Restorer:
         self.tile = TILE if tile is None else tile
         self.heard: Callable[[int], None] | None = None
         """Called, where it is set, with the pixels of each piece that the network has computed."""
+        self.memory = memory
+        self.near: Path | None = None
+        """The folder that large pictures are kept in until they are saved; None: the system's."""
         check_tile(model, self.tile)
         for one in model.chain:
             one.net.eval().requires_grad_(False)
@@ -101,6 +103,12 @@ class Restorer:
         samples: how many different answers are wanted; a regression has one.
         """
         return self.model.walk.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality, samples=samples)
+
+    def least(self, have: tuple[int, int], want: tuple[int, int], settings: Sampling) -> int | None:
+        """Bytes that a result of a size (width, height) takes at least by bands; None where it cannot be made so."""
+        if not large.suits(self.model, settings, have, want):
+            return None
+        return large.least(self.model, settings, want)
 
     def refine(
         self,
@@ -206,6 +214,14 @@ class Restorer:
         count = passes(have, (wide, high), factor)
         check_sides(self.model.config, have, factor ** (count - 1))
         chosen = agreement(task, origin, source, given=given, fidelity=0.0 if free else fidelity, noise=noise)
+        if self.memory is not None and samples == 1 and keep is None and given.mask is None:
+            by_bands = large.suits(self.model, how, have, (wide, high))
+            if by_bands and not large.fits_whole((wide, high), self.memory):
+                run = Runner(self.device, self.dtype, self.tile, self.heard)
+                yield from large.stream(
+                    self.model, run, source, given, chosen, how, seed, memory=self.memory, near=self.near
+                )
+                return
         # what a later pass is given is no file
         each_held = [chosen, *[Agreement(share=chosen.share)] * (count - 1)]
         total, done = count * samples * how.steps, 0
@@ -249,5 +265,5 @@ class Restorer:
 def finite(x: Tensor) -> Tensor:
     """x itself; ConfigError where it is not finite though it was computed in fp32."""
     if not torch.isfinite(x).all():
-        raise ConfigError("the model's result is not finite even in fp32: its weights or settings are unusable")
+        raise ConfigError(UNUSABLE)
     return x

@@ -55,7 +55,7 @@ class Runner:
             rows, columns = window.core
             return run(example._replace(**crops), (rows.stop - rows.start) * (columns.stop - columns.start))
 
-        reach, stride = _reach(model), int(getattr(model.net, "stride", 1))
+        reach, stride = reach_of(model), int(getattr(model.net, "stride", 1))
         if reach is None:
             return tiled(cut, size=size, tile=self.tile, halo=BLEND, stride=stride, blend=BLEND)
         return tiled(cut, size=size, tile=self.tile, halo=reach, stride=stride)
@@ -70,14 +70,14 @@ def check_tile(model: Model, tile: int) -> None:
     if tile < 1:
         raise ConfigError(f"a tile of {tile} pixels is too small; give at least 1")
     for one in model.chain:
-        if _reach(one) is None and tile < 2 * BLEND:
+        if reach_of(one) is None and tile < 2 * BLEND:
             raise ConfigError(
                 f"a tile of {tile} pixels is too small for {one.config.name}: its network sees the whole picture, so "
                 f"that tiles overlap by {BLEND} pixels; give at least {2 * BLEND}"
             )
 
 
-def _reach(model: Model) -> int | None:
+def reach_of(model: Model) -> int | None:
     """How far a pixel of the network's answer sees, in pixels; None: without a bound."""
     reach = getattr(model.net, "reach", None)
     return None if reach is None else int(reach)
