@@ -68,6 +68,11 @@ class _Bin:
     table: Tensor
     steps: Tensor
 
+    @property
+    def whole(self) -> tuple[int, int]:
+        """Rows and columns of pixels of its blocks."""
+        return len(self.steps) * 8 * self.down, self.steps.shape[1] * 8 * self.across
+
     def rows(self, size: int) -> Tensor:
         """For each row of whole blocks the picture's row that it repeats: the last sample, as libjpeg fills up."""
         whole = -(-size // self.down) * self.down
@@ -263,12 +268,16 @@ class JpegBins:
 
 def _filled(plane: Tensor, bin_: _Bin) -> Tensor:
     """A plane [B, H, W] with rows and columns repeated up to whole blocks."""
+    if plane.shape[-2:] == bin_.whole:
+        return plane
     rows, columns = bin_.rows(plane.shape[-2]), bin_.columns(plane.shape[-1])
     return plane[:, rows.to(plane.device)][:, :, columns.to(plane.device)]
 
 
 def _folded(filled: Tensor, bin_: _Bin, size: Sequence[int]) -> Tensor:
     """The plane that is nearest to a filled one when it is filled itself: means over what repeats one pixel."""
+    if tuple(size) == bin_.whole:
+        return filled
     for axis, index in ((-2, bin_.rows(size[0])), (-1, bin_.columns(size[1]))):
         count = torch.bincount(index, minlength=size[axis]).to(filled)
         shape = [*filled.shape]
