@@ -166,10 +166,11 @@ def _cut(model: Model, settings: Sampling, size: tuple[int, int], rows: int, til
     that are at work."""
     width, height = size
     tile = min(tile, LARGEST, max(width, LEAST))
-    under_way = min(height, (2 * _questions(model, settings) + 4) * rows)
-    halo = 2 * SETTLES * model.task.factor
-    work = _AT_WORK * (min(rows, height) + halo) * (tile + halo) + 5 * _FLOATS * min(rows + halo, height) * width
-    return Cut(rows, tile, 3 * _FLOATS * under_way * width + work)
+    questions, halo = _questions(model, settings), 2 * SETTLES * model.task.factor
+    # each question is two bands further down, of which a walk holds x and an estimate and its neighbours look at more
+    rows_kept = min(questions * (5 * rows + halo) + 8 * rows, 4 * height)
+    work = _AT_WORK * (min(rows, height) + halo) * (tile + halo)
+    return Cut(rows, tile, _FLOATS * width * rows_kept + work)
 
 
 _FLOATS = 12
