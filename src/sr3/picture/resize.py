@@ -90,7 +90,8 @@ def _gram_inverse(size: int, factor: int) -> Tensor:
     A A^T is banded and well conditioned (about 4), so the inverse is harmless; it is made in float64.
     """
     unit = torch.eye(size, dtype=torch.float64)[:, None, None, :]
-    gram = _one_axis(_one_axis_adjoint(unit, factor), factor)[:, 0, 0, :]
+    # some rows at a time, as each is many times as long in between
+    gram = torch.cat([_one_axis(_one_axis_adjoint(rows, factor), factor)[:, 0, 0, :] for rows in unit.split(64)])
     return torch.linalg.inv(gram).float()
 
 
