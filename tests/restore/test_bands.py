@@ -184,3 +184,30 @@ def test_progress_is_told_band_by_band(monkeypatch):
     assert all(isinstance(step, Progress) for step in steps)
     assert [(step.done, step.total) for step in steps] == [(k, 5) for k in range(2, 6)]
     assert sum(heard) == 80 * 200
+
+
+def test_out_of_memory_at_once_it_goes_on_by_bands_or_in_smaller_tiles(monkeypatch):
+    """By bands where it can, and else in tiles half as large as the picture, or as those that it had."""
+    real, tried = Restorer.refine, []
+
+    def tight(self: Restorer, *args, **options):
+        tried.append(self.tile)
+        if self.tile > 64:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return real(self, *args, **options)
+
+    picture = noise_picture(40, 50)
+    wanted = Restorer(model("regression"), precision="fp32").restore(picture).variants[0]
+    monkeypatch.setattr(Restorer, "refine", tight)
+    found = Restorer(model("regression"), precision="fp32", memory=10**12).restore(picture).variants[0]
+    assert isinstance(found, LargePicture)
+    assert (found.pixels - wanted.pixels).abs().max() < 2.01 / 255
+    assert tried == [1024]
+    tried.clear()
+    restorer = Restorer(model("regression"), precision="fp32")
+    found = restorer.restore(noise_picture(64, 64)).variants[0]
+    assert tried == [1024, 128, 64]
+    assert restorer.tile == 64
+    monkeypatch.setattr(Restorer, "refine", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        restorer.restore(picture)
