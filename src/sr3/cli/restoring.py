@@ -197,17 +197,11 @@ class Work:
             check_holds(job.target, frames, job.name)
         size = None if self.size_of is None else self.size_of(have, choice.restorer.model.task.factor)
         if size is not None:
-            check_room(job, size, run.samples, frames, self._least(choice, have, size, frames))
+            least = choice.least(run, have, size) if frames == 1 and self.options.get("keep") is None else None
+            check_room(job, size, run.samples, frames, least)
         wide, high = size or have
         light = wide * high <= LIGHT and run.jobs > 1 and frames == 1 and not self.lenient
         return Ready(source, decoded(source) if light else source, choice, notes, have, size, frames)
-
-    def _least(self, choice: Choice, have: tuple[int, int], size: tuple[int, int], frames: int) -> int | None:
-        """Bytes that a picture takes at least where it may be made by bands; None where it may not."""
-        run, restorer = self.run, choice.restorer
-        if restorer.memory is None or frames > 1 or run.samples > 1 or self.options.get("keep") is not None:
-            return None
-        return restorer.least(have, size, restorer.settings(**run.settings))
 
     def _begun(
         self,
@@ -240,10 +234,8 @@ class Work:
 
         def estimated(seconds: float) -> None:
             if not (self.run.quiet or quiet or ready.size is None):
-                from sr3.picture.room import memory_for
-
                 size = f"{ready.size[0]}x{ready.size[1]}"
-                room = memory_for(ready.size[0] * ready.size[1], self.run.samples) / 1e9
+                room = ready.choice.takes(self.run, ready.have, ready.size) / 1e9
                 line = f"{job.name}: to {size} in about {spoken(seconds)}, with up to {room:.1f} GB of memory"
                 shown.console.print(line, soft_wrap=True, markup=False, highlight=False)
 

@@ -27,6 +27,19 @@ class Choice(NamedTuple):
     restorer: "Restorer"
     why: str
 
+    def least(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> int | None:
+        """Bytes that a picture takes at least where it may be made by bands; None where it may not."""
+        if self.restorer.memory is None or run.samples > 1:
+            return None
+        return self.restorer.least(have, size, self.restorer.settings(**run.settings))
+
+    def takes(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> int:
+        """Bytes that a picture will take: all that it needs, or what it is allowed where that is less."""
+        from sr3.picture.room import memory_for
+
+        whole = memory_for(size[0] * size[1], run.samples)
+        return whole if self.least(run, have, size) is None else min(whole, self.restorer.memory or whole)
+
 
 class Ready(NamedTuple):
     """A job that may begin."""

@@ -23,14 +23,15 @@ class Look(NamedTuple):
     """Something that is done to a picture and looks around.
 
     around: the rows that must be seen for given rows of the result, of the whole picture.
-    work: (what is in `seen` [B, C, n, W], the rows `seen`, the rows wanted, the level) -> what is wanted of it.
+    work: (columns -> what is in the rows `seen` of them [B, C, n, w], the rows `seen`, the rows wanted, the level) ->
+        what is wanted of it.
     """
 
     around: Callable[[slice], slice]
-    work: Callable[[Tensor, slice, slice, Level], Tensor]
+    work: Callable[[Callable[[slice], Tensor], slice, slice, Level], Tensor]
 
 
-class _Over(Exception):
+class _LeftError(Exception):
     """Nobody waits for the walk any more."""
 
 
@@ -74,15 +75,15 @@ class Halted:
         self._asked.put((x, level))
         told = self._told.get()
         if told is None:
-            raise _Over
+            raise _LeftError
         return told
 
     def _run(self) -> None:
-        with suppress(_Over):
+        with suppress(_LeftError):
             try:
                 with torch.inference_mode():
                     self._asked.put((last(self._begin(self._ask)), None))
-            except _Over:
+            except _LeftError:
                 raise
             except BaseException as error:
                 self._asked.put(error)
@@ -105,8 +106,8 @@ class Wave:
         self.bands, self.begin, self.looks, self.end = bands, begin, looks, end
         self.walks: dict[int, Halted] = {}
         self.levels: dict[int, Level] = {}
-        self.kept: dict[tuple[int, int, int], tuple[Tensor, int]] = {}
-        """What is there already, by question, look and band, and how many bands have not looked at it yet."""
+        self.kept: dict[tuple[int, int, int], tuple[int, Tensor]] = {}
+        """What is there already, by question, look and band: from which row on, and its rows."""
 
     def __iter__(self) -> Generator[Tensor, None, None]:
         """The bands of the result, from the top down."""
@@ -122,28 +123,29 @@ class Wave:
         look = self._look(question, looks)
         wanted = self.bands[band]
         seen = look.around(wanted)
-        parts: list[Tensor] = []
-        for near in self._over(seen):
-            rows = self.bands[near]
-            part = self._taken(question, looks - 1, near)
-            parts.append(part[..., max(0, seen.start - rows.start) : seen.stop - rows.start, :])
-        whole = torch.cat(parts, dim=-2)
-        del parts
-        return look.work(whole, seen, wanted, self.levels[max(0, question)])
+        parts = [self._taken(question, looks - 1, near, band) for near in self._bands_of(seen)]
 
-    def _taken(self, question: int, looks: int, band: int) -> Tensor:
-        """The same for somebody who looks at it, made once and kept until all have who will."""
-        one = (question, looks, band)
+        def see(columns: slice) -> Tensor:
+            return torch.cat([part[..., columns] for part in parts], dim=-2)
+
+        return look.work(see, seen, wanted, self.levels[max(0, question)])
+
+    def _taken(self, question: int, looks: int, band: int, by: int) -> Tensor:
+        """The rows of it that another band looks at: made once, and what later ones look at is kept."""
+        one, look, rows = (question, looks, band), self._look(question, looks + 1), self.bands[band]
         while one not in self.kept:
             if looks:
-                self._keep(*one, self._seen(*one))
+                self.kept[one] = rows.start, self._seen(*one)
             else:
                 self._go_on(band)
-        found, left = self.kept[one]
-        self.kept[one] = found, left - 1
-        if left == 1:
+        first, found = self.kept[one]
+        seen = look.around(self.bands[by])
+        if by + 1 < len(self.bands) and (start := look.around(self.bands[by + 1]).start) < rows.stop:
+            if start > first:
+                self.kept[one] = start, found[..., start - first :, :].clone()
+        else:
             del self.kept[one]
-        return found
+        return found[..., max(0, seen.start - first) : seen.stop - first, :]
 
     def _go_on(self, band: int) -> None:
         """Have a band's walk come to its next question, or to its end."""
@@ -156,16 +158,12 @@ class Wave:
             x, level = walk.go(self._seen(walk.asked, len(self.looks), band))
         if level is not None:
             self.levels[walk.asked] = level
-        self._keep(_END if level is None else walk.asked, 0, band, x)
-
-    def _keep(self, question: int, looks: int, band: int, x: Tensor) -> None:
-        look = self._look(question, looks + 1)
-        self.kept[question, looks, band] = x, sum(band in self._over(look.around(rows)) for rows in self.bands)
+        self.kept[_END if level is None else walk.asked, 0, band] = self.bands[band].start, x
 
     def _look(self, question: int, number: int) -> Look:
         return (self.end if question == _END else self.looks)[number - 1]
 
-    def _over(self, seen: slice) -> range:
+    def _bands_of(self, seen: slice) -> range:
         """The bands that some rows are of."""
         touched = [k for k, rows in enumerate(self.bands) if rows.start < seen.stop and rows.stop > seen.start]
         return range(touched[0], touched[-1] + 1)

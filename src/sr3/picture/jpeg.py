@@ -61,7 +61,7 @@ def _to_rgb(ycc: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Bin:
-    """One component: pixels per sample down and across, its table [8, 8], and the file's coefficients in steps, int16."""
+    """One component: pixels per sample down and across, its table [8, 8], and the file's coefficients in steps."""
 
     down: int
     across: int
@@ -154,7 +154,7 @@ class JpegBins:
 
     @property
     def grid(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """(step, offset) of the rows and of the columns at which the file's units of blocks begin in the upright picture.
+        """(step, offset) of the rows and of the columns of the upright picture at which units of blocks begin.
 
         Of a picture that EXIF turns over, units are counted from the other end.
         """

@@ -21,7 +21,8 @@ STRIP = 16
 class Scratch:
     """A plain TIFF file (BigTIFF, uncompressed, in strips) that samples are written into from the top down.
 
-    size: (width, height).  bands: 1 to 4, grey, grey + alpha, RGB, RGB + alpha.  near: the folder to be in, or None for the system's; it is removed when nobody holds it.
+    size: (width, height).  bands: 1 to 4, as grey, grey + alpha, RGB, RGB + alpha.
+    near: the folder to be in, or None for the system's.  The file is removed when nobody holds this any more.
     """
 
     def __init__(self, size: tuple[int, int], bands: int, bits: int, near: Path | None = None):

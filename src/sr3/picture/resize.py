@@ -145,8 +145,9 @@ def _gram_inverse(size: int, factor: int) -> Tensor:
 
     A A^T is banded and well conditioned (about 4), so the inverse is harmless; it is made in float64.
     """
-    unit = torch.eye(size, dtype=torch.float64)
-    gram = _across(_across_adjoint(unit, factor), factor)
+    # some rows at a time, as each is many times as long in between
+    rows = torch.eye(size, dtype=torch.float64).split(64)
+    gram = torch.cat([_across(_across_adjoint(some, factor), factor) for some in rows])
     return torch.linalg.inv(gram).float()
 
 

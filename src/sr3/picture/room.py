@@ -34,14 +34,15 @@ def check_room(
         check_format(target or Path("picture.png"), size)
     pixels = size[0] * size[1]
     # of frames that are done, their samples are kept
-    need = least or memory_for(pixels, samples) + 4 * samples * pixels * (frames - 1)
-    if (lack := lacking(1, need)) is not None:
+    whole = memory_for(pixels, samples) + 4 * samples * pixels * (frames - 1)
+    least = whole if least is None else min(least, whole)
+    if (lack := lacking(1, least)) is not None:
         raise PictureError(f"{shown(name)} would become {size[0]}x{size[1]}, which takes {lack}; ask for less")
     if target is None:
         return
     nearest = next(p for p in target.absolute().parents if os.path.exists(p))
     # no format needs less for photographs than a sixtieth of three bytes a pixel
-    need, free = files * pixels * frames // 20, shutil.disk_usage(nearest).free
+    need, free = files * pixels * frames // 20 + 3 * pixels * (least < whole), shutil.disk_usage(nearest).free
     if need > free:
         raise PictureError(
             f"{shown(name)} would become {size[0]}x{size[1]}, and the disk of {shown(nearest)} is full "

@@ -18,20 +18,23 @@ from sr3.random import Rows
 from sr3.restore.agreement import Agreement
 from sr3.restore.tiles import Runner, reach_of
 from sr3.task import Given, SuperResolution
-from sr3.task.data_term import InBins
+from sr3.task.data_term import Exact, InBins
 
 FADES = 16
 """Pixels of the picture given beyond which nothing is left of a projection: it falls to a third with each, and so to
 less than float32 can tell."""
 
 SETTLES = 32
-"""The same of the end of a walk, which projects again and again."""
+"""The same of the end of a walk that is held to a file's bins or to noise, which projects until it is near."""
 
 UNIT = 16
 """Pixels of the picture given: bands begin at multiples of it, and most JPEG files' units of blocks do."""
 
 _MARGIN = 4
 """Pixels of the picture given, and more than an enlargement looks beyond its edges."""
+
+
+See = Callable[[slice], Tensor]
 
 
 class NotFiniteError(ArithmeticError):
@@ -79,7 +82,8 @@ class Bands:
         looks = [self._network()]
         if self.held.share > 0:
             looks.append(self._held(FADES, lambda held, x, given: held.project(self.task, x, given)))
-        end = self._held(SETTLES if self.held.share == 1 else 0, self._finish)
+        settles = FADES if isinstance(self.held.term, Exact) else SETTLES
+        end = self._held(settles if self.held.share == 1 else 0, self._finish)
         self.fields.clear()
         with torch.inference_mode():
             for band in Wave(bands, self._begin, looks, [end]):
@@ -118,14 +122,14 @@ class Bands:
         step = unit(self.model)
         height, width = self.size
 
-        def work(x: Tensor, seen: slice, wanted: slice, level: Level) -> Tensor:
-            made = x.new_empty(1, 3, wanted.stop - wanted.start, width)
+        def work(see: See, seen: slice, wanted: slice, level: Level) -> Tensor:
+            made = self._empty(wanted)
             for columns in blocks(slice(0, width), width, step, 0, self.run.tile):
                 window = Window((seen, around(columns, width, reach, step)), (wanted, columns))
                 across = window.outer[1]
                 run = replace(self.run, tile=max(height, width), heard=None)
                 size = seen.stop - seen.start, across.stop - across.start
-                estimate = run(self.model, self._example(*window.outer), size)(x[..., across], level)
+                estimate = run(self.model, self._example(*window.outer), size)(see(across), level)
                 made[..., columns] = estimate[(..., *window.inner)].clamp(-1, 1)
                 if self.run.heard is not None:
                     self.run.heard(made.shape[-2] * (columns.stop - columns.start))
@@ -144,18 +148,21 @@ class Bands:
             low = slice(rows.start // factor, rows.stop // factor)
             return _times(around(low, high, halo, *down) if halo else low, factor)
 
-        def work(x: Tensor, seen: slice, wanted: slice, level: Level) -> Tensor:
-            made = x.new_empty(1, 3, wanted.stop - wanted.start, x.shape[-1])
+        def work(see: See, seen: slice, wanted: slice, level: Level) -> Tensor:
+            made = self._empty(wanted)
             low = slice(seen.start // factor, seen.stop // factor)
             for core in blocks(slice(0, wide), wide, UNIT, 0, max(UNIT, self.run.tile // factor)):
                 outer = around(core, wide, halo, *across) if halo else core
                 window = Window((seen, _times(outer, factor)), (wanted, _times(core, factor)))
-                part = Given(self.given.image[..., low, outer].to(x.device))
-                held = hold(self._cut(low, outer), x[..., window.outer[1]], part)
+                x, part = see(window.outer[1]), Given(self.given.image[..., low, outer].to(self.run.device))
+                held = hold(self._cut(low, outer) if halo else self.held, x, part)
                 made[..., window.core[1]] = held[(..., *window.inner)]
             return made
 
         return Look(rows_around, work)
+
+    def _empty(self, rows: slice) -> Tensor:
+        return torch.empty(1, 3, rows.stop - rows.start, self.size[1], device=self.run.device)
 
     def _cut(self, rows: slice, columns: slice) -> Agreement:
         """What a part of the picture given is held to."""

@@ -13,7 +13,7 @@ from sr3.model.config import ConfigError, Sampling
 from sr3.model.model import Model
 from sr3.model.walk import NO_NOISE
 from sr3.picture.large import LargePicture, Scratch
-from sr3.picture.memory import in_use
+from sr3.picture.memory import give_back, in_use
 from sr3.picture.picture import Picture, to_samples
 from sr3.picture.resize import enlarge
 from sr3.picture.windows import around
@@ -60,7 +60,8 @@ def suits(model: Model, settings: Sampling, have: tuple[int, int], want: tuple[i
 
 def fits_whole(size: tuple[int, int], memory: int) -> bool:
     """Whether a result of (width, height) may be made at once, where the whole process may take so many bytes."""
-    return size[0] * size[1] * WHOLE <= memory - in_use()
+    # and the inverses along its axes
+    return size[0] * size[1] * WHOLE + 2 * (size[0] ** 2 + size[1] ** 2) <= memory - in_use()
 
 
 def cut_for(model: Model, settings: Sampling, size: tuple[int, int], memory: int, tile: int) -> Cut:
@@ -99,6 +100,7 @@ def stream(
     it does in fp32 where half precision gives what is not finite.  ConfigError where that does not help.
     """
     high, wide = model.task.result_size(given)
+    give_back()
     cut = cut_for(model, settings, (wide, high), memory, run.tile)
     run = replace(run, tile=cut.tile)
     bands = Bands(model, run, given, held, settings, seed, cut.rows)
@@ -166,10 +168,11 @@ def _cut(model: Model, settings: Sampling, size: tuple[int, int], rows: int, til
     that are at work."""
     width, height = size
     tile = min(tile, LARGEST, max(width, LEAST))
-    under_way = min(height, (2 * _questions(model, settings) + 4) * rows)
-    halo = 2 * SETTLES * model.task.factor
-    work = _AT_WORK * (min(rows, height) + halo) * (tile + halo) + 5 * _FLOATS * min(rows + halo, height) * width
-    return Cut(rows, tile, 3 * _FLOATS * under_way * width + work)
+    questions, halo = _questions(model, settings), 2 * SETTLES * model.task.factor
+    # each question is two bands further down, of which a walk holds x and an estimate and its neighbours look at more
+    rows_kept = min(questions * (5 * rows + halo) + 8 * rows, 4 * height)
+    work = _AT_WORK * (min(rows, height) + halo) * (tile + halo)
+    return Cut(rows, tile, _FLOATS * width * rows_kept + work)
 
 
 _FLOATS = 12

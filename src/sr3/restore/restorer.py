@@ -19,6 +19,7 @@ from sr3.model.device import PRECISIONS, pick_device, pick_precision
 from sr3.model.model import Model
 from sr3.picture.bleed import bled
 from sr3.picture.image import decoded, to_pil
+from sr3.picture.picture import Picture
 from sr3.picture.resize import resize
 from sr3.random import Seeds, staged
 from sr3.restore import large
@@ -26,7 +27,7 @@ from sr3.restore.agreement import FREE, HELD, Agreement, agreement, taken
 from sr3.restore.keep import Keep
 from sr3.restore.restored import UNUSABLE, Progress, Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
-from sr3.restore.tiles import TILE, Runner, check_tile
+from sr3.restore.tiles import BLEND, TILE, Runner, check_tile
 from sr3.task import Given, Restoration
 
 if TYPE_CHECKING:
@@ -106,9 +107,7 @@ class Restorer:
 
     def least(self, have: tuple[int, int], want: tuple[int, int], settings: Sampling) -> int | None:
         """Bytes that a result of a size (width, height) takes at least by bands; None where it cannot be made so."""
-        if not large.suits(self.model, settings, have, want):
-            return None
-        return large.least(self.model, settings, want)
+        return large.least(self.model, settings, want) if large.suits(self.model, settings, have, want) else None
 
     def refine(
         self,
@@ -214,14 +213,43 @@ class Restorer:
         count = passes(have, (wide, high), factor)
         check_sides(self.model.config, have, factor ** (count - 1))
         chosen = agreement(task, origin, source, given=given, fidelity=0.0 if free else fidelity, noise=noise)
-        if self.memory is not None and samples == 1 and keep is None and given.mask is None:
-            by_bands = large.suits(self.model, how, have, (wide, high))
-            if by_bands and not large.fits_whole((wide, high), self.memory):
-                run = Runner(self.device, self.dtype, self.tile, self.heard)
-                yield from large.stream(
-                    self.model, run, source, given, chosen, how, seed, memory=self.memory, near=self.near
-                )
+        once = partial(self._at_once, source, given, chosen, how, (wide, high), seed, samples, keep)
+        alone = samples == 1 and keep is None and given.mask is None
+        memory = self.memory if alone and large.suits(self.model, how, have, (wide, high)) else None
+        cut = memory is not None and not large.fits_whole((wide, high), memory)
+        while True:
+            run, steps = Runner(self.device, self.dtype, self.tile, self.heard), once
+            if cut:
+                each = (self.model, run, source, given, chosen, how, seed)
+                steps = partial(large.stream, *each, memory=memory or 0, near=self.near)
+            try:
+                yield from steps()
                 return
+            except (RuntimeError, MemoryError) as error:
+                if cut or not large.out_of_memory(error) or not (memory or self._halve((wide, high))):
+                    raise
+            # what it has taken so far is free here
+            cut, memory = memory is not None, memory and memory // 2
+
+    def _halve(self, size: tuple[int, int]) -> bool:
+        """Make tiles half as large as did not fit for a result of this size; False where they are too small already."""
+        before, self.tile = self.tile, max(2 * BLEND, min(self.tile, max(size)) // 2)
+        return self.tile < before
+
+    def _at_once(
+        self,
+        source: Picture,
+        given: Given,
+        chosen: Agreement,
+        how: Sampling,
+        want: tuple[int, int],
+        seed: int,
+        samples: int,
+        keep: Tensor | None,
+    ) -> Iterator[Progress | Restored]:
+        """`stream`, with all of the picture in memory; want: (width, height) of the result."""
+        task, (wide, high) = needs_picture(self.model), want
+        count = passes((given.image.shape[-1], given.image.shape[-2]), want, task.factor)
         # what a later pass is given is no file
         each_held = [chosen, *[Agreement(share=chosen.share)] * (count - 1)]
         total, done = count * samples * how.steps, 0
