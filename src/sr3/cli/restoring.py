@@ -277,7 +277,7 @@ class Work:
         factor, steps = restorer.model.task.factor, restorer.settings(**self.run.settings).steps
         count = passes(ready.have, ready.size, factor)
         areas = [wide * high * factor ** (2 * k) for k in range(1, count + 1)]
-        return Extent(areas[0], sum(areas) * steps * self.run.samples)
+        return Extent(areas[0], sum(areas) * steps * self.run.samples, sum(areas) * self.run.samples)
 
     def _finished(self, job: Job, ready: Ready, made: Made) -> Outcome:
         note = written(job, made, ready.notes, self.run, self.naming.suffix)

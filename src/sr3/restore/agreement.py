@@ -65,13 +65,14 @@ class Agreement:
             return task.finish(made, given)
         assert isinstance(task, Reduction)
         size = given.image.shape[-2], given.image.shape[-1]
-        visits = (partial(self._visit, task, given._replace(image=one[None])) for one in given.image)
+        visits = (partial(self.visit, task, given._replace(image=one[None])) for one in given.image)
         each = [settled(x[None], size, self.term.grid, _VISITS, v) for x, v in zip(made, visits, strict=True)]
         return torch.cat(each)
 
-    def _visit(
+    def visit(
         self, task: Reduction, given: Given, x: Tensor, seen: tuple[slice, slice], number: int
     ) -> tuple[Tensor, Tensor]:
+        """One visit of `finish` to a part of a picture, as `sr3.task.settling.Visit` is to make it."""
         part, small = given.image[(..., *seen)], task.reduce(x)
         aim = self.term.cut(*seen).nearest(small, part, rounds=_ROUNDS)
         held = task.project(x, given._replace(image=aim))

@@ -24,6 +24,7 @@ from sr3.picture.resize import resize
 from sr3.random import Seeds, staged
 from sr3.restore import large
 from sr3.restore.agreement import FREE, HELD, Agreement, agreement, taken
+from sr3.restore.beside import Beside
 from sr3.restore.keep import Keep
 from sr3.restore.restored import UNUSABLE, Progress, Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
@@ -69,8 +70,8 @@ class Restorer:
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
         self.tile = TILE if tile is None else tile
-        self.heard: Callable[[int], None] | None = None
-        """Called, where it is set, with the pixels of each piece that the network has computed."""
+        self.heard: Callable[[int | Beside], None] | None = None
+        """Called, where it is set, when a walk begins, and with the pixels of each piece that its network computed."""
         self.memory = memory
         self.near: Path | None = None
         """The folder that large pictures are kept in until they are saved; None: the system's."""
@@ -131,7 +132,8 @@ class Restorer:
         run = Runner(self.device, dtype or self.dtype, self.tile, self.heard)
         size = task.result_size(given)
         with torch.inference_mode():
-            example = self.model.prepare(given, run)
+            example = self.model.prepare(given, replace(run, heard=None))
+            run.begins(task, FREE if free else held, given)
         denoise = clipped(run(self.model, example, size))
         if not free and held.share > 0:
             denoise = projected(denoise, lambda x0: held.project(task, x0, given))
@@ -220,6 +222,7 @@ class Restorer:
         while True:
             run, steps = Runner(self.device, self.dtype, self.tile, self.heard), once
             if cut:
+                run.begins(task, None, given)
                 each = (self.model, run, source, given, chosen, how, seed)
                 steps = partial(large.stream, *each, memory=memory or 0, near=self.near)
             try:
