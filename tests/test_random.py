@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sr3.random import Seeds, Stream, generator, mix, staged, uniforms
+from sr3.random import Rows, Seeds, Stream, generator, mix, staged, uniforms
 
 
 def test_mix_stirs_every_bit():
@@ -171,3 +171,26 @@ def test_some_examples_of_a_stream_are_the_stream_of_some_examples():
 def test_an_example_of_a_run_has_the_generator_of_seed_and_index():
     for index, drawn in zip((10, 3), Stream(5, [10, 3]).uniform(), strict=True):
         assert drawn == torch.rand((), generator=generator(5, index), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 16), (3, 7, 17), (1, 5, 33), (3, 13, 50), (2, 4, 20), (3, 1, 16)])
+def test_rows_are_those_of_the_whole_field(shape):
+    """Whatever the field's size is beyond whole blocks of 16, and wherever it is cut."""
+    channels, height, width = shape
+    seeds = Seeds([5])
+    for draw in range(2):
+        whole = seeds(torch.zeros(1, *shape))[0]
+        for cuts in ([0, height], [*range(height + 1)], [0, height // 2, height]):
+            field = Rows(5, draw, shape)
+            parts = [field(slice(a, b)) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+            assert torch.equal(torch.cat(parts, dim=1), whole)
+    assert whole.shape == (channels, height, width)
+
+
+def test_rows_come_in_their_order():
+    field = Rows(0, 0, (3, 8, 16))
+    field(slice(0, 2))
+    with pytest.raises(ValueError, match="from 4 on are asked for, and those from 2"):
+        field(slice(4, 8))
+    with pytest.raises(ValueError, match="rows of 15 numbers"):
+        Rows(0, 0, (3, 8, 15))

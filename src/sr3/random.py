@@ -52,6 +52,72 @@ class Seeds:
         return torch.stack(fields).to(x.dtype).to(x.device)
 
 
+class Rows:
+    """One draw of `Seeds` for one picture, handed out row by row: the same values, without the whole field at once.
+
+    PyTorch draws a field of 16 numbers or more as uniform ones in a row, makes them normal in blocks of 16, and draws
+    the last 16 anew where blocks do not fill the field.  So each channel's rows can be drawn as whole blocks, by a
+    generator of its own that has gone on to where the channel begins.
+
+    seed, draw: as of `Seeds`.  shape: (channels, height, width), of rows of at least 16 numbers; else ValueError.
+    """
+
+    def __init__(self, seed: int, draw: int, shape: tuple[int, int, int]):
+        channels, height, self.width = shape
+        if self.width < _BLOCK:
+            raise ValueError(f"rows of {self.width} numbers cannot be drawn one by one; give {_BLOCK} or more")
+        self.row = 0
+        ahead, at, size = generator(seed, draw), 0, channels * height * self.width
+        self.channels: list[_Channel] = []
+        for channel in range(channels):
+            start = channel * height * self.width
+            own = Generator()
+            own.set_state(_gone_on(ahead, start // _BLOCK * _BLOCK - at).get_state())
+            at = start // _BLOCK * _BLOCK
+            self.channels.append(_Channel(own, at, size))
+            self.channels[-1](start - at)
+
+    def __call__(self, rows: slice) -> Tensor:
+        """Rows [C, n, W], float32 on the CPU: from the top down, each once; ValueError for others than the next."""
+        if rows.start != self.row:
+            raise ValueError(f"the rows from {rows.start} on are asked for, and those from {self.row} on are next")
+        self.row = rows.stop
+        count = rows.stop - rows.start
+        return torch.stack([channel(count * self.width).view(count, self.width) for channel in self.channels])
+
+
+class _Channel:
+    """A field of `size` numbers from the `at`-th on, a multiple of 16 at which the generator is."""
+
+    def __init__(self, own: Generator, at: int, size: int):
+        self.own, self.at, self.size = own, at, size
+        self.left = torch.empty(0)
+
+    def __call__(self, count: int) -> Tensor:
+        """The next so many numbers."""
+        blocks = -(-max(0, count - len(self.left)) // _BLOCK) * _BLOCK
+        ends = self.at + blocks > self.size  # in the last block, which is not a whole one
+        blocks -= _BLOCK if ends else 0
+        have = torch.cat([self.left, torch.randn(blocks, generator=self.own)] if blocks else [self.left])
+        self.at += blocks
+        if ends:
+            rest = self.size - self.at
+            last = torch.randn(_BLOCK, generator=_gone_on(self.own, rest))
+            have = torch.cat([have[: len(have) + rest - _BLOCK], last])
+        self.left = have[count:].clone()
+        return have[:count]
+
+
+_BLOCK = 16
+
+
+def _gone_on(ahead: Generator, count: int) -> Generator:
+    """The generator, which has drawn so many numbers more."""
+    for at in range(0, count, 1 << 20):
+        torch.rand(min(1 << 20, count - at), generator=ahead)
+    return ahead
+
+
 class Stream:
     """The randomness of one training batch, a function of (seed, index of each example) on the CPU.
 

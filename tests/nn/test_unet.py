@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sr3.nn import strips
 from sr3.nn.unet import Attention, UNet
 
 SHAPES = [
@@ -107,3 +108,24 @@ def test_a_network_with_attention_has_no_bound_on_what_it_sees():
     assert (x.grad[0, :, -8:, -8:] != 0).any()
     with pytest.raises(ValueError, match="heads"):
         UNet(widths=(8,), blocks=(1,), attention=3)
+
+
+@pytest.mark.parametrize("strip", [64, 300, 2**20])
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (40, 48), (61, 30)])
+@pytest.mark.parametrize("shape", [*SHAPES, dict(patch=2, widths=(8, 8), blocks=(1, 2), attention=2)])
+def test_strips_answer_as_the_whole(shape, size, strip, monkeypatch):
+    """Without gradients the network goes by strips; wherever these begin, the answer is that of layers over all."""
+    monkeypatch.setattr("sr3.nn.strips.STRIP", strip)
+    net = awake(**shape)
+    x, cond = torch.randn(2, 3, *size).double(), torch.randn(2, 3, *size).double()
+    wanted = net(x, torch.tensor([3.0, 90.0]), cond)
+    with torch.inference_mode():
+        torch.testing.assert_close(net(x, torch.tensor([3.0, 90.0]), cond), wanted)
+
+
+def test_strips_end_where_the_picture_does_and_leave_none_too_low(monkeypatch):
+    monkeypatch.setattr("sr3.nn.strips.STRIP", 64)
+    for high in range(1, 200):
+        edges = list(strips._strips(high, 8, 8))
+        assert [*(a for a, _ in edges), high] == [0, *(b for _, b in edges)]
+        assert min(b - a for a, b in edges) >= min(high, 3)

@@ -15,6 +15,7 @@ from sr3.picture.image import read
 from sr3.picture.jpeg import JpegBins
 from sr3.picture.jpeg_file import ZIGZAG, parse
 from sr3.picture.picture import PictureError
+from sr3.picture.windows import blocks
 
 QUALITIES = [10, 30, 75, 95]
 WAYS = [
@@ -238,3 +239,25 @@ def test_damage_never_escapes_as_another_error():
             parse(bytes(bad))
         except PictureError:
             continue
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_a_part_of_a_file_is_held_to_as_the_whole_is(turned):
+    """Units of 16 pixels that EXIF turns over begin at the other end, in a picture that is no multiple of them."""
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    data = written(noise_picture(90, 71, seed=turned), quality=40, subsampling=2, exif=exif)
+    bins = JpegBins.of(data)
+    wide, high = bins.size
+    x = torch.rand(1, 3, high, wide, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    whole = bins.project(x, rounds=1)
+    rows, columns = (
+        blocks(slice(0, size), size, *grid, 40) for size, grid in zip((high, wide), bins.grid, strict=True)
+    )
+    assert len(rows) > 1
+    for down in rows:
+        for across in columns:
+            made = bins.cut(down, across).project(x[..., down, across], rounds=1)
+            torch.testing.assert_close(made, whole[..., down, across], rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="cuts the file's blocks"):
+        bins.cut(slice(0, 33), slice(0, wide))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
+    from sr3.restore.beside import Beside
     from sr3.restore.restorer import Progress
 
 LONG = 10.0
@@ -20,49 +21,90 @@ class Extent(NamedTuple):
     """One evaluation in the first pass over the picture."""
     whole: int
     """One evaluation in each step of each pass and sample."""
+    ends: int = 0
+    """The results of each pass and sample."""
 
 
 class Clock:
-    """One picture's, or one animation's: how much is computed of all that will be.
+    """One picture's, or one animation's: how long all that is left will take, by what was done so far.
+
+    The network's pieces, what is done between its steps, and the end of each walk are told apart: the first are timed
+    from the first one on, the second from the first step on, and until then, as the third, by what was measured before
+    the walk began.
 
     extent: of one frame; None: told by steps alone.  A sampler that asks twice in a step is found out in the first one.
     estimated: called once, with the seconds that all of it will take, where that is long.
     """
 
     def __init__(self, extent: Extent | None, frames: int = 1, estimated: Callable[[float], None] | None = None):
-        self.began = time.monotonic()
+        self.began = self.mark = time.monotonic()
         self.extent, self.frames, self.estimated = extent, frames, estimated
         self.pixels, self.asked = 0, 1.0
         self.now = 0.0
         self.ended = 0
+        self.beside: Beside | None = None
+        self.over = 0
+        """Pixels of the results of walks that are over."""
+        self.network = self.between = 0.0
+        """Seconds of the network's pieces, and of what is done between steps."""
+        self.stepped = 0.0
+        """Pixels of the evaluations that the latter were for."""
 
     @property
     def share(self) -> float:
         """Of the work that is done, from 0 to 1."""
+        if self.beside is not None and self.extent:
+            left = self.left
+            spent = time.monotonic() - self.began
+            return 0.0 if left is None else spent / (spent + left) if spent else 0.0
         now = min(1.0, self.pixels / (self.extent.whole * self.asked)) if self.extent else self.now
         return (self.ended + now) / self.frames
 
     @property
     def left(self) -> float | None:
         """Seconds, by what was done so far; None before anything was."""
+        if self.beside is not None and self.extent:
+            return self._left(self.beside, self.extent)
         share = self.share
         return (time.monotonic() - self.began) * (1 - share) / share if share else None
 
-    def heard(self, pixels: int) -> None:
-        """The network has computed so many pixels."""
-        self.pixels += pixels
-        self._estimate()
+    def _left(self, beside: "Beside", extent: Extent) -> float | None:
+        if not self.pixels:
+            return None
+        area, done = max(1, beside.area), self.pixels / self.asked
+        between = self.between / self.stepped if self.stepped else beside.step / area
+        per = self.network / self.pixels * self.asked + between
+        frame = per * extent.whole + beside.end / area * extent.ends
+        left = per * max(0.0, extent.whole - done) + beside.end / area * max(0, extent.ends - self.over)
+        return max(0.0, left - (time.monotonic() - self.mark)) + frame * (self.frames - self.ended - 1)
+
+    def heard(self, what: "int | Beside") -> None:
+        """A walk begins, or the network has computed so many pixels."""
+        now = time.monotonic()
+        if isinstance(what, int):
+            self.pixels += what
+            self.network += now - self.mark
+        else:
+            self.over += self.beside.area if self.beside is not None else 0
+            self.beside = what
+        self.mark = now
+        if isinstance(what, int):
+            self._estimate()
 
     def step(self, progress: "Progress") -> None:
         """A step is done."""
         self.now = progress.done / progress.total
         if progress.done == 1 and self.extent:
             self.asked = max(1.0, self.pixels / self.extent.first)
+        now = time.monotonic()
+        self.between, self.stepped, self.mark = self.between + now - self.mark, self.pixels / self.asked, now
         self._estimate()
 
     def frame(self) -> None:
         """A frame is done."""
-        self.ended, self.pixels, self.now = self.ended + 1, 0, 0.0
+        self.ended, self.pixels, self.now, self.over, self.stepped = self.ended + 1, 0, 0.0, 0, 0.0
+        self.network = self.between = 0.0
+        self.beside = None
 
     def _estimate(self) -> None:
         left = self.left

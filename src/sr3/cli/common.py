@@ -83,6 +83,17 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
+def parse_memory(text: str | None) -> int | None:
+    """Bytes of '2GB', '1.5G', '800 MB'; None for none."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*([kmgt])i?b?", text.strip().lower())
+    size = int(float(found[1]) * 1000 ** (1 + "kmgt".index(found[2]))) if found else 0
+    if not size:
+        raise typer.BadParameter(f"{text!r} is no amount of memory; write it as 2GB, or 800MB")
+    return size
+
+
 Box = tuple[int | None, int | None]
 """Width and height wanted, of which one may be left open."""
 

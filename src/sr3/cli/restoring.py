@@ -197,7 +197,8 @@ class Work:
             check_holds(job.target, frames, job.name)
         size = None if self.size_of is None else self.size_of(have, choice.restorer.model.task.factor)
         if size is not None:
-            check_room(job, size, run.samples, frames)
+            least = choice.least(run, have, size) if frames == 1 and self.options.get("keep") is None else None
+            check_room(job, size, run.samples, frames, least)
         wide, high = size or have
         light = wide * high <= LIGHT and run.jobs > 1 and frames == 1 and not self.lenient
         return Ready(source, decoded(source) if light else source, choice, notes, have, size, frames)
@@ -233,10 +234,8 @@ class Work:
 
         def estimated(seconds: float) -> None:
             if not (self.run.quiet or quiet or ready.size is None):
-                from sr3.picture.room import memory_for
-
                 size = f"{ready.size[0]}x{ready.size[1]}"
-                room = memory_for(ready.size[0] * ready.size[1], self.run.samples) / 1e9
+                room = ready.choice.takes(self.run, ready.have, ready.size) / 1e9
                 line = f"{job.name}: to {size} in about {spoken(seconds)}, with up to {room:.1f} GB of memory"
                 shown.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
@@ -278,7 +277,7 @@ class Work:
         factor, steps = restorer.model.task.factor, restorer.settings(**self.run.settings).steps
         count = passes(ready.have, ready.size, factor)
         areas = [wide * high * factor ** (2 * k) for k in range(1, count + 1)]
-        return Extent(areas[0], sum(areas) * steps * self.run.samples)
+        return Extent(areas[0], sum(areas) * steps * self.run.samples, sum(areas) * self.run.samples)
 
     def _finished(self, job: Job, ready: Ready, made: Made) -> Outcome:
         note = written(job, made, ready.notes, self.run, self.naming.suffix)

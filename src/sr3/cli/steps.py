@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sr3.cli.clock import Clock, Extent
 from sr3.cli.common import write_gif
 from sr3.cli.jobs import Job
-from sr3.cli.pipes import to_hand, write_result
+from sr3.cli.pipes import PIPE, to_hand, write_result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,19 @@ class Choice(NamedTuple):
 
     restorer: "Restorer"
     why: str
+
+    def least(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> int | None:
+        """Bytes that a picture takes at least where it may be made by bands; None where it may not."""
+        if self.restorer.memory is None or run.samples > 1:
+            return None
+        return self.restorer.least(have, size, self.restorer.settings(**run.settings))
+
+    def takes(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> int:
+        """Bytes that a picture will take: all that it needs, or what it is allowed where that is less."""
+        from sr3.picture.room import memory_for
+
+        whole = memory_for(size[0] * size[1], run.samples)
+        return whole if self.least(run, have, size) is None else min(whole, self.restorer.memory or whole)
 
 
 class Ready(NamedTuple):
@@ -92,6 +105,7 @@ def walked(
     from sr3.picture.frames import Timing, loops, read_frames, samples_of
 
     source, restorer, frames = ready.source, ready.choice.restorer, ready.frames
+    restorer.near = None if job.target == PIPE else next(p for p in job.target.absolute().parents if p.is_dir())
     clock = Clock(extent, frames, estimated)
     bar = shown.add_task(job.source.name, total=None, clock=clock)
     restorer.heard = lambda computed: (clock.heard(computed), shown.update(bar, completed=clock.share, total=1))[0]
@@ -160,8 +174,11 @@ def written(job: Job, made: Made, notes: list[dict[str, str]], run: "Run", suffi
 
 
 def _stripped(picture: "Picture", run: "Run") -> "Picture":
+    from sr3.picture.large import LargePicture
     from sr3.picture.metadata import without_location
 
+    if run.strip_location and isinstance(picture, LargePicture):
+        return picture.kept(without_location(picture.keep))
     return replace(picture, keep=without_location(picture.keep)) if run.strip_location else picture
 
 

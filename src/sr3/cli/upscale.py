@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import Box, load_restorer, parse_box
+from sr3.cli.common import Box, load_restorer, parse_box, parse_memory
 from sr3.cli.names import Naming
 from sr3.cli.outcome import refuse_absent
 from sr3.cli.pipes import PIPE
 from sr3.cli.restoring import Work
-from sr3.cli.run import HOW, MANY, RESULT, SIZE, Run, options
+from sr3.cli.run import HOW, MACHINE, MANY, RESULT, SIZE, Run, options
 from sr3.cli.steps import Choice, check_trace
 
 if TYPE_CHECKING:
@@ -68,6 +68,14 @@ def command(
             "--lenient", help="Of damaged pictures take what can be read; the rest is grey.", rich_help_panel=RESULT
         ),
     ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="What it may take, as 2GB: large pictures are made by bands.  Default: a third of what is free.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -80,9 +88,10 @@ def command(
 ) -> None:
     """Make pictures larger: a file gives a file, a folder gives a folder with its tree kept."""
     parse_box(size)
+    parse_memory(memory)
     refuse_absent(run.inputs)
     check_trace(run.trace)
-    own = (scale, size, fit, free, fidelity, noise, keep, lenient)
+    own = (scale, size, fit, free, fidelity, noise, keep, lenient, memory)
     work = work_of(run, *own)
     if ray is None:
         work()
@@ -113,6 +122,7 @@ def work_of(
     noise: float | None,
     keep: Path | None,
     lenient: bool,
+    memory: str | None = None,
 ) -> Work:
     """What the command does, with its models loaded as they are needed."""
     box = parse_box(size)
@@ -122,7 +132,9 @@ def work_of(
     from sr3.restore.usual import FACTOR
 
     refined = any(v is not None for v in (*run.settings.values(), run.trace)) or run.samples > 1
-    choose, factor = _chooser(run, scale, refined=refined), FACTOR
+    # a trace shows whole pictures
+    most = (parse_memory(memory) or _a_third()) if run.trace is None else None
+    choose, factor = _chooser(run, scale, refined=refined, memory=most), FACTOR
     if run.model is not None or refined:  # what cannot be had fails before any work
         restorer = choose(run.inputs[0]).restorer
         factor = restorer.model.task.factor
@@ -165,6 +177,8 @@ def _cropped(steps: "Iterator[Progress | Restored]", box: Box) -> "Iterator[Prog
 
     def middle(picture: Picture) -> Picture:
         left, top = (max(0, (n - (want or n)) // 2) for n, want in zip(picture.size, box, strict=True))
+        if (left, top) == (0, 0):
+            return picture
         rows = slice(top, top + (box[1] or picture.size[1]))
         columns = slice(left, left + (box[0] or picture.size[0]))
         alpha = None if picture.alpha is None else picture.alpha[:, rows, columns]
@@ -182,17 +196,25 @@ SMALLER = {2: ("photo-2x", "photo-2x-worn"), 3: ("photo-3x", "photo-3x-worn")}
 """What is taken instead for scales up to so much, where there is such a model."""
 
 
-def _chooser(run: Run, scale: float | None, *, refined: bool) -> Callable[[Path], Choice]:
+def _a_third() -> int | None:
+    """Of the memory that is free, in bytes."""
+    from sr3.picture.memory import available
+
+    free = available()
+    return None if free is None else free // 3
+
+
+def _chooser(run: Run, scale: float | None, *, refined: bool, memory: int | None) -> Callable[[Path], Choice]:
     """The restorer of each file: the model asked for, or the one that its contents and the scale deserve.
 
-    refined: whether something was asked for that only a model of many steps has.
+    refined: whether something was asked for that only a model of many steps has.  memory: bytes that it may take.
     """
     from sr3.model.shipped import names
     from sr3.restore.restorer import needs_picture
     from sr3.restore.usual import WORN, usual
     from sr3.restore.whole import set_task
 
-    load = partial(load_restorer, device=run.device, precision=run.precision, tile=run.tile)
+    load = partial(load_restorer, device=run.device, precision=run.precision, tile=run.tile, memory=memory)
     loaded: dict[str, Restorer] = {}
     there = names()
     fitting = [pair for most, pair in SMALLER.items() if scale is not None and scale <= most]

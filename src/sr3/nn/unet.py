@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sr3.nn.embed import NoiseEmbedding, labelled
 from sr3.nn.pad import padded
+from sr3.nn.strips import answer, fits
 
 
 class PixelNorm(nn.Module):
@@ -145,6 +146,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor, cond: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         """See the class; noise is the told scalar, [B], and label int64 [B]."""
+        if fits(x) and not self.training:
+            return answer(self, x, noise, cond, label)
         height, width = x.shape[-2:]
         h = x if cond is None else torch.cat([cond, x], dim=1)
         h = padded(h, self.stride) if self.pads else h

@@ -15,7 +15,7 @@ from sr3.picture import metadata
 from sr3.picture.exchange import from_pil
 from sr3.picture.image import read
 from sr3.picture.picture import Picture, PictureError, load_vips, shown, to_samples
-from sr3.picture.write import blocks_of, dressed
+from sr3.picture.write import blocks_of, dressed, image_of
 
 HOLD = (".gif", ".png", ".tif", ".tiff", ".webp")
 """The suffixes of what holds several frames."""
@@ -197,7 +197,10 @@ def _write_moving(
 
 def _write_pages(path: Path, frames: Sequence["np.ndarray[Any, Any]"], like: Picture, note: Mapping[str, str]) -> None:
     vips, blocks = load_vips(), blocks_of(like, note, "tiffsave")
-    pages = [dressed(vips, np.ascontiguousarray(frame), like.dpi or (72, 72), blocks, "tiffsave") for frame in frames]
+    pages = [
+        dressed(vips, image_of(vips, np.ascontiguousarray(frame)), like.dpi or (72, 72), blocks, "tiffsave")
+        for frame in frames
+    ]
     whole = vips.Image.arrayjoin(pages, across=1).copy()
     whole.set_type(vips.GValue.gint_type, "page-height", frames[0].shape[0])
     whole.tiffsave(str(path), compression="deflate", predictor="horizontal", page_height=frames[0].shape[0],

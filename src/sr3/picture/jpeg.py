@@ -4,21 +4,21 @@ Many pictures make the same file; `project` finds one of them near a given pictu
 colours and chroma reduced by boxes, as libjpeg reduces it; linear here, without the coder's roundings to whole samples.
 """
 
-import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from sr3.picture.jpeg_file import Colours, parse
 from sr3.picture.jpeg_twin import join, split
 from sr3.picture.picture import Picture, PictureError, shown
+from sr3.picture.turn import TURNS, orientation, stored, upright
+from sr3.picture.windows import blocks
 
 BINS = "the JPEG file's quantisation bins"
 """What a picture is held to that is held to a file's."""
@@ -26,7 +26,9 @@ BINS = "the JPEG file's quantisation bins"
 _APART = 10.0
 """By how many steps of 8 bits, root mean square, what was decoded from a JPEG file may lie outside its bins."""
 
-_ORIENTATION = 0x0112
+_BAND = 1024
+"""Rows that are compared at once."""
+
 _CLOSE = 0.05
 """How far outside its bin a coefficient may stay when `project` ends, in steps of 8 bits."""
 
@@ -65,6 +67,11 @@ class _Bin:
     across: int
     table: Tensor
     steps: Tensor
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """Rows and columns of pixels of its blocks."""
+        return len(self.steps) * 8 * self.down, self.steps.shape[1] * 8 * self.across
 
     def rows(self, size: int) -> Tensor:
         """For each row of whole blocks the picture's row that it repeats: the last sample, as libjpeg fills up."""
@@ -117,11 +124,11 @@ class JpegBins:
                 down // p.down,
                 across // p.across,
                 torch.from_numpy(p.table).float(),
-                torch.from_numpy(p.coefficients).float(),
+                torch.from_numpy(p.coefficients),
             )
             for p in found.planes
         )
-        turned, (width, height) = _orientation(data), found.size
+        turned, (width, height) = orientation(data), found.size
         return cls((height, width) if turned > 4 else (width, height), found.colours, planes, turned)
 
     def checked(self, picture: Picture) -> "JpegBins":
@@ -131,14 +138,59 @@ class JpegBins:
                 f"the file's coefficients are of {self.size[0]}x{self.size[1]} pixels; give a plain JPEG"
             )
         # of luma, or red, as a decoder smooths chroma that was halved, and leaves its bins where colours are strong
-        found, first = self.forward(picture.rgb)[0], self.planes[0]
-        beyond = ((found - first.steps).abs() - 0.5).clamp(min=0) * first.table
-        apart = beyond.square().mean().sqrt().item()
+        total, count = 0.0, 0
+        step, offset = self.grid[0]
+        for rows in blocks(slice(0, picture.size[1]), picture.size[1], step, offset, _BAND):
+            part = self.cut(rows, slice(0, picture.size[0]))
+            found, first = part.forward(picture.rgb[..., rows, :])[0], part.planes[0]
+            beyond = ((found - first.steps).abs() - 0.5).clamp(min=0) * first.table
+            total, count = total + beyond.double().square().sum().item(), count + beyond.numel()
+        apart = math.sqrt(total / count)
         if apart > _APART:
             raise PictureError(
                 f"the file's coefficients are {apart:.0f} steps of 8 bits from its pixels; give a plain JPEG"
             )
         return self
+
+    @property
+    def grid(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(step, offset) of the rows and of the columns of the upright picture at which units of blocks begin.
+
+        Of a picture that EXIF turns over, units are counted from the other end.
+        """
+        transposed, *flips = TURNS[self.turned]
+        steps = [8 * max(bin_.down for bin_ in self.planes), 8 * max(bin_.across for bin_ in self.planes)]
+        if transposed:
+            steps.reverse()
+        rows, columns = (
+            (step, size % step if flip else 0)
+            for step, size, flip in zip(steps, (self.size[1], self.size[0]), flips, strict=True)
+        )
+        return rows, columns
+
+    def cut(self, rows: slice, columns: slice) -> "JpegBins":
+        """The set of a part of the pictures, whose edges are on the grid or the picture's; ValueError where not."""
+        transposed, *flips = TURNS[self.turned]
+        parts: list[slice] = []
+        for part, size, flip, (step, offset) in zip(
+            (rows, columns), (self.size[1], self.size[0]), flips, self.grid, strict=True
+        ):
+            if any(edge not in (0, size) and edge % step != offset % step for edge in (part.start, part.stop)):
+                raise ValueError(f"a part from {part.start} to {part.stop} cuts the file's blocks")
+            parts.append(slice(size - part.stop, size - part.start) if flip else part)
+        if transposed:
+            parts.reverse()
+        planes = tuple(
+            replace(
+                bin_,
+                steps=bin_.steps[
+                    parts[0].start // (8 * bin_.down) : -(-parts[0].stop // (8 * bin_.down)),
+                    parts[1].start // (8 * bin_.across) : -(-parts[1].stop // (8 * bin_.across)),
+                ],
+            )
+            for bin_ in self.planes
+        )
+        return replace(self, size=(columns.stop - columns.start, rows.stop - rows.start), planes=planes)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Each component's coefficients in steps of its table, [B, rows, columns, 8, 8], not rounded.
@@ -199,7 +251,7 @@ class JpegBins:
             raise ValueError(
                 f"these pictures are {list(x.shape)}, and the JPEG file's are [B, 1 or 3, {height}, {width}]"
             )
-        x = _stored(x * 127.5 - 0.5, self.turned)  # 8-bit samples less 128
+        x = stored(x * 127.5 - 0.5, self.turned)  # 8-bit samples less 128
         if self.colours == "grey":
             return [x[:, 0] if x.shape[1] == 1 else _to_ycc(x)[:, 0]]
         x = x.expand(-1, 3, -1, -1)
@@ -211,17 +263,21 @@ class JpegBins:
         if self.colours == "ycc":
             x = _to_rgb(x)
         x = x.expand(-1, max(channels, len(planes)), -1, -1)
-        return (_upright(x, self.turned) + 0.5) / 127.5
+        return (upright(x, self.turned) + 0.5) / 127.5
 
 
 def _filled(plane: Tensor, bin_: _Bin) -> Tensor:
     """A plane [B, H, W] with rows and columns repeated up to whole blocks."""
+    if plane.shape[-2:] == bin_.whole:
+        return plane
     rows, columns = bin_.rows(plane.shape[-2]), bin_.columns(plane.shape[-1])
     return plane[:, rows.to(plane.device)][:, :, columns.to(plane.device)]
 
 
 def _folded(filled: Tensor, bin_: _Bin, size: Sequence[int]) -> Tensor:
     """The plane that is nearest to a filled one when it is filled itself: means over what repeats one pixel."""
+    if tuple(size) == bin_.whole:
+        return filled
     for axis, index in ((-2, bin_.rows(size[0])), (-1, bin_.columns(size[1]))):
         count = torch.bincount(index, minlength=size[axis]).to(filled)
         shape = [*filled.shape]
@@ -229,40 +285,3 @@ def _folded(filled: Tensor, bin_: _Bin, size: Sequence[int]) -> Tensor:
         total = filled.new_zeros(shape).index_add_(axis, index.to(filled.device), filled)
         filled = total / (count[:, None] if axis == -2 else count)
     return filled
-
-
-def _orientation(data: bytes) -> int:
-    """EXIF's orientation; 1 where there is none or nonsense."""
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG", "MPO"]) as opened:
-            found = opened.getexif().get(_ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError):  # Pillow on metadata that is damaged, where the picture is not
-        return 1
-    return found if found in range(1, 9) else 1
-
-
-# EXIF's orientations as (transposed, upside down, mirrored), done in this order to what is stored
-_TURNS = {
-    1: (False, False, False),
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
-
-
-def _upright(x: Tensor, turned: int) -> Tensor:
-    """Pictures as stored [B, C, H, W], upright."""
-    transposed, *flips = _TURNS[turned]
-    x = x.transpose(-1, -2) if transposed else x
-    return x.flip([axis for axis, flip in zip((-2, -1), flips, strict=True) if flip])
-
-
-def _stored(x: Tensor, turned: int) -> Tensor:
-    """The inverse of `_upright`."""
-    transposed, *flips = _TURNS[turned]
-    x = x.flip([axis for axis, flip in zip((-2, -1), flips, strict=True) if flip])
-    return x.transpose(-1, -2) if transposed else x

@@ -25,7 +25,7 @@ ZIGZAG = np.array([
 """Where the n-th coefficient of a file stands in its block, row by row (A.3.6)."""
 
 _LARGEST = 2**28
-"""Pixels; a coefficient needs four bytes, and a damaged header may ask for any number."""
+"""Pixels; a coefficient needs two bytes, and a damaged header may ask for any number."""
 
 _FRAMES = (0xC0, 0xC1, 0xC2)
 _OTHER = {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
@@ -35,7 +35,7 @@ _OTHER = {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
 class Plane:
     """One component: samples per unit down and across, its table [8, 8], and its coefficients [rows, columns, 8, 8].
 
-    Both int32; a coefficient is a number of the table's steps.
+    int32 and int16; a coefficient is a number of the table's steps.
     """
 
     down: int
@@ -148,7 +148,7 @@ class _Reader:
             c.rows = -(height * c.down // (-8 * down))
             c.columns = -(width * c.across // (-8 * across))
             c.stride = self.units[1] * c.across
-            c.values = array("i", bytes(4 * 64 * c.stride * self.units[0] * c.down))
+            c.values = array("h", bytes(2 * 64 * c.stride * self.units[0] * c.down))
 
     def _scan(self, body: bytes) -> Scan:
         known = {c.identity: c for c in self.components}
@@ -168,7 +168,7 @@ class _Reader:
         planes: list[Plane] = []
         for c in self.components:
             table = self.used[c.identity]
-            stored = np.frombuffer(c.values, np.int32).reshape(-1, c.stride, 64)[: c.rows, : c.columns]
+            stored = np.frombuffer(c.values, np.int16).reshape(-1, c.stride, 64)[: c.rows, : c.columns]
             blocks = np.zeros_like(stored)
             blocks[..., ZIGZAG] = stored
             planes.append(Plane(c.down, c.across, table, blocks.reshape(c.rows, c.columns, 8, 8)))

@@ -24,7 +24,7 @@ class Component:
     rows: int = 0
     columns: int = 0
     stride: int = 0
-    values: "array[int]" = field(default_factory=lambda: array("i"))
+    values: "array[int]" = field(default_factory=lambda: array("h"))
 
 
 @dataclass(frozen=True)

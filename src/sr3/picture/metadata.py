@@ -163,13 +163,20 @@ def amend_png(path: Path, xmp: bytes | None) -> None:
     """
     if not xmp:
         return
-    whole = memoryview(path.read_bytes())
     start = 33  # after the signature and the header chunk
     body = b"iTXtXML:com.adobe.xmp\0\0\0\0\0" + xmp
-    with path.open("wb") as file:
-        file.write(whole[:start])
-        file.write((len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big"))
-        file.write(whole[start:])
+    chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    with path.open("r+b") as file:
+        end = file.seek(0, 2)
+        while end > start:  # what follows moves on, the last part first
+            begin = max(start, end - 2**20)
+            file.seek(begin)
+            part = file.read(end - begin)
+            file.seek(begin + len(chunk))
+            file.write(part)
+            end = begin
+        file.seek(start)
+        file.write(chunk)
 
 
 def bare_iptc(data: bytes) -> bytes | None:

@@ -61,6 +61,11 @@ class Picture:
         return self.pixels.shape[-1], self.pixels.shape[-2]
 
     @property
+    def channels(self) -> int:
+        """1 (grey) or 3 (RGB)."""
+        return len(self.pixels)
+
+    @property
     def rgb(self) -> Tensor:
         """[1, 3, H, W] in [-1, 1]; grey is repeated, alpha left out."""
         return self.pixels.expand(3, -1, -1)[None]

@@ -2,10 +2,13 @@
 
 The kernel is Keys' cubic with a = -0.5 stretched by the factor, weights normalised at every output pixel, taps
 beyond the border dropped: what `torch.nn.functional.interpolate(mode="bicubic", antialias=True)` and Pillow's BICUBIC
-compute.  Written as a strided convolution it has an exact adjoint, which projection needs.
+compute.  It has an exact adjoint, which projection needs.  Along each axis both are products with a narrow band of a
+matrix, and done by blocks of it.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -42,24 +45,79 @@ def _weight_sums(size: int, factor: int) -> Tensor:
     return ones.unfold(0, 4 * factor, factor)[: size // factor] @ taps
 
 
-def _one_axis(x: Tensor, factor: int) -> Tensor:
+class _Block(NamedTuple):
+    """Some neighbouring small pixels of an axis, large ones, and what the latter count in the former.
+
+    weights: [small, large], float64.
+    """
+
+    small: slice
+    large: slice
+    weights: Tensor
+
+
+@lru_cache(maxsize=128)
+def _blocks(size: int, factor: int, length: int, *, adjoint: bool) -> Sequence[_Block]:
+    """The reduction along an axis of `size` large pixels, by so many small ones at a time.
+
+    Each block has all large pixels that its small ones see; with `adjoint` all small ones that its large ones are seen
+    by.
+    """
+    taps, before, count = _taps(factor), _before(factor), size // factor
+    blocks: list[_Block] = []
+    for first in range(0, count, length):
+        after = min(count, first + length)
+        if adjoint:
+            small, large = slice(max(0, first - 2), min(count, after + 2)), slice(first * factor, after * factor)
+        else:
+            start, stop = first * factor - before, (after + 3) * factor - before
+            small, large = slice(first, after), slice(max(0, start), min(size, stop))
+        rows, columns = torch.arange(small.start, small.stop), torch.arange(large.start, large.stop)
+        place = columns - factor * rows[:, None] + before
+        weights = torch.where((place >= 0) & (place < 4 * factor), taps[place.clamp(0, 4 * factor - 1)], 0.0)
+        weights /= _weight_sums(size, factor)[small, None]
+        if blocks and torch.equal(weights, blocks[-1].weights):
+            weights = blocks[-1].weights  # within a picture all are alike
+        blocks.append(_Block(small, large, weights))
+    return tuple(blocks)
+
+
+@lru_cache(maxsize=128)
+def _as(weights: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return weights.to(dtype).to(device)
+
+
+def _length(x: Tensor) -> int:
+    """Small pixels of a block: few on a CPU, where its arithmetic is what counts, and many where its calls do."""
+    return 16 if x.device.type == "cpu" else 512
+
+
+def _across(x: Tensor, factor: int) -> Tensor:
     """Shrink the last axis of [B, C, H, W]."""
-    padding = _before(factor)
-    out = x.shape[-1] // factor
-    taps = _taps(factor).to(x.dtype).to(x.device)
-    windows = F.pad(x, (padding, padding + factor)).unfold(-1, 4 * factor, factor)[..., :out, :]
-    return (windows @ taps) / _weight_sums(x.shape[-1], factor).to(x.dtype).to(x.device)
+    blocks = _blocks(x.shape[-1], factor, _length(x), adjoint=False)
+    return torch.cat([x[..., large] @ _as(weights, x.dtype, x.device).T for _, large, weights in blocks], dim=-1)
 
 
-def _one_axis_adjoint(y: Tensor, factor: int) -> Tensor:
-    """The transpose of `_one_axis`, onto factor times as many pixels."""
-    padding = _before(factor)
-    size = y.shape[-1] * factor
-    taps = _taps(factor).to(y.dtype).to(y.device)
-    y = y / _weight_sums(size, factor).to(y.dtype).to(y.device)
-    lead = y.shape[:-1]
-    spread = F.conv_transpose1d(y.reshape(-1, 1, y.shape[-1]), taps[None, None], stride=factor)
-    return spread[..., padding : padding + size].reshape(*lead, size)
+def _down(x: Tensor, factor: int) -> Tensor:
+    """Shrink the last axis but one."""
+    blocks = _blocks(x.shape[-2], factor, _length(x), adjoint=False)
+    return torch.cat([_as(weights, x.dtype, x.device) @ x[..., large, :] for _, large, weights in blocks], dim=-2)
+
+
+def _across_adjoint(y: Tensor, factor: int) -> Tensor:
+    """The transpose of `_across`, onto factor times as many pixels."""
+    blocks = _blocks(y.shape[-1] * factor, factor, _length(y), adjoint=True)
+    return torch.cat([y[..., small] @ _as(weights, y.dtype, y.device) for small, _, weights in blocks], dim=-1)
+
+
+def _down_adjoint(y: Tensor, factor: int, onto: Tensor | None = None) -> Tensor:
+    """The transpose of `_down`; onto: [B, C, H, W], what it is added to."""
+    blocks = _blocks(y.shape[-2] * factor, factor, _length(y), adjoint=True)
+    out = y.new_empty(*y.shape[:-2], y.shape[-2] * factor, y.shape[-1])
+    for small, large, weights in blocks:
+        part = _as(weights, y.dtype, y.device).T @ y[..., small, :]
+        out[..., large, :] = part if onto is None else part.add_(onto[..., large, :])
+    return out
 
 
 def shrink(x: Tensor, factor: int) -> Tensor:
@@ -71,16 +129,14 @@ def shrink(x: Tensor, factor: int) -> Tensor:
         )
     if factor == 1:
         return x
-    x = _one_axis(x.transpose(-1, -2), factor).transpose(-1, -2)
-    return _one_axis(x, factor)
+    return _across(_down(x, factor), factor)
 
 
 def shrink_adjoint(y: Tensor, factor: int) -> Tensor:
     """A^T y: <A x, y> = <x, A^T y>.  [B, C, h, w] -> [B, C, h * factor, w * factor]."""
     if factor == 1:
         return y
-    y = _one_axis_adjoint(y, factor)
-    return _one_axis_adjoint(y.transpose(-1, -2), factor).transpose(-1, -2)
+    return _down_adjoint(_across_adjoint(y, factor), factor)
 
 
 @lru_cache(maxsize=32)
@@ -89,8 +145,9 @@ def _gram_inverse(size: int, factor: int) -> Tensor:
 
     A A^T is banded and well conditioned (about 4), so the inverse is harmless; it is made in float64.
     """
-    unit = torch.eye(size, dtype=torch.float64)[:, None, None, :]
-    gram = _one_axis(_one_axis_adjoint(unit, factor), factor)[:, 0, 0, :]
+    # some rows at a time, as each is many times as long in between
+    rows = torch.eye(size, dtype=torch.float64).split(64)
+    gram = torch.cat([_across(_across_adjoint(some, factor), factor) for some in rows])
     return torch.linalg.inv(gram).float()
 
 
@@ -98,9 +155,14 @@ def shrink_inverse(y: Tensor, factor: int) -> Tensor:
     """A^+ y = A^T (A A^T)^-1 y, the smallest picture that shrinks to y: `shrink(shrink_inverse(y)) = y`."""
     if factor == 1:
         return y
+    return shrink_adjoint(_unmixed(y, factor), factor)
+
+
+def _unmixed(y: Tensor, factor: int) -> Tensor:
+    """(A A^T)^-1 y."""
     across = _gram_inverse(y.shape[-1], factor).to(y.dtype).to(y.device)
     along = _gram_inverse(y.shape[-2], factor).to(y.dtype).to(y.device)
-    return shrink_adjoint(along @ y @ across.T, factor)
+    return along @ y @ across.T
 
 
 def enlarge(y: Tensor, factor: int) -> Tensor:
@@ -120,7 +182,10 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 def project(x: Tensor, y: Tensor, factor: int) -> Tensor:
     """The picture nearest to x that shrinks to y: x + A^+ (y - A x); Wang et al. (2022, DDNM), eq. 13."""
-    return x + shrink_inverse(y - shrink(x, factor), factor)
+    if factor == 1:
+        return x + (y - x)
+    change = _unmixed(y - shrink(x, factor), factor)
+    return _down_adjoint(_across_adjoint(change, factor), factor, onto=x)
 
 
 def round8(x: Tensor) -> Tensor:

@@ -15,24 +15,34 @@ def memory_for(pixels: int, samples: int) -> int:
 
 
 def check_room(
-    name: str, target: Path | None, size: tuple[int, int], *, samples: int = 1, files: int = 1, frames: int = 1
+    name: str,
+    target: Path | None,
+    size: tuple[int, int],
+    *,
+    samples: int = 1,
+    files: int = 1,
+    frames: int = 1,
+    least: int | None = None,
 ) -> None:
     """PictureError where results of this (width, height) fit neither their format, nor the memory, nor the disk.
 
     name: of the picture that they are made of, for the sentence.  target: the first of so many files; None: a pipe.
-    frames: of an animation, whose own formats are looked at elsewhere.
+    frames: of an animation, whose own formats are looked at elsewhere.  least: bytes of memory that will do, where it
+    is made by bands; these are then on the disk too until they are saved.
     """
     if frames == 1:
         check_format(target or Path("picture.png"), size)
     pixels = size[0] * size[1]
     # of frames that are done, their samples are kept
-    if (lack := lacking(1, memory_for(pixels, samples) + 4 * samples * pixels * (frames - 1))) is not None:
+    whole = memory_for(pixels, samples) + 4 * samples * pixels * (frames - 1)
+    least = whole if least is None else min(least, whole)
+    if (lack := lacking(1, least)) is not None:
         raise PictureError(f"{shown(name)} would become {size[0]}x{size[1]}, which takes {lack}; ask for less")
     if target is None:
         return
     nearest = next(p for p in target.absolute().parents if os.path.exists(p))
     # no format needs less for photographs than a sixtieth of three bytes a pixel
-    need, free = files * pixels * frames // 20, shutil.disk_usage(nearest).free
+    need, free = files * pixels * frames // 20 + 3 * pixels * (least < whole), shutil.disk_usage(nearest).free
     if need > free:
         raise PictureError(
             f"{shown(name)} would become {size[0]}x{size[1]}, and the disk of {shown(nearest)} is full "

@@ -66,6 +66,28 @@ def _pieces(size: int, tile: int, halo: int, stride: int, blend: int) -> list[tu
     return pieces
 
 
+def around(core: slice, size: int, halo: int, step: int = 1, offset: int = 0) -> slice:
+    """The piece of an axis with at least `halo` pixels on each side of the core, where there are such.
+
+    It begins and ends at offset + a multiple of step, or at the axis's ends.
+    """
+    first = (core.start - halo - offset) // step * step + offset
+    after = -((offset - core.stop - halo) // step) * step + offset
+    return slice(max(0, first), min(size, after))
+
+
+def blocks(whole: slice, size: int, step: int, offset: int, length: int) -> list[slice]:
+    """Pieces of an axis that follow one another, of about `length` and of whole steps, as `around` counts these."""
+    pieces: list[slice] = []
+    start = whole.start
+    while start < whole.stop:
+        stop = min(whole.stop, around(slice(start, start + max(1, length - step)), size, 0, step, offset).stop)
+        stop = stop if stop > start else whole.stop
+        pieces.append(slice(start, stop))
+        start = stop
+    return pieces
+
+
 def _ramp(core: slice, size: int, blend: int) -> Tensor:
     weight = torch.ones(core.stop - core.start)
     rise = torch.sin(torch.pi / 2 * (torch.arange(blend) + 0.5) / max(1, blend)) ** 2

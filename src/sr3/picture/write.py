@@ -9,6 +9,7 @@ import numpy as np
 
 from sr3.files import disk_full, replacing
 from sr3.picture import metadata
+from sr3.picture.large import LargePicture
 from sr3.picture.picture import BLOCKS, Picture, PictureError, load_vips, reason, shown, to_samples
 
 WRITABLE = {
@@ -44,15 +45,21 @@ def write(path: str | Path, picture: Picture, *, note: Mapping[str, str] | None 
     if path.is_dir():
         raise PictureError(f"cannot write {name}: it is a folder; give a file's name")
     bits = picture.bits if saver in ("pngsave", "tiffsave") else 8
-    samples = to_samples(picture, bits, opaque=saver == "jpegsave", name=f"the picture for {name}")
     vips = load_vips()
     blocks = blocks_of(picture, note, saver)
-    image = dressed(vips, samples, picture.dpi or (72, 72), blocks, saver)
+    large = isinstance(picture, LargePicture)
+    if large:
+        plain = picture.image(vips, bits, opaque=saver == "jpegsave")
+    else:
+        plain = image_of(vips, to_samples(picture, bits, opaque=saver == "jpegsave", name=f"the picture for {name}"))
+    image = dressed(vips, plain, picture.dpi or (72, 72), blocks, saver)
+    whole = image.width * image.height * image.bands * bits // 8
     options: dict[str, Any] = {
         "pngsave": {},
-        "jpegsave": {"Q": quality, "optimize_coding": True},
+        # codes that are the best for the file ask for all of it at once
+        "jpegsave": {"Q": quality, "optimize_coding": not large},
         "webpsave": {"Q": quality},
-        "tiffsave": {"compression": "deflate", "predictor": "horizontal", "bigtiff": samples.nbytes > 3 * 2**30},
+        "tiffsave": {"compression": "deflate", "predictor": "horizontal", "bigtiff": whole > 3 * 2**30},
         "heifsave": {"Q": quality, "compression": "av1"},
     }[saver]
     try:
@@ -88,7 +95,7 @@ def check_format(path: Path, size: tuple[int, int]) -> str:
 def blocks_of(picture: Picture, note: Mapping[str, str] | None, saver: str) -> dict[str, bytes]:
     """The metadata to write, by libvips' names, with the note in them."""
     blocks = dict(picture.keep)
-    if not metadata.fits_icc(blocks.get("icc-profile-data", b""), len(picture.pixels)):
+    if not metadata.fits_icc(blocks.get("icc-profile-data", b""), picture.channels):
         blocks.pop("icc-profile-data", None)
     xmp = metadata.clean_xmp(blocks.pop("xmp-data", b""), picture.size)
     if note is not None:
@@ -98,12 +105,18 @@ def blocks_of(picture: Picture, note: Mapping[str, str] | None, saver: str) -> d
     return blocks | ({"xmp-data": xmp} if xmp else {})
 
 
-def dressed(vips: Any, samples: Any, dpi: tuple[float, float], blocks: Mapping[str, bytes], saver: str) -> Any:
-    """The libvips image of samples [H, W, C], with the metadata that libvips writes well."""
+def image_of(vips: Any, samples: Any) -> Any:
+    """The libvips image of samples [H, W, C], uint8 or uint16."""
     height, width, bands = samples.shape
-    deep = samples.dtype == np.uint16
-    space = ("grey16" if deep else "b-w") if bands < 3 else ("rgb16" if deep else "srgb")
-    image = vips.Image.new_from_memory(samples, width, height, bands, "ushort" if deep else "uchar")
+    return vips.Image.new_from_memory(
+        samples, width, height, bands, "ushort" if samples.dtype == np.uint16 else "uchar"
+    )
+
+
+def dressed(vips: Any, image: Any, dpi: tuple[float, float], blocks: Mapping[str, bytes], saver: str) -> Any:
+    """A libvips image of plain samples, with the metadata that libvips writes well."""
+    deep = image.format == "ushort"
+    space = ("grey16" if deep else "b-w") if image.bands < 3 else ("rgb16" if deep else "srgb")
     image = image.copy(interpretation=space, xres=dpi[0] / 25.4, yres=dpi[1] / 25.4)
     for block, data in blocks.items():
         if block == "iptc-data":

@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from sr3.model.config import ConfigError
@@ -14,6 +16,7 @@ from sr3.picture.noise import noise_level
 from sr3.picture.picture import Picture, PictureError
 from sr3.task import Given, Restoration, Task
 from sr3.task.data_term import DataTerm, Exact, InBins, Reduction, Soft
+from sr3.task.settling import settled
 
 _VISITS, _STRIDE, _NEAR = 24, 1.7, 0.5
 """The end of a walk visits the data term and the range of pictures in turn, at most so often, each time but the first
@@ -50,7 +53,7 @@ class Agreement:
         """An estimate within a walk, after its share of the way."""
         if self.share == 0:
             return made
-        aim = given if isinstance(self.term, Exact) else self._aim(task, made, given)[0]
+        aim = given if isinstance(self.term, Exact) else self._aim(task, made, given)
         held = task.project(made, aim)
         return held if self.share == 1 else made.lerp(held, self.share)
 
@@ -60,20 +63,26 @@ class Agreement:
             return made.clamp(-1, 1)
         if isinstance(self.term, Exact):
             return task.finish(made, given)
-        for visit in range(_VISITS):
-            aim, off = self._aim(task, made, given, rounds=_ROUNDS)
-            held = task.project(made, aim)
-            made = (held if visit == 0 else made.lerp(held, _STRIDE)).clamp(-1, 1)
-            if 127.5 * off < _NEAR:
-                break
-        return made
-
-    def _aim(self, task: Task, made: Tensor, given: Given, *, rounds: int = 1) -> tuple[Given, float]:
-        """What `made` should reduce to, and how far off it is at most."""
         assert isinstance(task, Reduction)
-        small = task.reduce(made)
-        aim = self.term.nearest(small, given.image, rounds=rounds)
-        return given._replace(image=aim), (aim - small).abs().max().item()
+        size = given.image.shape[-2], given.image.shape[-1]
+        visits = (partial(self.visit, task, given._replace(image=one[None])) for one in given.image)
+        each = [settled(x[None], size, self.term.grid, _VISITS, v) for x, v in zip(made, visits, strict=True)]
+        return torch.cat(each)
+
+    def visit(
+        self, task: Reduction, given: Given, x: Tensor, seen: tuple[slice, slice], number: int
+    ) -> tuple[Tensor, Tensor]:
+        """One visit of `finish` to a part of a picture, as `sr3.task.settling.Visit` is to make it."""
+        part, small = given.image[(..., *seen)], task.reduce(x)
+        aim = self.term.cut(*seen).nearest(small, part, rounds=_ROUNDS)
+        held = task.project(x, given._replace(image=aim))
+        held = held if number == 0 else x.lerp(held, _STRIDE)
+        return held.clamp(-1, 1), (127.5 * (aim - small)).abs().amax((0, 1)) >= _NEAR
+
+    def _aim(self, task: Task, made: Tensor, given: Given) -> Given:
+        """What `made` should reduce to."""
+        assert isinstance(task, Reduction)
+        return given._replace(image=self.term.nearest(task.reduce(made), given.image))
 
 
 HELD, FREE = Agreement(), Agreement(share=0.0)

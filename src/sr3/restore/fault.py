@@ -22,7 +22,7 @@ def code_and_sentence(error: Exception) -> tuple[int, str] | None:
     if isinstance(error, OSError):
         return 1, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else sentence
     if isinstance(error, MemoryError) or "out of memory" in sentence.lower() or "can't allocate memory" in sentence:
-        return 1, "not enough memory; give a smaller --tile, or close other programs"
+        return 1, "not enough memory; give a smaller --memory or --tile, or close other programs"
     if type(error).__name__ == "TrainingError":
         return 1, sentence
     return None

@@ -3,12 +3,26 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from sr3.diffusion.sample import Step
 from sr3.picture.picture import Picture
 from sr3.picture.resize import resize
+
+UNUSABLE = "the model's result is not finite even in fp32: its weights or settings are unusable"
+
+
+class Progress(NamedTuple):
+    """Where a restoration stands: `done` of `total` steps, and the picture as it is now thought to become."""
+
+    done: int
+    total: int
+    step: Step
+    held: str = ""
+    """What the result is held to, in words."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -19,27 +19,20 @@ from sr3.model.device import PRECISIONS, pick_device, pick_precision
 from sr3.model.model import Model
 from sr3.picture.bleed import bled
 from sr3.picture.image import decoded, to_pil
+from sr3.picture.picture import Picture
 from sr3.picture.resize import resize
 from sr3.random import Seeds, staged
+from sr3.restore import large
 from sr3.restore.agreement import FREE, HELD, Agreement, agreement, taken
+from sr3.restore.beside import Beside
 from sr3.restore.keep import Keep
-from sr3.restore.restored import Restored, restored
+from sr3.restore.restored import UNUSABLE, Progress, Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
-from sr3.restore.tiles import TILE, Runner, check_tile
+from sr3.restore.tiles import BLEND, TILE, Runner, check_tile
 from sr3.task import Given, Restoration
 
 if TYPE_CHECKING:
     from sr3.restore.many import One
-
-
-class Progress(NamedTuple):
-    """Where a restoration stands: `done` of `total` steps, and the picture as it is now thought to become."""
-
-    done: int
-    total: int
-    step: Step
-    held: str = ""
-    """What the result is held to, in words."""
 
 
 def needs_picture(model: Model) -> Restoration:
@@ -60,17 +53,28 @@ class Restorer:
     device: "auto", "cpu", "cuda", "mps"; precision: "auto", "fp32", "bf16", "fp16".
     tile: side, in pixels of the result, of the pieces that the network is given one at a time; smaller needs less
         memory and gives the same picture.
+    memory: bytes that the process may take; larger pictures are made by bands, where they can be (`sr3.restore.large`),
+        and are then a `LargePicture`.  None: whatever it takes.
     """
 
     def __init__(
-        self, model: Model, *, device: str | None = None, precision: str | None = None, tile: int | None = None
+        self,
+        model: Model,
+        *,
+        device: str | None = None,
+        precision: str | None = None,
+        tile: int | None = None,
+        memory: int | None = None,
     ):
         self.model = model
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
         self.tile = TILE if tile is None else tile
-        self.heard: Callable[[int], None] | None = None
-        """Called, where it is set, with the pixels of each piece that the network has computed."""
+        self.heard: Callable[[int | Beside], None] | None = None
+        """Called, where it is set, when a walk begins, and with the pixels of each piece that its network computed."""
+        self.memory = memory
+        self.near: Path | None = None
+        """The folder that large pictures are kept in until they are saved; None: the system's."""
         check_tile(model, self.tile)
         for one in model.chain:
             one.net.eval().requires_grad_(False)
@@ -102,6 +106,10 @@ class Restorer:
         """
         return self.model.walk.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality, samples=samples)
 
+    def least(self, have: tuple[int, int], want: tuple[int, int], settings: Sampling) -> int | None:
+        """Bytes that a result of a size (width, height) takes at least by bands; None where it cannot be made so."""
+        return large.least(self.model, settings, want) if large.suits(self.model, settings, have, want) else None
+
     def refine(
         self,
         given: Given,
@@ -124,7 +132,8 @@ class Restorer:
         run = Runner(self.device, dtype or self.dtype, self.tile, self.heard)
         size = task.result_size(given)
         with torch.inference_mode():
-            example = self.model.prepare(given, run)
+            example = self.model.prepare(given, replace(run, heard=None))
+            run.begins(task, FREE if free else held, given)
         denoise = clipped(run(self.model, example, size))
         if not free and held.share > 0:
             denoise = projected(denoise, lambda x0: held.project(task, x0, given))
@@ -206,6 +215,44 @@ class Restorer:
         count = passes(have, (wide, high), factor)
         check_sides(self.model.config, have, factor ** (count - 1))
         chosen = agreement(task, origin, source, given=given, fidelity=0.0 if free else fidelity, noise=noise)
+        once = partial(self._at_once, source, given, chosen, how, (wide, high), seed, samples, keep)
+        alone = samples == 1 and keep is None and given.mask is None
+        memory = self.memory if alone and large.suits(self.model, how, have, (wide, high)) else None
+        cut = memory is not None and not large.fits_whole((wide, high), memory)
+        while True:
+            run, steps = Runner(self.device, self.dtype, self.tile, self.heard), once
+            if cut:
+                run.begins(task, None, given)
+                each = (self.model, run, source, given, chosen, how, seed)
+                steps = partial(large.stream, *each, memory=memory or 0, near=self.near)
+            try:
+                yield from steps()
+                return
+            except (RuntimeError, MemoryError) as error:
+                if cut or not large.out_of_memory(error) or not (memory or self._halve((wide, high))):
+                    raise
+            # what it has taken so far is free here
+            cut, memory = memory is not None, memory and memory // 2
+
+    def _halve(self, size: tuple[int, int]) -> bool:
+        """Make tiles half as large as did not fit for a result of this size; False where they are too small already."""
+        before, self.tile = self.tile, max(2 * BLEND, min(self.tile, max(size)) // 2)
+        return self.tile < before
+
+    def _at_once(
+        self,
+        source: Picture,
+        given: Given,
+        chosen: Agreement,
+        how: Sampling,
+        want: tuple[int, int],
+        seed: int,
+        samples: int,
+        keep: Tensor | None,
+    ) -> Iterator[Progress | Restored]:
+        """`stream`, with all of the picture in memory; want: (width, height) of the result."""
+        task, (wide, high) = needs_picture(self.model), want
+        count = passes((given.image.shape[-1], given.image.shape[-2]), want, task.factor)
         # what a later pass is given is no file
         each_held = [chosen, *[Agreement(share=chosen.share)] * (count - 1)]
         total, done = count * samples * how.steps, 0
@@ -249,5 +296,5 @@ class Restorer:
 def finite(x: Tensor) -> Tensor:
     """x itself; ConfigError where it is not finite though it was computed in fp32."""
     if not torch.isfinite(x).all():
-        raise ConfigError("the model's result is not finite even in fp32: its weights or settings are unusable")
+        raise ConfigError(UNUSABLE)
     return x

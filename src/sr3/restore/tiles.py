@@ -12,6 +12,9 @@ from sr3.diffusion.wrap import tiled
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.windows import Window
+from sr3.restore.agreement import Agreement
+from sr3.restore.beside import Beside, beside
+from sr3.task import Given, Task
 
 TILE = 1024
 """Side, in pixels of the result, of the largest piece that a network is given at once by default."""
@@ -24,13 +27,18 @@ BLEND = 32
 class Runner:
     """Runs networks as `Model.prepare` and walks want them run.  tile: side of the largest piece, in result pixels.
 
-    heard: called with the pixels of each piece that is done.
+    heard: called with a `Beside` when a walk begins, and with the pixels of each piece that is done.
     """
 
     device: torch.device
     dtype: torch.dtype
     tile: int = TILE
-    heard: Callable[[int], None] | None = None
+    heard: Callable[[int | Beside], None] | None = None
+
+    def begins(self, task: Task, held: Agreement | None, given: Given) -> None:
+        """A walk begins; held: None where what that costs cannot be told from the network's time."""
+        if self.heard is not None:
+            self.heard(Beside(0.0, 0.0, 0) if held is None else beside(task, held, given))
 
     def __call__(self, model: Model, example: Example, size: tuple[int, int]) -> Denoise:
         """The denoiser of a batch whose result is of `size` = (height, width)."""
@@ -55,7 +63,7 @@ class Runner:
             rows, columns = window.core
             return run(example._replace(**crops), (rows.stop - rows.start) * (columns.stop - columns.start))
 
-        reach, stride = _reach(model), int(getattr(model.net, "stride", 1))
+        reach, stride = reach_of(model), int(getattr(model.net, "stride", 1))
         if reach is None:
             return tiled(cut, size=size, tile=self.tile, halo=BLEND, stride=stride, blend=BLEND)
         return tiled(cut, size=size, tile=self.tile, halo=reach, stride=stride)
@@ -70,14 +78,14 @@ def check_tile(model: Model, tile: int) -> None:
     if tile < 1:
         raise ConfigError(f"a tile of {tile} pixels is too small; give at least 1")
     for one in model.chain:
-        if _reach(one) is None and tile < 2 * BLEND:
+        if reach_of(one) is None and tile < 2 * BLEND:
             raise ConfigError(
                 f"a tile of {tile} pixels is too small for {one.config.name}: its network sees the whole picture, so "
                 f"that tiles overlap by {BLEND} pixels; give at least {2 * BLEND}"
             )
 
 
-def _reach(model: Model) -> int | None:
+def reach_of(model: Model) -> int | None:
     """How far a pixel of the network's answer sees, in pixels; None: without a bound."""
     reach = getattr(model.net, "reach", None)
     return None if reach is None else int(reach)

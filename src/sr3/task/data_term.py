@@ -5,13 +5,14 @@ pictures: with s the one that agrees and is nearest to A x, x + A⁺(s - A x) re
 changed; the rest, which A does not see, stays as it was.
 """
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Protocol, Self, runtime_checkable
 
 from torch import Tensor
 
 from sr3.picture.jpeg import BINS, JpegBins, cosines
 from sr3.task.base import Restoration
+from sr3.task.settling import Grid
 
 
 @runtime_checkable
@@ -31,6 +32,15 @@ class DataTerm(Protocol):
         """What results are held to, for notes and progress."""
         ...
 
+    @property
+    def grid(self) -> Grid:
+        """Where a part of a picture may begin and end, so that it agrees by itself where the whole does."""
+        ...
+
+    def cut(self, rows: slice, columns: slice) -> Self:
+        """The term of a part of the picture given, whose edges are on the grid or the picture's."""
+        ...
+
     def nearest(self, small: Tensor, given: Tensor, *, rounds: int = 1) -> Tensor:
         """Of the pictures that agree with `given` the nearest to `small`, all [B, C, h, w] in [-1, 1].
 
@@ -44,6 +54,10 @@ class Exact:
     """The picture given and no other: right for one that nothing but the reduction has happened to."""
 
     said: str = "the picture given, exactly"
+    grid = ((1, 0), (1, 0))
+
+    def cut(self, rows: slice, columns: slice) -> Self:
+        return self
 
     def nearest(self, small: Tensor, given: Tensor, *, rounds: int = 1) -> Tensor:
         return given
@@ -71,6 +85,13 @@ class InBins:
     def said(self) -> str:
         return BINS + (f", and noise of sigma {self.sigma:g}" if self.sigma else "")
 
+    @property
+    def grid(self) -> Grid:
+        return self.bins.grid
+
+    def cut(self, rows: slice, columns: slice) -> Self:
+        return replace(self, bins=self.bins.cut(rows, columns))
+
     def nearest(self, small: Tensor, given: Tensor, *, rounds: int = 1) -> Tensor:
         return self.bins.project(small, inset=1 - BEYOND * self.sigma, rounds=rounds)
 
@@ -90,6 +111,10 @@ class Soft:
 
     sigma: float
     source: str = "given"
+    grid = ((8, 0), (8, 0))
+
+    def cut(self, rows: slice, columns: slice) -> Self:
+        return self
 
     @property
     def said(self) -> str:

@@ -103,5 +103,8 @@ class SuperResolution:
         # clamping spoils the agreement where the picture is near black or white, and projecting again restores it;
         # alternating between the two convex sets converges, and ends inside the range
         for _ in range(8):
-            made = self.project(made, given).clamp(-1, 1)
+            held = self.project(made, given)
+            made = held.clamp(-1, 1)
+            if torch.equal(made, held):
+                break
         return made

@@ -1,0 +1,186 @@
+"""Large pictures: whether they are made by bands, how large these are, and what is made of them, on the disk."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from sr3.diffusion.sample import Step
+from sr3.model.config import ConfigError, Sampling
+from sr3.model.model import Model
+from sr3.model.walk import NO_NOISE
+from sr3.picture.large import LargePicture, Scratch
+from sr3.picture.memory import give_back, in_use
+from sr3.picture.picture import Picture, to_samples
+from sr3.picture.resize import enlarge
+from sr3.picture.windows import around
+from sr3.restore.agreement import Agreement
+from sr3.restore.bands import SETTLES, UNIT, Bands, NotFiniteError, unit
+from sr3.restore.restored import UNUSABLE, Progress, Restored
+from sr3.restore.tiles import Runner, reach_of
+from sr3.task import Given, SuperResolution
+
+POINTWISE = {"once": 1, "ancestral": 1, "ddim": 1, "dpmpp": 1, "heun": 2}
+"""The samplers that treat each pixel alike, so that their walks can be cut, and how often they ask in a step."""
+
+WHOLE = 95
+"""Bytes for each pixel of a result that is made at once."""
+
+MOST = 100
+"""Questions of a walk by bands; of as many as this, nearly all of a picture would be under way at once."""
+
+LEAST, LARGEST = 64, 1024
+"""Rows of a band."""
+
+
+class Cut(NamedTuple):
+    """Rows of a band, columns of a network's tile, and the bytes that it takes beside what is there before."""
+
+    rows: int
+    tile: int
+    bytes: int
+
+
+def suits(model: Model, settings: Sampling, have: tuple[int, int], want: tuple[int, int]) -> bool:
+    """Whether a result of a size (width, height) can be made by bands: in one pass, by a network of bounded reach."""
+    task, sampler = model.task, settings.sampler["kind"]
+    return (
+        type(task) is SuperResolution
+        and want == (have[0] * task.factor, have[1] * task.factor)
+        and model.first is None
+        and reach_of(model) is not None
+        and sampler in POINTWISE
+        and _questions(model, settings) <= MOST
+        and want[0] >= LEAST
+    )
+
+
+def fits_whole(size: tuple[int, int], memory: int) -> bool:
+    """Whether a result of (width, height) may be made at once, where the whole process may take so many bytes."""
+    # and the inverses along its axes
+    return size[0] * size[1] * WHOLE + 2 * (size[0] ** 2 + size[1] ** 2) <= memory - in_use()
+
+
+def cut_for(model: Model, settings: Sampling, size: tuple[int, int], memory: int, tile: int) -> Cut:
+    """The largest bands with which the whole process takes no more than so many bytes, or else the smallest."""
+    step = max(LEAST, UNIT * model.task.factor, unit(model))
+    room = memory - in_use()
+    cut = _cut(model, settings, size, step, tile)
+    for rows in range(step, max(LARGEST, step) + 1, step):
+        larger = _cut(model, settings, size, rows, tile)
+        if larger.bytes > room:
+            break
+        cut = larger
+    return cut
+
+
+def least(model: Model, settings: Sampling, size: tuple[int, int]) -> int:
+    """Bytes that a result of (width, height) takes at least by bands."""
+    return cut_for(model, settings, size, 0, 4 * LEAST).bytes
+
+
+def stream(
+    model: Model,
+    run: Runner,
+    source: Picture,
+    given: Given,
+    held: Agreement,
+    settings: Sampling,
+    seed: int,
+    *,
+    memory: int,
+    near: Path | None = None,
+) -> Iterator[Progress | Restored]:
+    """Restore a picture by bands: a `Progress` for each, its step the band's, and last the `Restored`.
+
+    Its variant is a `LargePicture` in the folder `near`.  Out of memory, the bands are halved and it begins again; so
+    it does in fp32 where half precision gives what is not finite.  ConfigError where that does not help.
+    """
+    high, wide = model.task.result_size(given)
+    give_back()
+    cut = cut_for(model, settings, (wide, high), memory, run.tile)
+    run = replace(run, tile=cut.tile)
+    bands = Bands(model, run, given, held, settings, seed, cut.rows)
+    alpha = source.alpha is not None
+    scratch = Scratch((wide, high), source.channels + alpha, source.bits, near)
+    while True:
+        try:
+            yield from _written(bands, source, scratch, held.said)
+            break
+        except NotFiniteError as error:
+            if bands.run.dtype == torch.float32:
+                raise ConfigError(UNUSABLE) from error
+            warnings.warn("the result was not finite; computing again in fp32", RuntimeWarning, stacklevel=2)
+            bands = replace(bands, run=replace(bands.run, dtype=torch.float32), fields={})
+        except (RuntimeError, MemoryError) as error:
+            smaller = _halved(bands)
+            if smaller is None or not out_of_memory(error):
+                raise
+            bands = smaller
+        scratch.restart()
+    yield Restored([LargePicture(scratch, source.keep, source.dpi)], held=held.said)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is not enough memory, on the CPU or on an accelerator."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said
+
+
+def _written(bands: Bands, source: Picture, scratch: Scratch, said: str) -> Iterator[Progress]:
+    """Each band, dressed as the whole is by `restored` and written."""
+    done, factor = 0, bands.task.factor
+    level = NO_NOISE.first
+    for number, made in enumerate(bands):
+        pixels = made[0].clamp(-1, 1)
+        if source.channels == 1:
+            pixels = pixels.mean(0, keepdim=True)
+        low = slice(done // factor, (done + made.shape[-2]) // factor)
+        scratch.write(to_samples(Picture(pixels, _alpha(source, low, factor)), source.bits))
+        done += made.shape[-2]
+        # the first of them is that the walk has begun
+        yield Progress(number + 2, bands.count + 1, Step(made, made, level), said)
+
+
+def _alpha(source: Picture, rows: slice, factor: int) -> torch.Tensor | None:
+    if source.alpha is None:
+        return None
+    seen = around(rows, source.size[1], 4)
+    large = enlarge(source.alpha[None, :, seen], factor)[0]
+    start = (rows.start - seen.start) * factor
+    return large[:, start : start + (rows.stop - rows.start) * factor].clamp(0, 1)
+
+
+def _halved(bands: Bands) -> Bands | None:
+    """Smaller ones; None where they are as small as can be."""
+    step = max(LEAST, UNIT * bands.task.factor, unit(bands.model))
+    rows, tile = max(step, bands.rows // 2 // step * step), max(4 * LEAST, bands.run.tile // 2)
+    if (rows, tile) == (bands.rows, bands.run.tile) or bands.run.tile < 4 * LEAST:
+        return None
+    return replace(bands, rows=rows, run=replace(bands.run, tile=tile), fields={})
+
+
+def _cut(model: Model, settings: Sampling, size: tuple[int, int], rows: int, tile: int) -> Cut:
+    """What bands of so many rows take: x, an estimate and the one before it for all that are under way, and the tiles
+    that are at work."""
+    width, height = size
+    tile = min(tile, LARGEST, max(width, LEAST))
+    questions, halo = _questions(model, settings), 2 * SETTLES * model.task.factor
+    # each question is two bands further down, of which a walk holds x and an estimate and its neighbours look at more
+    rows_kept = min(questions * (5 * rows + halo) + 8 * rows, 4 * height)
+    work = _AT_WORK * (min(rows, height) + halo) * (tile + halo)
+    return Cut(rows, tile, _FLOATS * width * rows_kept + work)
+
+
+_FLOATS = 12
+"""Bytes of a pixel in float32."""
+
+_AT_WORK = 160
+"""Bytes for each pixel of a tile while it is held to the picture given, and more than a network takes."""
+
+
+def _questions(model: Model, settings: Sampling) -> int:
+    return len(model.walk.path(settings)) * POINTWISE[settings.sampler["kind"]]
