@@ -4,18 +4,16 @@
     python scripts/mutate.py --folder task --list
 
 The project is copied, and the copy is changed and tested; yours may go on changing.  Each mutant has a process and a
-time limit of its own, and the folder's tests stop at the first that fails.  Survivors are printed as differences:
-write a test, or, where no test could tell, name the change and the reason in `mutate_equivalent.toml`.
+time limit of its own, and the folder's tests stop at the first that fails: those that enter the changed function come
+first, and where they notice nothing, the rest of their files.  Survivors are printed as differences: write a test, or,
+where no test could tell, name the change and the reason in `mutate_equivalent.toml`.  Needs a system that forks.
 The exit code is 1 where the tests fail without any change.
 """
 
 import argparse
 import difflib
 import json
-import multiprocessing
-import os
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -24,16 +22,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from mutate_bench import PRELOAD, Bench
 from mutate_operators import Mutant, mutants
+from mutate_watch import Seen
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "sr3"
 KNOWN = Path(__file__).with_name("mutate_equivalent.toml")
-PRELOAD = ["pytest", "torch", "numpy", "scipy.stats", "PIL.Image", "diffusers", "skimage.metrics", "pydantic"]
-"""What tests import and mutants do not change: loaded once, where processes can be forked."""
-
 ALSO = {
     "random": ["tests/test_random.py"],
     "interrupt": ["tests/test_interrupt.py"],
@@ -134,62 +130,14 @@ def equivalents() -> set[tuple[str, str, str]]:
     return {(e["file"], e["before"].strip(), e["after"].strip()) for e in table.get("equivalent", [])}
 
 
-def run_tests(project: str, tests: list[str], output: str) -> None:
-    """In a process of its own: the tests of the project there; the exit code is pytest's."""
-    os.chdir(project)
-    source = str(Path(project) / "src")
-    os.environ["PYTHONPATH"] = source  # for what tests start
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # a plugin that is loaded already is a warning, and so an error
-    sys.path.insert(0, source)
-    sys.dont_write_bytecode = True  # a file that is changed twice in a second would be taken for the first
-    with open(output, "w", encoding="utf-8") as stream:
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
-        import pytest
-
-        import sr3
-
-        if Path(sr3.__file__).parent.parent != Path(source):
-            print(f"{sr3.__file__} is not the copy of the package")
-            os._exit(99)
-        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])
-        stream.flush()
-    os._exit(int(code))
-
-
-class Bench:
-    """A copy of the project in which one mutant after another is tested."""
-
-    def __init__(self, folder: Path):
-        self.project, self.output = folder / "project", folder / "output.txt"
-        shutil.copytree(ROOT, self.project, ignore=shutil.ignore_patterns(".*", "__pycache__", "runs"))
-        kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self.context: Any = multiprocessing.get_context(kind)
-        if kind == "forkserver":
-            self.context.set_forkserver_preload(PRELOAD)
-
-    def run(self, tests: list[str], limit: float) -> int | None:
-        """pytest's exit code; None where the time was up."""
-        process = self.context.Process(target=run_tests, args=(str(self.project), tests, str(self.output)))
-        process.start()
-        process.join(limit)
-        if process.is_alive():
-            process.kill()
-            process.join()
-            return None
-        return process.exitcode
-
-    def judge(self, outcome: Outcome, tests: list[str], limit: float) -> None:
-        """Tests a mutant."""
-        path, began = self.project / "src" / "sr3" / outcome.mutant.file, time.perf_counter()
-        kept = path.read_bytes()
-        path.write_bytes(outcome.mutant.applied(kept))
-        try:
-            code = self.run(tests, limit)
-        finally:
-            path.write_bytes(kept)
-        outcome.result = "timeout" if code is None else "survived" if code == 0 else "killed"
-        outcome.seconds = round(time.perf_counter() - began, 1)
+def judge(bench: Bench, outcome: Outcome, seen: Seen, near: list[str], timeout: float | None) -> None:
+    """Tests a mutant."""
+    began, limit = time.perf_counter(), timeout or 30 + 3 * sum(seen.seconds.values())
+    mutant = outcome.mutant
+    changed = mutant.applied((bench.package / mutant.file).read_bytes())
+    code = bench.test(mutant.file, mutant.line, changed, seen, near, limit)
+    outcome.result = "timeout" if code is None else "survived" if code == 0 else "killed"
+    outcome.seconds = round(time.perf_counter() - began, 1)
 
 
 def shown(outcome: Outcome) -> str:
@@ -216,26 +164,26 @@ def judge_all(outcomes: list[Outcome], timeout: float | None, near: bool, out: P
     known = equivalents()
     suites = {o.mutant.file: suite_of(o.mutant.file, near) for o in outcomes}
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder))
-        limits: dict[tuple[str, ...], float] = {}
+        bench = Bench(ROOT, Path(folder), PRELOAD)
+        gathered: tuple[list[str], Seen] | None = None
         for number, outcome in enumerate(outcomes, 1):
             if (outcome.mutant.file, outcome.before.strip(), outcome.after.strip()) in known:
                 outcome.result = "equivalent"
                 continue
             suite = suites[outcome.mutant.file]
-            key = tuple(sorted(suite))
-            if key not in limits:
-                began = time.perf_counter()
-                if bench.run(suite, 3600) != 0:
+            if gathered is None or gathered[0] != sorted(suite):
+                seen = bench.watch(sorted(suite))
+                if seen is None:
                     print(bench.output.read_text("utf-8"), f"the tests fail without a mutant: {' '.join(suite)}")
                     return 1
-                limits[key] = timeout or 30 + 3 * (time.perf_counter() - began)
-            bench.judge(outcome, suite, limits[key])
+                gathered = sorted(suite), seen
+            judge(bench, outcome, gathered[1], suite_of(outcome.mutant.file, True), timeout)
             if outcome.result == "survived":
                 print(f"{number}/{len(outcomes)} survived: {shown(outcome)}\n", flush=True)
             if out is not None:
                 done = [asdict(o) for o in outcomes[:number]]
                 out.write_text(json.dumps(done, indent=1, ensure_ascii=False), encoding="utf-8")
+        bench.close()
     print(table(outcomes))
     return 0
 
