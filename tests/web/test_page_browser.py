@@ -1,7 +1,6 @@
 """The page of `sr3 web` in a real browser, before a real server with a small model."""
 
 import io
-import re
 import zipfile
 
 import numpy as np

@@ -169,7 +169,6 @@ def trials(rater):
     return plan(NAMES, METHODS, rater, tasks=("shown", "hidden"))
 
 
-@pytest.mark.alone
 def test_two_raters_answer_and_one_goes_on_after_a_restart(serve, browse, pairs, sr3):
     address = serve()
     anna, ben = browse(), browse(390, 844)

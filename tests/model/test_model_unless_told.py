@@ -1,0 +1,53 @@
+"""What `sr3.model` holds to unless it is told otherwise."""
+
+from unless_told import differing
+
+from sr3.model.config import ModelConfig, Recipe, Sampling, Training
+
+HELD = {
+    "model.checkpoint": {"VERSION": 1, "LARGEST": 1048576},
+    "model.checkpoint:read_tensors": {"weights": True},
+    "model.checkpoint:save": {"half": True},
+    "model.checkpoint:load": {"weights": True},
+    "model.config:Sampling": {"steps": 16},
+    "model.config:ModelConfig": {"residual": False},
+    "model.config:Training": {
+        "pictures": 1000000,
+        "batch": 16,
+        "accumulate": 1,
+        "crop": 128,
+        "turn": True,
+        "zoom": (1.0, 1.0),
+        "rate": 0.0001,
+        "warmup": 10000,
+        "betas": (0.9, 0.999),
+        "weight_decay": 0.0,
+        "clip": 1.0,
+        "average": 100000,
+        "compile": False,
+        "seed": 0,
+        "save_every": 10000,
+        "report_every": 500,
+        "sample_every": 50000,
+    },
+    "model.export:export": {"force": False},
+    "model.foreign:janspiry_sr3": {"factor": 8},
+    "model.model:Model.methods": {"samples": 1},
+    "model.walk:Refinement": {"varies": True},
+    "model.walk:AtOnce": {"varies": False},
+}
+
+
+def test_nothing_that_is_left_out_has_changed_its_meaning():
+    assert differing(HELD) == {}
+
+
+def bounds(kind):
+    """Of each field that has any, (least, most, above)."""
+    keys = ("minimum", "maximum", "exclusiveMinimum")
+    found = {name: tuple(map(one.get, keys)) for name, one in kind.model_json_schema()["properties"].items()}
+    return {name: ends for name, ends in found.items() if any(end is not None for end in ends)}
+
+
+def test_what_a_recipe_may_say_has_its_bounds():
+    print({k.__name__: bounds(k) for k in (ModelConfig, Recipe, Sampling, Training)})
