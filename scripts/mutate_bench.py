@@ -9,9 +9,8 @@ import gc
 import multiprocessing
 import os
 import shutil
-import signal
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,8 @@ from mutate_watch import Seen, Watch
 PRELOAD = ["pytest", "torch", "numpy", "scipy.stats", "PIL.Image", "diffusers", "skimage.metrics", "pydantic"]
 """What tests import and mutants do not change: loaded once, where processes can be forked."""
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider"]
+LATE = 77
+"""The exit code where a test took too long."""
 Exchange = tuple[FunctionType, CodeType]
 
 
@@ -32,7 +33,8 @@ class Order:
     """What the process that has gathered the tests is asked to do."""
 
     tests: list[str]
-    limit: float
+    allowed: list[float]
+    """Seconds for each."""
     watched: bool = False
     """The tests are files, and what they enter is written."""
     file: str = ""
@@ -61,7 +63,7 @@ class Gathered:
         return True
 
     def _done(self, session: pytest.Session, order: Order) -> int | str | None:
-        """pytest's exit code; None where the time was up; "fresh" where another process must do it."""
+        """pytest's exit code; None where a test took too long; "fresh" where another process must do it."""
         exchanges = [] if order.watched else self._exchanges(order)
         if exchanges is None:
             return "fresh"
@@ -72,16 +74,8 @@ class Gathered:
                 code = self._run(session, order, exchanges)
             finally:
                 os._exit(code)
-        ends = time.monotonic() + order.limit
-        while True:
-            pid, status = os.waitpid(child, os.WNOHANG)
-            if pid:
-                return 1 if status else 0
-            if time.monotonic() > ends:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-                return None
-            time.sleep(0.01)
+        _, status = os.waitpid(child, 0)
+        return None if os.waitstatus_to_exitcode(status) == LATE else 1 if status else 0
 
     def _exchanges(self, order: Order) -> list[Exchange] | None:
         """The functions around the line with their new code; None where that cannot be told."""
@@ -106,7 +100,10 @@ class Gathered:
     def _run(self, session: pytest.Session, order: Order, exchanges: list[Exchange]) -> int:
         for function, code in exchanges:
             function.__code__ = code
-        items = {item.nodeid: item for item in session.items}
+        items, allowed = (
+            {item.nodeid: item for item in session.items},
+            dict(zip(order.tests, order.allowed, strict=True)),
+        )
         if order.watched:
             session.items = [item for item in session.items if item.nodeid.split("::")[0] in order.tests]
             self.watch.note_processes()
@@ -114,7 +111,11 @@ class Gathered:
         else:
             session.items = [items[test] for test in order.tests]
         for item, following in zip(session.items, [*session.items[1:], None], strict=True):
+            watchdog = threading.Timer(allowed.get(item.nodeid, 3600), os._exit, [LATE])
+            watchdog.daemon = True
+            watchdog.start()
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            watchdog.cancel()
             if session.shouldfail or session.shouldstop:
                 break
         code = 1 if session.testsfailed else 0
@@ -205,7 +206,7 @@ class Bench:
             raise OSError("this system has no fork")
         try:
             self.pipe.recv()
-            self.pipe.send(Order(files, 3600, watched=True))
+            self.pipe.send(Order(files, [3600.0] * len(files), watched=True))
             return Seen.of(self.told.read_text("utf-8")) if self.pipe.recv() == 0 else None
         except EOFError:  # they could not be gathered
             return None
@@ -217,8 +218,13 @@ class Bench:
             self.pipe.close()
             self.pipe = None
 
-    def test(self, file: str, line: int, changed: bytes, seen: Seen, near: list[str], limit: float) -> int | None:
-        """pytest's exit code after a change of a file at a line; None where the time was up."""
+    def test(
+        self, file: str, line: int, changed: bytes, seen: Seen, near: list[str], limit: float | None
+    ) -> int | None:
+        """pytest's exit code after a change of a file at a line; None where the time was up.
+
+        limit: seconds for each test; None: by what it took without the change.
+        """
         path = self.package / file
         kept, code = path.read_bytes(), 0
         *rounds, early = seen.who_can_tell(file, kept.decode(), line, near)
@@ -226,10 +232,11 @@ class Bench:
         try:
             for tests in filter(None, rounds):
                 answer: Any = "fresh"
+                allowed = [limit] * len(tests) if limit else seen.allowed(tests)
                 if not early:
-                    self.pipe.send(Order(tests, limit, file=file, source=changed.decode(), line=line))
+                    self.pipe.send(Order(tests, allowed, file=file, source=changed.decode(), line=line))
                     answer = self.pipe.recv()
-                code = self.run(tests, limit) if answer == "fresh" else answer
+                code = self.run(tests, 60 + sum(allowed) / 5 - 4 * len(tests)) if answer == "fresh" else answer
                 if code != 0:
                     break
         finally:

@@ -126,26 +126,30 @@ class Seen:
         )
 
     def who_can_tell(self, file: str, source: str, line: int, near: list[str]) -> tuple[list[str], list[str], bool]:
-        """The tests that enter the function of a line, those to try where they notice nothing, and whether all is there
-        from the beginning: whether the line runs, or its function is entered, while tests are gathered.
+        """The tests that enter the function of a line, those to try where they notice nothing, and whether a fresh
+        process must: whether the line runs, or its function is entered, while tests are gathered.  Then all can tell.
 
-        The second are the others of the same files, for what tests share or remember, and those that start processes;
-        and every other where the line runs early.  near: files that come first.
+        The second are the others of the same files, for what tests share or remember, and those that start processes.
+        near: files that come first.
         """
         begins, loaded = function_at(source, line)
+        if loaded or (file, begins) in self.early:
+            return sorted(self.tests, key=lambda test: (self._slowness(test), _file(test))), [], True
         own = {test for test, entered in self.tests.items() if (file, begins) in entered}
-        if not begins:  # in no function: whoever enters one of the file's
-            own = {test for test, entered in self.tests.items() if any(where == file for where, _ in entered)}
         shared = {name for name, entered in self.shared.items() if (file, begins) in entered}
         own |= {test for test in self.tests if _file(test) in shared}
-        whole: dict[str, float] = {}
-        for test in own:
-            whole[_file(test)] = whole.get(_file(test), 0.0) + self.seconds.get(test, 0.0)
-        places = sorted(whole, key=lambda name: (name not in near, whole[name]))
-        first = sorted(own, key=lambda test: (places.index(_file(test)), self.seconds.get(test, 0.0)))
-        early = loaded or (file, begins) in self.early
-        rest = [t for t in self.tests if t not in own and (early or _file(t) in whole or t in self.outside)]
-        return first, rest, early
+        first = sorted(own, key=lambda test: (_file(test) not in near, self._slowness(test), _file(test)))
+        whole = set(map(_file, own))
+        rest = [test for test in self.tests if test not in own and (_file(test) in whole or test in self.outside)]
+        return first, rest, False
+
+    def _slowness(self, test: str) -> int:
+        """0, 1, 2 …: the tests of a file stay together where they are about as quick, as they share what they need."""
+        return sum(self.seconds.get(test, 0.0) > limit for limit in (0.02, 0.1, 0.5, 2, 10))
+
+    def allowed(self, tests: list[str]) -> list[float]:
+        """Seconds after which a test is not awaited any longer."""
+        return [20 + 10 * self.seconds.get(test, 0.0) for test in tests]
 
 
 def _file(test: str) -> str:

@@ -27,3 +27,14 @@ def differing(wanted: dict[str, dict[str, Any]]) -> dict[str, tuple[Any, Any]]:
         for key, value in values.items()
         if (found := held(place)[key]) != value
     }
+
+
+def bounds(kind: Any) -> dict[str, dict[str, float]]:
+    """Of the fields of a pydantic model what they may be: ge, gt, le and lt, where they have any."""
+    found = {
+        name: {
+            key: getattr(one, key) for one in field.metadata for key in ("ge", "gt", "le", "lt") if hasattr(one, key)
+        }
+        for name, field in kind.model_fields.items()
+    }
+    return {name: ends for name, ends in found.items() if ends}

@@ -1,8 +1,8 @@
 """What `sr3.model` holds to unless it is told otherwise."""
 
-from unless_told import differing
+from unless_told import bounds, differing
 
-from sr3.model.config import ModelConfig, Recipe, Sampling, Training
+from sr3.model.config import Sampling, Training
 
 HELD = {
     "model.checkpoint": {"VERSION": 1, "LARGEST": 1048576},
@@ -42,12 +42,11 @@ def test_nothing_that_is_left_out_has_changed_its_meaning():
     assert differing(HELD) == {}
 
 
-def bounds(kind):
-    """Of each field that has any, (least, most, above)."""
-    keys = ("minimum", "maximum", "exclusiveMinimum")
-    found = {name: tuple(map(one.get, keys)) for name, one in kind.model_json_schema()["properties"].items()}
-    return {name: ends for name, ends in found.items() if any(end is not None for end in ends)}
-
-
 def test_what_a_recipe_may_say_has_its_bounds():
-    print({k.__name__: bounds(k) for k in (ModelConfig, Recipe, Sampling, Training)})
+    one, none = {"ge": 1}, {"ge": 0}
+    assert bounds(Sampling) == {"steps": {"ge": 1, "le": 10_000}, "noisiest": {"gt": 0}, "cleanest": {"gt": 0}}
+    assert bounds(Training) == {
+        **dict.fromkeys(("pictures", "batch", "accumulate", "crop", "save_every", "report_every", "sample_every"), one),
+        **dict.fromkeys(("warmup", "weight_decay", "average"), none),
+        **dict.fromkeys(("rate", "clip"), {"gt": 0}),
+    }

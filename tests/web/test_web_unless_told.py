@@ -1,7 +1,7 @@
 """What `sr3.web` holds to unless it is told otherwise."""
 
 import pytest
-from unless_told import differing
+from unless_told import bounds, differing
 
 pytest.importorskip("starlette", reason="needs the extra 'web'")
 pytest.importorskip("sse_starlette", reason="needs the extra 'web'")
@@ -57,3 +57,28 @@ HELD = {
 
 def test_nothing_that_is_left_out_has_changed_its_meaning():
     assert differing(HELD) == {}
+
+
+def test_what_may_be_asked_for_has_its_bounds():
+    from sr3.web.shapes import Enlarge, Options
+
+    assert bounds(Options) == {
+        "scale": {"ge": 1, "le": 64},
+        "seed": {"ge": 0, "le": 2**53 - 1},
+        "samples": {"ge": 1, "le": 8},
+        "steps": {"ge": 1, "le": 1000},
+        "fidelity": {"ge": 0, "le": 1},
+        "noise": {"ge": 0, "le": 255},
+        **dict.fromkeys(("grow", "feather"), {"ge": 0, "le": 256}),
+        **dict.fromkeys(("left", "right", "top", "bottom"), {"ge": 0, "le": 10_000}),
+        "output_quality": {"ge": 1, "le": 100},
+    }
+    sides = dict.fromkeys(("upscaling_resize_w", "upscaling_resize_h"), {"ge": 1, "le": 999_999})
+    assert bounds(Enlarge) == {"upscaling_resize": {"ge": 1, "le": 64}, **sides}
+
+
+def test_a_key_that_nobody_knows_is_no_option():
+    from sr3.web import shapes
+
+    assert shapes.Options.model_config == {"frozen": True, "extra": "forbid", "strict": True}
+    assert shapes.Enlarge.model_config["extra"] == shapes._Shape.model_config["extra"]
