@@ -43,10 +43,10 @@ def test_nothing_that_is_left_out_has_changed_its_meaning():
 
 
 def test_what_a_recipe_may_say_has_its_bounds():
-    one, none = {"ge": 1}, {"ge": 0}
     assert bounds(Sampling) == {"steps": {"ge": 1, "le": 10_000}, "noisiest": {"gt": 0}, "cleanest": {"gt": 0}}
     assert bounds(Training) == {
-        **dict.fromkeys(("pictures", "batch", "accumulate", "crop", "save_every", "report_every", "sample_every"), one),
-        **dict.fromkeys(("warmup", "weight_decay", "average"), none),
-        **dict.fromkeys(("rate", "clip"), {"gt": 0}),
+        **{key: {"ge": 1} for key in ("pictures", "batch", "accumulate", "crop")},
+        **{key: {"ge": 1} for key in ("save_every", "report_every", "sample_every")},
+        **{key: {"ge": 0} for key in ("warmup", "weight_decay", "average")},
+        **{key: {"gt": 0} for key in ("rate", "clip")},
     }

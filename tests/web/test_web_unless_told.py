@@ -69,11 +69,11 @@ def test_what_may_be_asked_for_has_its_bounds():
         "steps": {"ge": 1, "le": 1000},
         "fidelity": {"ge": 0, "le": 1},
         "noise": {"ge": 0, "le": 255},
-        **dict.fromkeys(("grow", "feather"), {"ge": 0, "le": 256}),
-        **dict.fromkeys(("left", "right", "top", "bottom"), {"ge": 0, "le": 10_000}),
+        **{name: {"ge": 0, "le": 256} for name in ("grow", "feather")},
+        **{name: {"ge": 0, "le": 10_000} for name in ("left", "right", "top", "bottom")},
         "output_quality": {"ge": 1, "le": 100},
     }
-    sides = dict.fromkeys(("upscaling_resize_w", "upscaling_resize_h"), {"ge": 1, "le": 999_999})
+    sides = {f"upscaling_resize_{side}": {"ge": 1, "le": 999_999} for side in "wh"}
     assert bounds(Enlarge) == {"upscaling_resize": {"ge": 1, "le": 64}, **sides}
 
 
@@ -81,4 +81,4 @@ def test_a_key_that_nobody_knows_is_no_option():
     from sr3.web import shapes
 
     assert shapes.Options.model_config == {"frozen": True, "extra": "forbid", "strict": True}
-    assert shapes.Enlarge.model_config["extra"] == shapes._Shape.model_config["extra"]
+    assert shapes._Shape.model_config == {"frozen": True, "extra": "forbid"}
