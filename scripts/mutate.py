@@ -11,7 +11,6 @@ The exit code is 1 where the tests fail without any change.
 """
 
 import argparse
-import difflib
 import json
 import random
 import sys
@@ -91,7 +90,8 @@ def suite_of(file: str, near: bool = False) -> list[str]:
     places = [ROOT / place for place in ALSO.get(folder, [f"tests/{folder}"])]
     every = [f for p in places for f in ([p] if p.is_file() else sorted(p.glob("test_*.py")))]
     every = [str(f.relative_to(ROOT)) for f in every]
-    first = FIRST.get(file, []) + [f for p in parts for f in every if Path(f).stem.startswith(f"test_{p}")]
+    named = (*parts, f"{folder}_unless_told")  # the latter: where defaults and constants are
+    first = FIRST.get(file, []) + [f for p in named for f in every if Path(f).stem.startswith(f"test_{p}")]
     return [f for f in dict.fromkeys(first if near and first else first + every) if (ROOT / f).exists()]
 
 
@@ -102,13 +102,23 @@ def found_in(folder: str) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for path in files:
         name, source = path.relative_to(PACKAGE).as_posix(), path.read_bytes()
-        lines = source.decode().splitlines()
-        for mutant in mutants(name, source):
-            changed = mutant.applied(source).decode().splitlines()
-            marks = difflib.SequenceMatcher(None, lines, changed, autojunk=False).get_opcodes()
-            (_, a, b, c, d) = next(m for m in marks if m[0] != "equal")
-            outcomes.append(Outcome(mutant, "\n".join(lines[a:b]), "\n".join(changed[c:d])))
+        outcomes += [Outcome(mutant, *lines_of(mutant, source)) for mutant in mutants(name, source)]
     return outcomes
+
+
+def lines_of(mutant: Mutant, source: bytes) -> tuple[str, str]:
+    """The lines that a mutant changes, before and after."""
+    first = source.rfind(b"\n", 0, mutant.start) + 1
+    last = source.find(b"\n", mutant.end)
+    last = len(source) if last < 0 else last
+    around = source[first : mutant.start], source[mutant.end : last]
+    before, after = (around[0] + text + around[1] for text in (source[mutant.start : mutant.end], mutant.text.encode()))
+    old, new = before.decode().split("\n"), after.decode().split("\n")
+    while len(old) > 1 and len(new) > 1 and old[-1] == new[-1]:
+        old, new = old[:-1], new[:-1]
+    while len(old) > 1 and len(new) > 1 and old[0] == new[0]:
+        old, new = old[1:], new[1:]
+    return "\n".join(old), "\n".join(new)
 
 
 def sample(outcomes: list[Outcome], count: int | None, seed: int) -> list[Outcome]:

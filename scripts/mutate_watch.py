@@ -127,14 +127,15 @@ class Seen:
 
     def who_can_tell(self, file: str, source: str, line: int, near: list[str]) -> tuple[list[str], list[str], bool]:
         """The tests that enter the function of a line, those to try where they notice nothing, and whether a fresh
-        process must: whether the line runs, or its function is entered, while tests are gathered.  Then all can tell.
+        process must: whether the line runs, or its function is entered, while tests are gathered.
 
         The second are the others of the same files, for what tests share or remember, and those that start processes.
-        near: files that come first.
+        Of what runs early all can tell: first those of the files that are `near`, then the others.
         """
         begins, loaded = function_at(source, line)
         if loaded or (file, begins) in self.early:
-            return sorted(self.tests, key=lambda test: (self._slowness(test), _file(test))), [], True
+            every = sorted(self.tests, key=lambda test: (self._slowness(test), _file(test)))
+            return [t for t in every if _file(t) in near], [t for t in every if _file(t) not in near], True
         own = {test for test, entered in self.tests.items() if (file, begins) in entered}
         shared = {name for name, entered in self.shared.items() if (file, begins) in entered}
         own |= {test for test in self.tests if _file(test) in shared}
