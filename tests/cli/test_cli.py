@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import noise_picture, spent
+from conftest import noise_picture
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -26,10 +26,6 @@ def opened(path):
     with Image.open(path) as picture:
         picture.load()
         return picture.copy()
-
-
-def test_help_is_quick():
-    assert 0 < spent("--help") < 0.5
 
 
 def test_a_file_gives_a_file_with_its_note(sr3, model, tmp_path):
