@@ -4,18 +4,15 @@
     python scripts/mutate.py --folder task --list
 
 The project is copied, and the copy is changed and tested; yours may go on changing.  Each mutant has a process and a
-time limit of its own, and the folder's tests stop at the first that fails.  Survivors are printed as differences:
-write a test, or, where no test could tell, name the change and the reason in `mutate_equivalent.toml`.
+time limit of its own, and the folder's tests stop at the first that fails: those that enter the changed function come
+first, and where they notice nothing, the rest of their files.  Survivors are printed as differences: write a test, or,
+where no test could tell, name the change and the reason in `mutate_equivalent.toml`.  Needs a system that forks.
 The exit code is 1 where the tests fail without any change.
 """
 
 import argparse
-import difflib
 import json
-import multiprocessing
-import os
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -24,16 +21,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from mutate_bench import PRELOAD, Bench
 from mutate_operators import Mutant, mutants
+from mutate_watch import Seen
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "sr3"
 KNOWN = Path(__file__).with_name("mutate_equivalent.toml")
-PRELOAD = ["pytest", "torch", "numpy", "scipy.stats", "PIL.Image", "diffusers", "skimage.metrics", "pydantic"]
-"""What tests import and mutants do not change: loaded once, where processes can be forked."""
-
 ALSO = {
     "random": ["tests/test_random.py"],
     "interrupt": ["tests/test_interrupt.py"],
@@ -95,7 +90,8 @@ def suite_of(file: str, near: bool = False) -> list[str]:
     places = [ROOT / place for place in ALSO.get(folder, [f"tests/{folder}"])]
     every = [f for p in places for f in ([p] if p.is_file() else sorted(p.glob("test_*.py")))]
     every = [str(f.relative_to(ROOT)) for f in every]
-    first = FIRST.get(file, []) + [f for p in parts for f in every if Path(f).stem.startswith(f"test_{p}")]
+    named = (*parts, f"{folder}_unless_told")  # the latter: where defaults and constants are
+    first = FIRST.get(file, []) + [f for p in named for f in every if Path(f).stem.startswith(f"test_{p}")]
     return [f for f in dict.fromkeys(first if near and first else first + every) if (ROOT / f).exists()]
 
 
@@ -106,13 +102,23 @@ def found_in(folder: str) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for path in files:
         name, source = path.relative_to(PACKAGE).as_posix(), path.read_bytes()
-        lines = source.decode().splitlines()
-        for mutant in mutants(name, source):
-            changed = mutant.applied(source).decode().splitlines()
-            marks = difflib.SequenceMatcher(None, lines, changed, autojunk=False).get_opcodes()
-            (_, a, b, c, d) = next(m for m in marks if m[0] != "equal")
-            outcomes.append(Outcome(mutant, "\n".join(lines[a:b]), "\n".join(changed[c:d])))
+        outcomes += [Outcome(mutant, *lines_of(mutant, source)) for mutant in mutants(name, source)]
     return outcomes
+
+
+def lines_of(mutant: Mutant, source: bytes) -> tuple[str, str]:
+    """The lines that a mutant changes, before and after."""
+    first = source.rfind(b"\n", 0, mutant.start) + 1
+    last = source.find(b"\n", mutant.end)
+    last = len(source) if last < 0 else last
+    around = source[first : mutant.start], source[mutant.end : last]
+    before, after = (around[0] + text + around[1] for text in (source[mutant.start : mutant.end], mutant.text.encode()))
+    old, new = before.decode().split("\n"), after.decode().split("\n")
+    while len(old) > 1 and len(new) > 1 and old[-1] == new[-1]:
+        old, new = old[:-1], new[:-1]
+    while len(old) > 1 and len(new) > 1 and old[0] == new[0]:
+        old, new = old[1:], new[1:]
+    return "\n".join(old), "\n".join(new)
 
 
 def sample(outcomes: list[Outcome], count: int | None, seed: int) -> list[Outcome]:
@@ -134,62 +140,13 @@ def equivalents() -> set[tuple[str, str, str]]:
     return {(e["file"], e["before"].strip(), e["after"].strip()) for e in table.get("equivalent", [])}
 
 
-def run_tests(project: str, tests: list[str], output: str) -> None:
-    """In a process of its own: the tests of the project there; the exit code is pytest's."""
-    os.chdir(project)
-    source = str(Path(project) / "src")
-    os.environ["PYTHONPATH"] = source  # for what tests start
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # a plugin that is loaded already is a warning, and so an error
-    sys.path.insert(0, source)
-    sys.dont_write_bytecode = True  # a file that is changed twice in a second would be taken for the first
-    with open(output, "w", encoding="utf-8") as stream:
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
-        import pytest
-
-        import sr3
-
-        if Path(sr3.__file__).parent.parent != Path(source):
-            print(f"{sr3.__file__} is not the copy of the package")
-            os._exit(99)
-        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])
-        stream.flush()
-    os._exit(int(code))
-
-
-class Bench:
-    """A copy of the project in which one mutant after another is tested."""
-
-    def __init__(self, folder: Path):
-        self.project, self.output = folder / "project", folder / "output.txt"
-        shutil.copytree(ROOT, self.project, ignore=shutil.ignore_patterns(".*", "__pycache__", "runs"))
-        kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self.context: Any = multiprocessing.get_context(kind)
-        if kind == "forkserver":
-            self.context.set_forkserver_preload(PRELOAD)
-
-    def run(self, tests: list[str], limit: float) -> int | None:
-        """pytest's exit code; None where the time was up."""
-        process = self.context.Process(target=run_tests, args=(str(self.project), tests, str(self.output)))
-        process.start()
-        process.join(limit)
-        if process.is_alive():
-            process.kill()
-            process.join()
-            return None
-        return process.exitcode
-
-    def judge(self, outcome: Outcome, tests: list[str], limit: float) -> None:
-        """Tests a mutant."""
-        path, began = self.project / "src" / "sr3" / outcome.mutant.file, time.perf_counter()
-        kept = path.read_bytes()
-        path.write_bytes(outcome.mutant.applied(kept))
-        try:
-            code = self.run(tests, limit)
-        finally:
-            path.write_bytes(kept)
-        outcome.result = "timeout" if code is None else "survived" if code == 0 else "killed"
-        outcome.seconds = round(time.perf_counter() - began, 1)
+def judge(bench: Bench, outcome: Outcome, seen: Seen, near: list[str], timeout: float | None) -> None:
+    """Tests a mutant."""
+    began, mutant = time.perf_counter(), outcome.mutant
+    changed = mutant.applied((bench.package / mutant.file).read_bytes())
+    code = bench.test(mutant.file, mutant.line, changed, seen, near, timeout)
+    outcome.result = "timeout" if code is None else "survived" if code == 0 else "killed"
+    outcome.seconds = round(time.perf_counter() - began, 1)
 
 
 def shown(outcome: Outcome) -> str:
@@ -216,26 +173,26 @@ def judge_all(outcomes: list[Outcome], timeout: float | None, near: bool, out: P
     known = equivalents()
     suites = {o.mutant.file: suite_of(o.mutant.file, near) for o in outcomes}
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder))
-        limits: dict[tuple[str, ...], float] = {}
+        bench = Bench(ROOT, Path(folder), PRELOAD)
+        gathered: tuple[list[str], Seen] | None = None
         for number, outcome in enumerate(outcomes, 1):
             if (outcome.mutant.file, outcome.before.strip(), outcome.after.strip()) in known:
                 outcome.result = "equivalent"
                 continue
             suite = suites[outcome.mutant.file]
-            key = tuple(sorted(suite))
-            if key not in limits:
-                began = time.perf_counter()
-                if bench.run(suite, 3600) != 0:
+            if gathered is None or gathered[0] != sorted(suite):
+                seen = bench.watch(sorted(suite))
+                if seen is None:
                     print(bench.output.read_text("utf-8"), f"the tests fail without a mutant: {' '.join(suite)}")
                     return 1
-                limits[key] = timeout or 30 + 3 * (time.perf_counter() - began)
-            bench.judge(outcome, suite, limits[key])
+                gathered = sorted(suite), seen
+            judge(bench, outcome, gathered[1], suite_of(outcome.mutant.file, True), timeout)
             if outcome.result == "survived":
                 print(f"{number}/{len(outcomes)} survived: {shown(outcome)}\n", flush=True)
             if out is not None:
                 done = [asdict(o) for o in outcomes[:number]]
                 out.write_text(json.dumps(done, indent=1, ensure_ascii=False), encoding="utf-8")
+        bench.close()
     print(table(outcomes))
     return 0
 
@@ -246,7 +203,9 @@ def main() -> int:
     parser.add_argument("--folder", action="append", help="of src/sr3, or a file in it: diffusion, random, nn/unet")
     parser.add_argument("--count", type=int, help="so many of each folder, drawn at random; all unless given")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
-    parser.add_argument("--timeout", type=float, help="seconds for a mutant; three times the tests' own unless given")
+    parser.add_argument(
+        "--timeout", type=float, help="seconds for each test; ten times its own and 20 more unless given"
+    )
     parser.add_argument("--near", action="store_true", help="only the tests of the same file: quicker, kills fewer")
     parser.add_argument("--json", type=Path, help="where to write the outcomes")
     parser.add_argument("--list", action="store_true", help="show the mutants and test nothing")

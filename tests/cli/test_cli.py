@@ -2,16 +2,18 @@
 
 import json
 import pickle
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import noise_picture, spent
+from conftest import noise_picture
 from PIL import Image
 from safetensors.torch import save_file
 
 from sr3.picture.image import read_note
+from sr3.training.estimate import estimate
 
 
 @pytest.fixture
@@ -24,10 +26,6 @@ def opened(path):
     with Image.open(path) as picture:
         picture.load()
         return picture.copy()
-
-
-def test_help_is_quick():
-    assert 0 < spent("--help") < 0.5
 
 
 def test_a_file_gives_a_file_with_its_note(sr3, model, tmp_path):
@@ -120,13 +118,16 @@ def test_train_a_folder_and_use_the_model(sr3, folder, tmp_path):
     assert code == 0
 
 
-def test_dry_run_trains_nothing(sr3, folder, tmp_path):
+def test_dry_run_trains_nothing(sr3, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("sr3.training.estimate.estimate", partial(estimate, seconds=1))
     code, out, _ = sr3(
         "train", "photo-4x", "--data", folder, "--out", tmp_path / "run", "--dry-run", "--set", "training.crop=32",
+        "--set", "training.batch=2", "--device", "cpu",
         "--set", "model.network={kind='unet',patch=4,widths=[8],blocks=[1],embedding=16}",
     )  # fmt: skip
     assert code == 0
     assert "million parameters" in out
+    assert "in fp32, from steps of up to 2 pictures" in out
     assert not (tmp_path / "run").exists()
 
 

@@ -39,6 +39,20 @@ KINDS = {
 }
 
 
+class Quick(Stream):
+    """One generator for all examples: as random, and made at once where they are many."""
+
+    def __init__(self, seed, indices):
+        super().__init__(seed, indices[:1])
+        self.size, self.one = len(indices), self.generators[0]
+
+    def uniform(self):
+        return torch.rand(self.size, generator=self.one, dtype=torch.float64)
+
+    def normal(self, x):
+        return torch.randn(x.shape, generator=self.one, dtype=x.dtype)
+
+
 class Linear(nn.Module):
     """score(x) = -A x: the scores of Gaussians, and of nothing when A is not symmetric."""
 
@@ -72,7 +86,7 @@ def data(count, seed=0):
 
 
 def mean_of(objective, net, x0, seed=1):
-    return objective(of(net), Example(target=x0), rng=Stream(seed, range(len(x0)))).each.mean()
+    return objective(of(net), Example(target=x0), rng=Quick(seed, range(len(x0)))).each.mean()
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -80,7 +94,7 @@ def test_the_true_score_is_where_the_loss_is_stationary_and_least(name):
     """The gradient with respect to A vanishes at the inverse covariance, within what 60 000 draws can tell."""
     objective, count = KINDS[name], 60_000
     net = Linear(TRUTH)
-    each = objective(of(net), Example(target=data(count)), rng=Stream(1, range(count))).each
+    each = objective(of(net), Example(target=data(count)), rng=Quick(1, range(count))).each
     slope = torch.autograd.grad(each.mean(), net.matrix)[0]
     # the loss is quadratic in A, (A - truth)' H (A - truth) / 2, H that of the Fisher divergence: C per row, over 2
     off = Linear(TRUTH + torch.tensor([[0.3, -0.1], [0.2, 0.1]]).double())
@@ -145,7 +159,7 @@ def test_random_directions_are_unbiased(objective):
     x0 = torch.randn(1, 5, generator=torch.Generator().manual_seed(0), dtype=torch.double)
     noise = torch.randn(1, 5, generator=torch.Generator().manual_seed(1), dtype=torch.double)
 
-    class Same(Stream):
+    class Same(Quick):
         def __init__(self, size):
             super().__init__(3, range(size))
             self.first = True
@@ -173,7 +187,7 @@ def test_reduced_slices_vary_less_and_with_signs_are_hutchinsons():
     net, x0 = Small(4), torch.randn(2000, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0))
 
     def each(objective):
-        return objective(of(net), Example(target=x0), rng=Stream(0, range(2000))).each.detach()
+        return objective(of(net), Example(target=x0), rng=Quick(0, range(2000))).each.detach()
 
     exact = each(ImplicitScore(ROAD, AT))
     plain, reduced = (each(SlicedScore(ROAD, AT, reduced=r)) - exact for r in (False, True))
@@ -215,10 +229,10 @@ def test_denoising_score_is_song_and_ermons_and_the_regression_of_eps():
     """At the weight sigma**2 it is half of the plain eps regression; levels are L, geometric, both ends included."""
     net, count = Small(3), 4000
     x0 = torch.randn(count, 3, dtype=torch.double)
-    ours = DenoisingScore(ROAD)(of(net), Example(target=x0), rng=Stream(0, range(count)))
-    other = Denoising(ROAD, "l2", "snr")(of(net), Example(target=x0), rng=Stream(0, range(count)))
+    ours = DenoisingScore(ROAD)(of(net), Example(target=x0), rng=Quick(0, range(count)))
+    other = Denoising(ROAD, "l2", "snr")(of(net), Example(target=x0), rng=Quick(0, range(count)))
     torch.testing.assert_close(ours.each, other.each / 2)
-    levels = DenoisingScore(ROAD, levels=5)(of(net), Example(target=x0), rng=Stream(0, range(count))).logsnr
+    levels = DenoisingScore(ROAD, levels=5)(of(net), Example(target=x0), rng=Quick(0, range(count))).logsnr
     sigma, how_many = torch.exp(-levels / 2).unique(return_counts=True)
     sigma = torch.exp(-(2 * levels).round() / 4).unique() if len(sigma) != 5 else sigma
     torch.testing.assert_close(sigma, torch.logspace(-2, 1, 5, dtype=torch.double), rtol=1e-2, atol=0)

@@ -73,7 +73,7 @@ def test_text_types_decorators_and_messages_are_left_alone():
 def test_every_mutant_of_the_package_is_python():
     for path in (mutate.PACKAGE / "diffusion").glob("*.py"):
         source = path.read_bytes()
-        for mutant in operators.mutants(path.name, source)[::7]:
+        for mutant in operators.mutants(path.name, source)[::29]:
             compile(mutant.applied(source), path.name, "exec")
 
 
@@ -104,7 +104,7 @@ def test_survivors_are_told_from_the_killed(tmp_path, monkeypatch, capsys):
     out = tmp_path / "outcomes.json"
     every = [o for o in mutate.found_in("random") if "2**53" in o.before and o.mutant.operator == "arithmetic"]
     quiet = mutate.Outcome(operators.Mutant("random.py", 1, "none", 0, 0, "# nothing\n"), "", "# nothing")
-    monkeypatch.setattr(mutate, "PRELOAD", [])  # for two it does not pay
+    monkeypatch.setattr(mutate, "PRELOAD", ["pytest", "torch"])  # for two the others do not pay
     monkeypatch.setattr(mutate, "found_in", lambda folder: [every[0], quiet])
     monkeypatch.setattr(sys, "argv", ["mutate.py", "--folder", "random", "--json", str(out)])
     assert mutate.main() == 0

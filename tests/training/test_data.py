@@ -23,13 +23,14 @@ def test_each_crop_is_a_piece_of_a_picture_in_all_eight_positions(folder):
     whole = torch.from_numpy(pictures.pixels[0].copy()).permute(2, 0, 1).float() / 127.5 - 1
     side, found = 24, set()
     windows = whole.unfold(1, side, 1).unfold(2, side, 1)
-    for crop in Crops(pictures, side)(range(100)):
+    for crop in Crops(pictures, side)(range(40)):
         hits = []
         for turn in range(8):
             turned = crop.flip(-1) if turn & 1 else crop
             turned = turned.flip(-2) if turn & 2 else turned
             turned = turned.transpose(-1, -2) if turn & 4 else turned
-            if (windows - turned[:, None, None]).abs().amax((0, 3, 4)).min() < 1e-6:
+            corner = (windows[..., 0, 0] - turned[:, :1, :1]).abs().amax(0) < 1e-6
+            if any((windows[:, y, x] - turned).abs().max() < 1e-6 for y, x in corner.nonzero().tolist()):
                 hits.append(turn)
         assert len(hits) == 1
         found.add(hits[0])
@@ -50,7 +51,7 @@ def test_reduction_is_pillows_lanczos():
     for size in (160, 104, 60):
         square = picture[:size, :size]
         matrix = reduction(size, 128 if size > 60 else 32).double()
-        ours = torch.einsum("rh,sw,hwc->rsc", matrix, matrix, torch.from_numpy(square.copy()).double())
+        ours = (matrix @ torch.from_numpy(square.copy()).double().permute(2, 0, 1) @ matrix.T).permute(1, 2, 0)
         side = len(matrix)
         theirs = np.stack(
             [

@@ -32,12 +32,9 @@ def tiny_file(folder: Path, name: str = "tiny", **changes: object) -> Path:
 
 
 @contextmanager
-def live(folder: Path, models, *, limits: Limits | None = None, **options):
-    """(address, queue) of a server that runs meanwhile."""
-    queue = Queue(folder, Catalogue(models, shipped=False), [Bench("cpu", "fp32")], limits)
-    where = listen("127.0.0.1", 0)
-    address = f"http://127.0.0.1:{where.getsockname()[1]}"
-    app = application(queue, **options)
+def served(app, port: int = 0):
+    """The address of a server that runs meanwhile."""
+    where = listen("127.0.0.1", port)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [where]})
     thread.start()
@@ -45,11 +42,19 @@ def live(folder: Path, models, *, limits: Limits | None = None, **options):
         while not server.started:
             assert thread.is_alive()
             time.sleep(0.005)
-        yield address, queue
+        yield f"http://127.0.0.1:{where.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(LONG)
         where.close()
+
+
+@contextmanager
+def live(folder: Path, models, *, limits: Limits | None = None, port: int = 0, **options):
+    """(address, queue) of a server that runs meanwhile."""
+    queue = Queue(folder, Catalogue(models, shipped=False), [Bench("cpu", "fp32")], limits)
+    with served(application(queue, **options), port) as address:
+        yield address, queue
 
 
 def until(condition):

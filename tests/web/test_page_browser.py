@@ -1,11 +1,7 @@
 """The page of `sr3 web` in a real browser, before a real server with a small model."""
 
 import io
-import re
-import subprocess
-import sys
 import zipfile
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -149,38 +145,29 @@ def test_cancel_comes_between_two_steps_and_the_next_job_begins(page, server, re
     assert page.script("return document.activeElement.role") == "option"
 
 
-@contextmanager
-def serve(folder, port=0):
-    """`sr3 web` as a process of its own: (its port, the process)."""
-    command = [sys.executable, "-m", "sr3", "web", "--no-open", "--folder", str(folder), "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        found = next(found for line in server.stdout if (found := re.search(r"http://127.0.0.1:(\d+)/", line)))
-        yield int(found[1]), server
-    finally:
-        server.kill()
-        server.communicate()
-
-
-def test_the_queue_outlives_a_reload_and_a_server_that_is_killed(page, red, tmp_path):
-    with serve(tmp_path / "web") as (port, server):
-        page.open(f"http://127.0.0.1:{port}")
+def test_the_queue_outlives_a_reload_and_a_server_that_ends(page, models, red, tmp_path, monkeypatch):
+    """That nothing is lost where it is killed is shown in test_api_attack.py."""
+    turns = gate(monkeypatch)
+    with live(tmp_path / "web", models) as (address, queue):
+        page.open(address)
         page.drop(red, picture(tmp_path / "second.png", 20, 20))
-        option(page, "steps", "1000")
         page.click("#start")
         page.wait_for("running")
         page.wait_for("queued")
-        page.open(f"http://127.0.0.1:{port}", fresh=False)
+        page.open(address, fresh=False)
         page.wait_for("running")
         page.wait_for("queued")
-        server.kill()
-        page.until(lambda: "does not answer" in page.text("#notice"))
-    with serve(tmp_path / "web", port):
+        queue._ending.set()
+        turns.release()
+    page.until(lambda: "does not answer" in page.text("#notice"))
+    with live(tmp_path / "web", models, port=int(address.rpartition(":")[2])) as (_, queue):
         page.until(lambda: page.text("#notice") == "")
+        turns.release()
         page.until(lambda: "Step" in page.text('.tile[data-state="running"] .state'))
         page.wait_for("queued")
         page.click("#stop-all")
+        page.until(lambda: queue._stop)
+        turns.release()
         page.wait_for("canceled", 2)
 
 

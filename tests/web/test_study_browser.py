@@ -13,16 +13,19 @@ import pytest
 from conftest import noise_picture
 from PIL import Image
 
-from sr3.evaluation.study import plan, read_answers, wilson
+from sr3.evaluation.study import Study, plan, read_answers, read_pairs, wilson
 
 pytest.importorskip("starlette", reason="needs the extra 'web'")
 pytest.importorskip("selenium", reason="needs selenium to drive a browser")
 
+from live import served
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
+
+from sr3.web.study import Desk, application
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -166,8 +169,7 @@ def trials(rater):
     return plan(NAMES, METHODS, rater, tasks=("shown", "hidden"))
 
 
-@pytest.mark.alone
-def test_two_raters_answer_and_one_goes_on_after_a_restart(serve, browse, pairs):
+def test_two_raters_answer_and_one_goes_on_after_a_restart(serve, browse, pairs, sr3):
     address = serve()
     anna, ben = browse(), browse(390, 844)
     wanted: list[tuple[str, str, str, str, str]] = []
@@ -223,8 +225,7 @@ def test_two_raters_answer_and_one_goes_on_after_a_restart(serve, browse, pairs)
 
     # and the figures are what the clicks imply
     written = pairs.parent / "summary.json"
-    command = [sys.executable, "-m", "sr3", "study", str(pairs), "--summary", "--json", str(written)]
-    subprocess.run(command, check=True, capture_output=True)
+    assert sr3("study", pairs, "--summary", "--json", written)[0] == 0
     rows = {(row["task"], row["method"]): row for row in json.loads(written.read_text("utf-8"))["rows"]}
     assert set(rows) == {(task, method) for task in ("shown", "hidden") for method in METHODS}
     for (task, method), row in rows.items():
@@ -247,9 +248,20 @@ const stage = document.getElementById('stage'), images = [...stage.querySelector
 """
 
 
-def test_pictures_are_seen_for_the_seconds_and_then_no_more(serve, browse):
+def asking(pairs, task, **settings):
+    """The server, of one task."""
+    study = Study(read_pairs(pairs), pairs / "answers.jsonl", (task,))
+    return served(application(Desk(study, **settings)))
+
+
+def test_pictures_are_seen_for_the_seconds_and_then_no_more(pairs, browse):
     browser = browse()
-    browser.get(serve("--rater", "dora", "--task", "hidden"))
+    with asking(pairs, "hidden", rater="dora", seconds=SECONDS) as address:
+        browser.get(address)
+        look_on(browser)
+
+
+def look_on(browser):
     browser.execute_script(WATCH)
     assert not browser.find_element(By.ID, "name").is_displayed()
     browser.find_element(By.CSS_SELECTOR, "#begin button").click()
@@ -269,10 +281,15 @@ def test_pictures_are_seen_for_the_seconds_and_then_no_more(serve, browse):
         assert figure.get_attribute("src").startswith("data:image/gif")
 
 
-@pytest.mark.parametrize("size", [(1100, 800), (500, 900), (900, 420)])
-def test_pictures_stand_where_the_plan_says_at_equal_sizes(serve, browse, size, tmp_path):
-    browser = browse(*size)
-    address = serve("--rater", "eve", "--seconds", 1.5, "--task", "shown")
+def test_pictures_stand_where_the_plan_says_at_equal_sizes(pairs, browse, tmp_path):
+    browser = browse()
+    with asking(pairs, "shown", rater="eve", seconds=1.5) as address:
+        for size in ((1100, 800), (500, 900), (900, 420)):
+            browser.set_window_size(*size)
+            look_at(browser, address, tmp_path)
+
+
+def look_at(browser, address, tmp_path):
     browser.get(address)
     browser.find_element(By.CSS_SELECTOR, "#begin button").click()
     stage = until(browser, lambda b: b.find_element(By.CSS_SELECTOR, "#stage.seen"))

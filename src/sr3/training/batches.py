@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,7 +50,7 @@ class Batches:
         """Of each part of the batch; those of the batches after it are drawn too."""
         if seen not in self.drawn:
             starts = range(seen, seen + max(1, CHUNK // self.batch) * self.batch, self.batch)
-            drawn = np.concatenate([self.crops.draw(self._own(start)) for start in starts])
+            drawn = self.crops.draw([crop for start in starts for crop in self._own(start)])
             places = self.crops.places(drawn, self.size)
             self.drawn = {s: places[k * self.parts : (k + 1) * self.parts] for k, s in enumerate(starts)}
         return self.drawn[seen]

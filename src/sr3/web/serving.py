@@ -32,6 +32,7 @@ def serve(app: Starlette, where: socket.socket) -> None:
         uvicorn.Server(settings).run(sockets=[where])
     finally:
         where.close()
+    raise KeyboardInterrupt  # what ends it raises that, but not where a shell had it ignored, as in the background
 
 
 def address(host: str, where: socket.socket) -> str:
