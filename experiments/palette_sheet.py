@@ -1,7 +1,7 @@
 """The first pictures of a set, unchosen, restored by a model of Palette's tasks: given, made, original.
 
     python experiments/palette_sheet.py --model face-palette --data faces-val.zip --out docs/pictures/palette
-    python experiments/palette_sheet.py --model photo-jpeg-regression --data kodak24.zip --middle 192 --zoom 1 --out jpeg
+    python experiments/palette_sheet.py --model photo-jpeg-regression --data kodak24.zip --middle 192 --out jpeg
 
 Writes PREFIX-KIND.png for every task that the model knows, measured as `palette.py` measures: each picture's three
 panels stand beside one another, numbered from the left and down as in the set.  Pictures larger than the model is for

@@ -52,7 +52,8 @@ def served(app, port: int = 0):
 @contextmanager
 def live(folder: Path, models, *, limits: Limits | None = None, port: int = 0, **options):
     """(address, queue) of a server that runs meanwhile."""
-    queue = Queue(folder, Catalogue(models, shipped=False), [Bench("cpu", "fp32")], limits)
+    bench = Bench("cpu", "fp32", memory=(limits or Limits()).memory)
+    queue = Queue(folder, Catalogue(models, shipped=False), [bench], limits)
     with served(application(queue, **options), port) as address:
         yield address, queue
 

@@ -448,6 +448,25 @@ def test_the_newest_jobs_come_first(client, small):
     assert json.loads(client.ask("GET", "/v1/jobs").text)["jobs"][0]["name"] == "small.png"
 
 
+def test_what_is_large_for_the_memory_is_made_by_bands_or_refused(client, models, tmp_path, monkeypatch):
+    small = picture(tmp_path / "a.png", 24, 80)
+    whole = client.restore(small, model="tiny", seed=3, metadata=False)
+    monkeypatch.setattr("sr3.restore.large.in_use", lambda: 401_000_000)  # so that nothing is made at once
+    with live(tmp_path / "web", models[:1], limits=Limits(memory=401_000_000)) as (address, _), Client(address) as few:
+        job = few.submit(small, model="tiny", seed=3, metadata=False)
+        events = list(few.events(job))
+        # five bands of 64 rows, and that it has begun
+        assert {data["total"] for _, kind, data in events if kind == "progress"} == {6}
+        assert not any(kind == "preview" for _, kind, _ in events)
+        made = few.ask("GET", f"/v1/jobs/{job['id']}/result").content
+        a, b = (np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in (made, whole))
+        assert np.abs(a - b).max() <= 1
+        assert (a != b).mean() < 1e-4
+        for options in ({"samples": 2}, {"scale": 3}):
+            with pytest.raises(ServerError, match="a.png takes 0.4 GB of memory while it becomes 96x320, and 0.4 GB are"):
+                few.restore(small, model="tiny", **options)
+
+
 def test_bounds(models, tmp_path, monkeypatch):
     turns = gate(monkeypatch)
     bounds = Limits(upload=30_000, pixels=400, made=5000, queue=2, disk=40_000, seconds=0.0)

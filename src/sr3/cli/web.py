@@ -37,12 +37,16 @@ def command(
     seconds: Annotated[float, typer.Option(min=1, help="Seconds that a job may run.")] = 3600,
     hours: Annotated[float, typer.Option(min=0.01, help="Hours that a finished job is kept.")] = 24,
     disk: Annotated[float, typer.Option(min=0.01, help="Gigabytes that all jobs may take together.")] = 10,
+    memory: Annotated[
+        str, typer.Option(metavar="SIZE", help="What it may take; larger results are made by bands or refused.")
+    ] = "2GB",
     study: Annotated[Path | None, typer.Option(metavar="PAIRS", help="Also ask a study, at /study/.")] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the page in a browser.")] = False,
 ) -> None:
     """Serve the page that restores pictures, and the HTTP interface under it; docs/serving.md has all about it."""
     import secrets
 
+    from sr3.cli.common import parse_memory
     from sr3.web.app import application
     from sr3.web.catalogue import Catalogue
     from sr3.web.guard import LOOPBACK
@@ -51,6 +55,7 @@ def command(
     from sr3.web.serving import address, default_folder, listen, names_of, serve
     from sr3.web.work import Bench
 
+    most = parse_memory(memory)
     limits = Limits(
         upload=upload * 10**6,
         pixels=round(pixels * 1e6),
@@ -59,9 +64,10 @@ def command(
         seconds=seconds,
         hours=hours,
         disk=round(disk * 1e9),
+        memory=most or Limits.memory,
     )
     token = token or (None if names_of(host) == LOOPBACK else secrets.token_urlsafe(24))
-    benches = [Bench(each, precision, tile) for each in device or ["auto"]]
+    benches = [Bench(each, precision, tile, limits.memory) for each in device or ["auto"]]
     jobs = Queue(folder or default_folder(), Catalogue(model or []), benches, limits)
     where = listen(host, port)
     page = address(host, where) + (f"?token={token}" if token else "")

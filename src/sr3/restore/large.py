@@ -142,7 +142,7 @@ def _written(bands: Bands, source: Picture, scratch: Scratch, said: str) -> Iter
         scratch.write(to_samples(Picture(pixels, _alpha(source, low, factor)), source.bits))
         done += made.shape[-2]
         # the first of them is that the walk has begun
-        yield Progress(number + 2, bands.count + 1, Step(made, made, level), said)
+        yield Progress(number + 2, bands.count + 1, Step(made, made, level), said, part=True)
 
 
 def _alpha(source: Picture, rows: slice, factor: int) -> torch.Tensor | None:

@@ -23,6 +23,8 @@ class Progress(NamedTuple):
     step: Step
     held: str = ""
     """What the result is held to, in words."""
+    part: bool = False
+    """Whether the step is of a band of the picture alone."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from sr3.web.problem import Problem
 from sr3.web.queue import Queue, size_of
 from sr3.web.shapes import Options
 from sr3.web.store import Record
-from sr3.web.work import files_of
+from sr3.web.work import by_bands, check_memory, files_of
 
 SUFFIXES = (*WRITABLE, ".heic", ".heif", ".gif", ".bmp", ".tga", ".jp2", ".ico", ".ppm", ".qoi")
 """Ends of names that an upload may keep; they tell some old formats apart."""
@@ -82,7 +82,12 @@ def take(queue: Queue, request: Request) -> Record:
             )
         end = f".{options.format}" if options.format else _suffix(called, exact=use.name != "enlarge")
         files = files_of("result", end, options.samples)
-        check_room(called, place / files[0], result, samples=options.samples, files=len(files))
+        marked = None if request.mask is None else "mask"
+        banded = by_bands(use, options, marked)
+        if not banded:
+            check_memory(called, largest, options, queue.limits.memory)
+        least = 0 if banded else None  # the worker knows it, who has the model
+        check_room(called, place / files[0], result, samples=options.samples, files=len(files), least=least)
         record = Record(
             id=name,
             task=use.name,
@@ -91,7 +96,7 @@ def take(queue: Queue, request: Request) -> Record:
             name=called,
             called=f"{PurePosixPath(called).stem}-{use.marked(entry.factor, options)}{end}",
             picture=source.name,
-            mask=None if request.mask is None else "mask",
+            mask=marked,
             size=size,
             result_size=result,
             results=files,

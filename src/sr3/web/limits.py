@@ -10,7 +10,8 @@ class Limits:
     upload: bytes that one request may bring.  pixels: of a picture that is given, in its header.  made: pixels of a
     result, and of what a model makes on the way to it.
     queue: jobs that may wait.  seconds: that a job may run.  hours: that a finished job is kept.
-    disk: bytes of all jobs together; the oldest finished go first.
+    disk: bytes of all jobs together; the oldest finished go first.  memory: bytes that the server may take while it
+    makes a result: larger ones are made by bands, or refused.
     """
 
     upload: int = 120_000_000
@@ -20,3 +21,4 @@ class Limits:
     seconds: float = 3600.0
     hours: float = 24.0
     disk: int = 10_000_000_000
+    memory: int = 2_000_000_000

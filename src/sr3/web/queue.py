@@ -240,7 +240,7 @@ class Queue:
                 if isinstance(step, Step):
                     now = self.live[record.id] = clock.tick(step.done, step.total)
                     channel.publish("progress", now.model_dump(mode="json"))
-                    if channel.wants_preview and step.done < step.total:
+                    if channel.wants_preview and step.done < step.total and not step.part:
                         channel.show(views.preview(step), url)
             took = time.monotonic() - began
         except Exception as error:

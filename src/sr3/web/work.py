@@ -9,15 +9,21 @@ from typing import Any
 
 from sr3.model.config import ConfigError
 from sr3.picture.image import Picture, PictureError, write
+from sr3.picture.large import LargePicture
 from sr3.picture.resize import resize
-from sr3.picture.room import check_room
+from sr3.picture.room import check_room, memory_for
 from sr3.restore.note import each_note, note_of
 from sr3.restore.places import Mask, read_mask
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Progress, Restorer
 from sr3.web.catalogue import Catalogue, Entry
+from sr3.web.limits import Limits
+from sr3.web.shapes import Options
 from sr3.web.store import Record
-from sr3.web.uses import Asked, Use
+from sr3.web.uses import ENLARGE, Asked, Use
+
+BESIDE = 400_000_000
+"""Bytes that PyTorch, a model and the server take beside what is made."""
 
 KEPT = 3
 """Models that a worker holds at once, those last used."""
@@ -28,8 +34,14 @@ PRIVATE = ("exif-data", "xmp-data", "iptc-data")
 class Bench:
     """Where one worker works: a device, and the models that are ready on it."""
 
-    def __init__(self, device: str = "auto", precision: str = "auto", tile: int | None = None):
-        self._how: dict[str, Any] = {"device": device, "precision": precision, "tile": tile}
+    def __init__(
+        self,
+        device: str = "auto",
+        precision: str = "auto",
+        tile: int | None = None,
+        memory: int | None = Limits.memory,
+    ):
+        self._how: dict[str, Any] = {"device": device, "precision": precision, "tile": tile, "memory": memory}
         self._ready: OrderedDict[str, Restorer] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -42,6 +54,24 @@ class Bench:
                     self._ready.popitem(last=False)
             self._ready.move_to_end(entry.name)
             return self._ready[entry.name]
+
+
+def by_bands(use: Use, options: Options, mask: str | None) -> bool:
+    """Whether a result may be made a few rows at a time, if its model and its size allow it."""
+    return use.kind == ENLARGE and options.samples == 1 and mask is None
+
+
+def check_memory(name: str, size: tuple[int, int], options: Options, most: int | None) -> None:
+    """PictureError where a picture of this (width, height) is made whole and takes more than the server may take.
+
+    most: bytes of the server, of which PyTorch and the models have their part.
+    """
+    need = memory_for(size[0] * size[1], options.samples) + BESIDE
+    if most is not None and need > most:
+        raise PictureError(
+            f"{name} takes {need / 1e9:.1f} GB of memory while it becomes {size[0]}x{size[1]}, and {most / 1e9:.1f} GB "
+            "are allowed here; send a smaller one, or ask for less"
+        )
 
 
 def files_of(stem: str, suffix: str, samples: int) -> list[str]:
@@ -69,8 +99,14 @@ def _make(record: Record, folder: Path, bench: Bench, catalogue: Catalogue) -> I
         raise ConfigError(f"the model {record.model} is not installed here any more; ask again by another")
     entry = catalogue.models[record.model]
     restorer = bench.restorer(entry)
-    source, target = folder / record.picture, folder / record.results[0]
-    check_room(record.name, target, record.result_size or record.size, samples=options.samples, files=options.samples)
+    source, target, size = folder / record.picture, folder / record.results[0], record.result_size or record.size
+    restorer.near, least = folder, None
+    if by_bands(use, options, record.mask):
+        how = restorer.settings(steps=options.steps, sampler=options.sampler, quality=options.quality)
+        least = restorer.least(record.size, size, how)
+    if least is None:
+        check_memory(record.name, use.largest_size(record.size, entry.factor, options), options, restorer.memory)
+    check_room(record.name, target, size, samples=options.samples, files=options.samples, least=least)
     asked = Asked(restorer, source, _mask(record, folder), options)
     note = note_of(restorer, _noted(asked, use)) | {"result": use.marked(entry.factor, options), **use.told(asked)}
     result: Progress | Restored | None = None
@@ -99,7 +135,8 @@ def _noted(asked: Asked, use: Use) -> dict[str, Any]:
 
 def _bare(picture: Picture) -> Picture:
     """Without what tells where and by whom it was taken; the profile says what its colours are, and stays."""
-    return replace(picture, keep={block: data for block, data in picture.keep.items() if block not in PRIVATE})
+    keep = {block: data for block, data in picture.keep.items() if block not in PRIVATE}
+    return picture.kept(keep) if isinstance(picture, LargePicture) else replace(picture, keep=keep)
 
 
 def _mask(record: Record, folder: Path) -> Mask | None:
