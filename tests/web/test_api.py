@@ -463,7 +463,9 @@ def test_what_is_large_for_the_memory_is_made_by_bands_or_refused(client, models
         assert np.abs(a - b).max() <= 1
         assert (a != b).mean() < 1e-4
         for options in ({"samples": 2}, {"scale": 3}):
-            with pytest.raises(ServerError, match="a.png takes 0.4 GB of memory while it becomes 96x320, and 0.4 GB are"):
+            with pytest.raises(
+                ServerError, match="a.png takes 0.4 GB of memory while it becomes 96x320, and 0.4 GB are"
+            ):
                 few.restore(small, model="tiny", **options)
 
 
