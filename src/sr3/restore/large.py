@@ -18,7 +18,7 @@ from sr3.picture.picture import Picture, to_samples
 from sr3.picture.resize import enlarge
 from sr3.picture.windows import around
 from sr3.restore.agreement import Agreement
-from sr3.restore.bands import SETTLES, UNIT, Bands, NotFiniteError, unit
+from sr3.restore.bands import SETTLES, Bands, NotFiniteError, unit
 from sr3.restore.restored import UNUSABLE, Progress, Restored
 from sr3.restore.tiles import Runner, reach_of
 from sr3.task import Given, SuperResolution
@@ -34,6 +34,9 @@ MOST = 100
 
 LEAST, LARGEST = 64, 1024
 """Rows of a band."""
+
+_STEP = 32
+"""Rows by which they differ, and more where the model's own unit asks for it."""
 
 
 class Cut(NamedTuple):
@@ -66,10 +69,10 @@ def fits_whole(size: tuple[int, int], memory: int) -> bool:
 
 def cut_for(model: Model, settings: Sampling, size: tuple[int, int], memory: int, tile: int) -> Cut:
     """The largest bands with which the whole process takes no more than so many bytes, or else the smallest."""
-    step = max(LEAST, UNIT * model.task.factor, unit(model))
+    step, first = _steps(model)
     room = memory - in_use()
-    cut = _cut(model, settings, size, step, tile)
-    for rows in range(step, max(LARGEST, step) + 1, step):
+    cut = _cut(model, settings, size, first, tile)
+    for rows in range(first, max(LARGEST, first) + 1, step):
         larger = _cut(model, settings, size, rows, tile)
         if larger.bytes > room:
             break
@@ -100,8 +103,8 @@ def stream(
     it does in fp32 where half precision gives what is not finite.  ConfigError where that does not help.
     """
     high, wide = model.task.result_size(given)
-    give_back()
     cut = cut_for(model, settings, (wide, high), memory, run.tile)
+    give_back(_FLOATS * wide * cut.rows // 2)
     run = replace(run, tile=cut.tile)
     bands = Bands(model, run, given, held, settings, seed, cut.rows)
     alpha = source.alpha is not None
@@ -156,11 +159,17 @@ def _alpha(source: Picture, rows: slice, factor: int) -> torch.Tensor | None:
 
 def _halved(bands: Bands) -> Bands | None:
     """Smaller ones; None where they are as small as can be."""
-    step = max(LEAST, UNIT * bands.task.factor, unit(bands.model))
-    rows, tile = max(step, bands.rows // 2 // step * step), max(4 * LEAST, bands.run.tile // 2)
+    step, first = _steps(bands.model)
+    rows, tile = max(first, bands.rows // 2 // step * step), max(4 * LEAST, bands.run.tile // 2)
     if (rows, tile) == (bands.rows, bands.run.tile) or bands.run.tile < 4 * LEAST:
         return None
     return replace(bands, rows=rows, run=replace(bands.run, tile=tile), fields={})
+
+
+def _steps(model: Model) -> tuple[int, int]:
+    """Rows by which bands are larger and smaller, and those of the smallest."""
+    step = unit(model) * -(-_STEP // unit(model))
+    return step, step * -(-LEAST // step)
 
 
 def _cut(model: Model, settings: Sampling, size: tuple[int, int], rows: int, tile: int) -> Cut:
@@ -169,8 +178,9 @@ def _cut(model: Model, settings: Sampling, size: tuple[int, int], rows: int, til
     width, height = size
     tile = min(tile, LARGEST, max(width, LEAST))
     questions, halo = _questions(model, settings), 2 * SETTLES * model.task.factor
-    # each question is two bands further down, of which a walk holds x and an estimate and its neighbours look at more
-    rows_kept = min(questions * (5 * rows + halo) + 8 * rows, 4 * height)
+    # each question is two bands further down, of which a walk holds x and an estimate, and its neighbours look at more;
+    # the numbers are measured
+    rows_kept = min(questions * (7 * rows + halo // 2) + 8 * rows, 5 * height)
     work = _AT_WORK * (min(rows, height) + halo) * (tile + halo)
     return Cut(rows, tile, _FLOATS * width * rows_kept + work)
 
