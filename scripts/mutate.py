@@ -32,7 +32,8 @@ KNOWN = Path(__file__).with_name("mutate_equivalent.toml")
 ALSO = {
     "random": ["tests/test_random.py"],
     "interrupt": ["tests/test_interrupt.py"],
-    "files": ["tests/model", "tests/evaluation"],
+    "files": ["tests/test_files.py"],
+    "client": ["tests/web/test_api.py"],
     "nn": ["tests/nn", "tests/model/test_weights.py"],
     "task": ["tests/task", "tests/restore/test_restore.py"],
     "restore": ["tests/restore", "tests/evaluation"],

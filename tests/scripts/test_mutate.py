@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-mutate, operators = import_module("mutate"), import_module("mutate_operators")
+mutate, operators, watch = (import_module(f"mutate{part}") for part in ("", "_operators", "_watch"))
 
 SOURCE = '''"""3 + 3 is text."""
 
@@ -100,13 +100,74 @@ def test_changes_that_no_test_can_tell_are_changes_that_there_are():
 
 
 def test_survivors_are_told_from_the_killed(tmp_path, monkeypatch, capsys):
-    """Of random.py's last line: twice as much is noticed, and a division by another power of two is."""
+    """Of random.py's last line a multiplication by a power of two is noticed, and comments are not: one that a fresh
+    process reads, and one in a function whose code is exchanged."""
     out = tmp_path / "outcomes.json"
     every = [o for o in mutate.found_in("random") if "2**53" in o.before and o.mutant.operator == "arithmetic"]
-    quiet = mutate.Outcome(operators.Mutant("random.py", 1, "none", 0, 0, "# nothing\n"), "", "# nothing")
+    nothing = "    # nothing\n"
+    source = (mutate.PACKAGE / "random.py").read_bytes()
+    inside = source.index(b"    return (state >>")
+    line = source[:inside].count(b"\n") + 1
+    quiet = [
+        mutate.Outcome(operators.Mutant("random.py", *place, nothing.lstrip() if at == 0 else nothing), "", nothing)
+        for at, place in ((0, (1, "none", 0, 0)), (inside, (line, "none", inside, inside)))
+    ]
     monkeypatch.setattr(mutate, "PRELOAD", ["pytest", "torch"])  # for two the others do not pay
-    monkeypatch.setattr(mutate, "found_in", lambda folder: [every[0], quiet])
+    monkeypatch.setattr(mutate, "found_in", lambda folder: [every[0], *quiet])
     monkeypatch.setattr(sys, "argv", ["mutate.py", "--folder", "random", "--json", str(out)])
     assert mutate.main() == 0
-    assert [o["result"] for o in json.loads(out.read_text("utf-8"))] == ["killed", "survived"]
-    assert "| random.py | 2 | 1 | 1 | 0 | 50% |" in capsys.readouterr().out
+    assert [o["result"] for o in json.loads(out.read_text("utf-8"))] == ["killed", "survived", "survived"]
+    assert "| random.py | 3 | 1 | 2 | 0 | 33% |" in capsys.readouterr().out
+
+
+WATCHED = """
+LIMIT = 3
+
+@cached
+def outer(x=LIMIT):
+    def inner():
+        return x
+    return inner()
+
+class Kind:
+    size = 2
+
+    def method(self):
+        return self.size
+"""
+
+
+def test_the_function_of_a_line_is_the_innermost_and_headers_run_as_they_are_loaded():
+    found = [watch.function_at(WATCHED, line) for line in range(1, 15)]
+    outside = (0, True)
+    assert found == [
+        *(outside,) * 3,
+        *((4, True),) * 2,
+        *((6, True), (6, False), (4, False)),
+        *(outside,) * 4,
+        *((13, True), (13, False)),
+    ]
+
+
+def test_those_who_enter_a_function_are_asked_first_and_the_quick_ones_before_the_slow():
+    outer, inner, method = ("f.py", 4), ("f.py", 6), ("f.py", 13)
+    seen = watch.Seen(
+        early={method},
+        shared={"b.py": {inner}},
+        tests={
+            "a.py::slow": {outer},
+            "a.py::quick": {outer},
+            "a.py::other": set(),
+            "b.py::one": set(),
+            "c.py::run": set(),
+        },
+        seconds={"a.py::slow": 3.0, "a.py::quick": 0.3, "b.py::one": 0.001, "c.py::run": 1.0},
+        outside=["c.py::run"],
+    )
+    ask = lambda line, *near: seen.who_can_tell("f.py", WATCHED, line, list(near))  # noqa: E731
+    assert ask(8) == (["a.py::quick", "a.py::slow"], ["a.py::other", "c.py::run"], False)
+    assert ask(7) == (["b.py::one"], ["c.py::run"], False)  # what the tests of a file share, each of them has
+    others = ["a.py::other", "b.py::one", "a.py::quick", "c.py::run", "a.py::slow"]
+    assert ask(14) == ([], others, True)  # entered as the tests were gathered
+    assert ask(2, "b.py") == (["b.py::one"], [t for t in others if t != "b.py::one"], True)
+    assert seen.allowed(["a.py::slow", "a.py::other"]) == [50, 20]
