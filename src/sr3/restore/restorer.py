@@ -215,19 +215,18 @@ class Restorer:
         count = passes(have, (wide, high), factor)
         check_sides(self.model.config, have, factor ** (count - 1))
         chosen = agreement(task, origin, source, given=given, fidelity=0.0 if free else fidelity, noise=noise)
-        once = partial(self._at_once, source, given, chosen, how, (wide, high), seed, samples, keep)
         alone = samples == 1 and keep is None and given.mask is None
         memory = self.memory if alone and large.suits(self.model, how, have, (wide, high)) else None
         cut = memory is not None and not large.fits_whole((wide, high), memory)
         while True:
-            run = Runner(self.device, self.dtype, self.tile, self.heard)
-            walk: Callable[[], Iterator[Progress | Restored]] = once
+            walk = self._at_once(source, given, chosen, how, (wide, high), seed, samples, keep)
             if cut:
+                run = Runner(self.device, self.dtype, self.tile, self.heard)
                 run.begins(task, None, given)
                 each = (self.model, run, source, given, chosen, how, seed)
-                walk = partial(large.stream, *each, memory=memory or 0, near=self.near)
+                walk = large.stream(*each, memory=memory or 0, near=self.near)
             try:
-                yield from walk()
+                yield from walk
                 return
             except (RuntimeError, MemoryError) as error:
                 if cut or not large.out_of_memory(error) or not (memory or self._halve((wide, high))):
