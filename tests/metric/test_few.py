@@ -128,3 +128,11 @@ def test_what_is_not_installed_is_left_out_with_a_sentence(monkeypatch):
     found = extras.extra(["feature", "agreement", "grid"])
     assert found.notes == ["there is no such package; feature, agreement left out"]
     assert [name for metric in found.make() for name in metric.compute()] == ["grid"]
+
+
+def test_few_pictures_are_said_to_be_few(monkeypatch):
+    monkeypatch.setattr(extras, "inception", lambda device: pooled)
+    for name, pictures, few in (("fid", 2047, True), ("is", 2047, True), ("fid", 2048, False), ("kid", 3, False)):
+        notes = extras.extra([name], pictures=pictures).notes
+        wanted = [f"FID and IS of {pictures} pictures are biased; compare them at equal numbers only"]
+        assert notes == (wanted if few else [])

@@ -1,5 +1,6 @@
 """The small parts of restoring, number by number: sizes, holes, what pictures need, ramps, steps and maps."""
 
+import errno
 import io
 import math
 import zlib
@@ -17,6 +18,7 @@ from sr3.picture.picture import Picture, PictureError
 from sr3.picture.resize import resize
 from sr3.restore.agreement import FREE, HELD, Agreement, agreement, taken
 from sr3.restore.choose import needs, quality
+from sr3.restore.fault import code_and_sentence
 from sr3.restore.fill import plan, ramp
 from sr3.restore.keep import Keep
 from sr3.restore.places import Mask, bands, check_bands, hole, mark_of, read_mask
@@ -160,6 +162,7 @@ def test_steps_add_up_and_double_the_area_at_most():
     assert plan((10, 10), (0, 11, 0, 0)) == [(0, 10, 0, 0), (0, 1, 0, 0)]
     assert plan((1, 1), (1, 1, 1, 0)) == [(1, 1, 1, 0)]
     assert plan((8, 8), (0, 0, 0, 0)) == []
+    assert plan((1, 1), (3, 3, 3, 3))[0] == (1, 1, 1, 1)  # nine times as large, as there is no less
     for size, sides in (((8, 6), (3, 40, 17, 0)), ((100, 50), (100, 100, 50, 50))):
         steps = plan(size, sides)
         assert [sum(k) for k in zip(*steps, strict=True)] == list(sides)
@@ -365,3 +368,30 @@ def test_variants_are_numbered_beside_their_mean_and_spread(tmp_path):
     assert (tmp_path / "w-1.jpg").read_bytes() == (tmp_path / "y.jpg").read_bytes()
     assert quality((tmp_path / "z.jpg").read_bytes()) == 95
     assert restored(source, [a])._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (ConfigError("a\n  b"), (2, "a b")),
+        (PictureError("bad"), (1, "bad")),
+        (ModuleNotFoundError("no x", name="x.y"), (2, "this needs the package x.y, which is not installed")),
+        (ModuleNotFoundError("no sr3.z", name="sr3.z"), None),
+        (ModuleNotFoundError("no name"), None),
+        (OSError(errno.ENOSPC, "No space", "f.png"), (1, "the disk is full (f.png); nothing written before is lost")),
+        (OSError(errno.ENOSPC, "No space"), (1, "the disk is full; nothing written before is lost")),
+        (OSError(errno.EACCES, "Permission denied", "f.png"), (1, "f.png: Permission denied")),
+        (OSError("odd"), (1, "odd")),
+        (MemoryError(), (1, "not enough memory; give a smaller --tile")),
+        (RuntimeError("CUDA Out of memory."), (1, "not enough memory")),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), (1, "not enough memory")),
+        (type("TrainingError", (RuntimeError,), {})("no"), (1, "no")),
+        (RuntimeError("a defect"), None),
+    ],
+)
+def test_what_a_person_can_cause_has_a_code_and_a_sentence(error, found):
+    told = code_and_sentence(error)
+    assert (told is None) == (found is None)
+    if told is not None and found is not None:
+        assert told[0] == found[0]
+        assert told[1].startswith(found[1])
