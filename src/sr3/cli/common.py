@@ -87,8 +87,8 @@ def parse_memory(text: str | None) -> int | None:
     """Bytes of '2GB', '1.5G', '800 MB'; None for none."""
     if text is None:
         return None
-    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*([kmgt])i?b?", text.strip().lower())
-    size = int(float(found[1]) * 1000 ** (1 + "kmgt".index(found[2]))) if found else 0
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*([kmgt])(i?)b?", text.strip().lower())
+    size = int(float(found[1]) * (1024 if found[3] else 1000) ** (1 + "kmgt".index(found[2]))) if found else 0
     if not size:
         raise typer.BadParameter(f"{text!r} is no amount of memory; write it as 2GB, or 800MB")
     return size

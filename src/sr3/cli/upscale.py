@@ -176,9 +176,9 @@ def _cropped(steps: "Iterator[Progress | Restored]", box: Box) -> "Iterator[Prog
     from sr3.restore.restorer import Progress
 
     def middle(picture: Picture) -> Picture:
-        left, top = (max(0, (n - (want or n)) // 2) for n, want in zip(picture.size, box, strict=True))
-        if (left, top) == (0, 0):
+        if all(want in (None, n) for n, want in zip(picture.size, box, strict=True)):
             return picture
+        left, top = (max(0, (n - (want or n)) // 2) for n, want in zip(picture.size, box, strict=True))
         rows = slice(top, top + (box[1] or picture.size[1]))
         columns = slice(left, left + (box[0] or picture.size[0]))
         alpha = None if picture.alpha is None else picture.alpha[:, rows, columns]

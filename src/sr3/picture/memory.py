@@ -3,7 +3,6 @@
 import ctypes
 import os
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 READING = 20
@@ -71,18 +70,17 @@ def in_use() -> int:
         return 2**29
 
 
-@cache
-def give_back() -> None:
-    """Have the C library give large blocks back as soon as they are free; once, and where it is glibc.
+def give_back(size: int) -> None:
+    """Have the C library give blocks of so many bytes and more back as soon as they are free, where it is glibc.
 
-    It would keep them for each thread, and threads come and go.
+    It would keep them for each thread, and threads come and go.  Smaller ones are quicker to have again.
     """
     with suppress(OSError, AttributeError, TypeError, ValueError):
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 2**20)
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, min(max(size, 2**20), 2**25))
 
 
 _MMAP_THRESHOLD = -3
-"""As malloc.h has it: blocks of so many bytes and more are pages of their own."""
+"""As malloc.h has it: from how many bytes on blocks are pages of their own; at most 2^25."""
 
 
 def lacking(pixels: int, bytes_each: int) -> str | None:

@@ -18,13 +18,14 @@ from sr3.picture.picture import Picture, to_samples
 from sr3.picture.resize import enlarge
 from sr3.picture.windows import around
 from sr3.restore.agreement import Agreement
-from sr3.restore.bands import SETTLES, UNIT, Bands, NotFiniteError, unit
+from sr3.restore.bands import SETTLES, Bands, NotFiniteError, unit
 from sr3.restore.restored import UNUSABLE, Progress, Restored
 from sr3.restore.tiles import Runner, reach_of
 from sr3.task import Given, SuperResolution
 
-POINTWISE = {"once": 1, "ancestral": 1, "ddim": 1, "dpmpp": 1, "heun": 2}
-"""The samplers that treat each pixel alike, so that their walks can be cut, and how often they ask in a step."""
+POINTWISE = {"once": (1, 2), "ancestral": (1, 2), "ddim": (1, 3), "dpmpp": (1, 2), "heun": (2, 6)}
+"""The samplers that treat each pixel alike, so that their walks can be cut: how often they ask in a step, and how many
+pictures they hold meanwhile."""
 
 WHOLE = 95
 """Bytes for each pixel of a result that is made at once."""
@@ -34,6 +35,9 @@ MOST = 100
 
 LEAST, LARGEST = 64, 1024
 """Rows of a band."""
+
+_STEP = 32
+"""Rows by which they differ, and more where the model's own unit asks for it."""
 
 
 class Cut(NamedTuple):
@@ -66,10 +70,10 @@ def fits_whole(size: tuple[int, int], memory: int) -> bool:
 
 def cut_for(model: Model, settings: Sampling, size: tuple[int, int], memory: int, tile: int) -> Cut:
     """The largest bands with which the whole process takes no more than so many bytes, or else the smallest."""
-    step = max(LEAST, UNIT * model.task.factor, unit(model))
+    step, first = _steps(model)
     room = memory - in_use()
-    cut = _cut(model, settings, size, step, tile)
-    for rows in range(step, max(LARGEST, step) + 1, step):
+    cut = _cut(model, settings, size, first, tile)
+    for rows in range(first, max(LARGEST, first) + 1, step):
         larger = _cut(model, settings, size, rows, tile)
         if larger.bytes > room:
             break
@@ -100,8 +104,8 @@ def stream(
     it does in fp32 where half precision gives what is not finite.  ConfigError where that does not help.
     """
     high, wide = model.task.result_size(given)
-    give_back()
     cut = cut_for(model, settings, (wide, high), memory, run.tile)
+    give_back(_FLOATS * wide * cut.rows // 2)
     run = replace(run, tile=cut.tile)
     bands = Bands(model, run, given, held, settings, seed, cut.rows)
     alpha = source.alpha is not None
@@ -156,11 +160,17 @@ def _alpha(source: Picture, rows: slice, factor: int) -> torch.Tensor | None:
 
 def _halved(bands: Bands) -> Bands | None:
     """Smaller ones; None where they are as small as can be."""
-    step = max(LEAST, UNIT * bands.task.factor, unit(bands.model))
-    rows, tile = max(step, bands.rows // 2 // step * step), max(4 * LEAST, bands.run.tile // 2)
+    step, first = _steps(bands.model)
+    rows, tile = max(first, bands.rows // 2 // step * step), max(4 * LEAST, bands.run.tile // 2)
     if (rows, tile) == (bands.rows, bands.run.tile) or bands.run.tile < 4 * LEAST:
         return None
     return replace(bands, rows=rows, run=replace(bands.run, tile=tile), fields={})
+
+
+def _steps(model: Model) -> tuple[int, int]:
+    """Rows by which bands are larger and smaller, and those of the smallest."""
+    step = unit(model) * -(-_STEP // unit(model))
+    return step, step * -(-LEAST // step)
 
 
 def _cut(model: Model, settings: Sampling, size: tuple[int, int], rows: int, tile: int) -> Cut:
@@ -169,8 +179,9 @@ def _cut(model: Model, settings: Sampling, size: tuple[int, int], rows: int, til
     width, height = size
     tile = min(tile, LARGEST, max(width, LEAST))
     questions, halo = _questions(model, settings), 2 * SETTLES * model.task.factor
-    # each question is two bands further down, of which a walk holds x and an estimate and its neighbours look at more
-    rows_kept = min(questions * (5 * rows + halo) + 8 * rows, 4 * height)
+    # each question is two bands further down, and what their neighbours look at is kept; one works
+    each = 2 * POINTWISE[settings.sampler["kind"]][1] + 3
+    rows_kept = min(questions * (each * rows + halo // 2) + 12 * rows, (each + 3) * height)
     work = _AT_WORK * (min(rows, height) + halo) * (tile + halo)
     return Cut(rows, tile, _FLOATS * width * rows_kept + work)
 
@@ -183,4 +194,4 @@ _AT_WORK = 160
 
 
 def _questions(model: Model, settings: Sampling) -> int:
-    return len(model.walk.path(settings)) * POINTWISE[settings.sampler["kind"]]
+    return len(model.walk.path(settings)) * POINTWISE[settings.sampler["kind"]][0]

@@ -1,0 +1,132 @@
+"""`sr3 upscale --memory`: large pictures by bands, from the command line to the file."""
+
+import platform
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer
+from conftest import noise_picture
+from PIL import Image
+
+from sr3.cli.common import parse_memory
+from sr3.cli.jobs import Job, check_room
+from sr3.cli.upscale import _a_third
+from sr3.picture import memory, room
+from sr3.picture.image import PictureError, read, read_note
+from sr3.restore import large
+from sr3.restore.restorer import Restorer
+
+
+@pytest.fixture
+def up(sr3, tiny, tmp_path, monkeypatch):
+    model = tiny.save_pretrained(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: sr3("upscale", "--model", model, "--steps", 2, "--precision", "fp32", *arguments)
+
+
+def by_bands(monkeypatch) -> list[int]:
+    """The memory that each picture made by bands was allowed."""
+    seen: list[int] = []
+    real = large.stream
+
+    def spied(*args, memory, **options):
+        seen.append(memory)
+        return real(*args, memory=memory, **options)
+
+    monkeypatch.setattr(large, "stream", spied)
+    return seen
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_bands_make_the_same_file(up, monkeypatch, suffix):
+    """With its note and its profile; nothing is left beside it."""
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    exif.get_ifd(0x8825)[1] = "N"
+    noise_picture(40, 60).save(f"a.{suffix}", exif=exif)
+    seen = by_bands(monkeypatch)
+    for name, more in (("whole", ()), ("bands", ("--memory", "1MB"))):
+        code, _, err = up(f"a.{suffix}", "-o", f"{name}.png", "--strip-location", *more)
+        assert code == 0, err
+    assert seen == [10**6]
+    whole, bands = read(Path("whole.png")), read(Path("bands.png"))
+    apart = (whole.pixels - bands.pixels).abs()
+    assert (apart > 0).float().mean() < 0.02
+    assert apart.max() < 2.01 / 127.5
+    assert whole.keep["exif-data"] == bands.keep["exif-data"]
+    assert read_note(Path("whole.png")) == read_note(Path("bands.png"))
+    assert not list(Path().glob(".sr3-*"))
+    # and is then what was made in this way
+    assert up(f"a.{suffix}", "-o", "bands.png", "--strip-location", "--skip-existing")[0] == 0
+    assert seen == [10**6]
+
+
+def test_a_trace_and_several_samples_are_made_at_once(up, monkeypatch):
+    noise_picture(20, 20).save("a.png")
+    monkeypatch.setattr(large, "stream", lambda *_, **__: pytest.fail("by bands"))
+    assert up("a.png", "-o", "b.png", "--memory", "1MB", "--trace", "t.gif")[0] == 0
+    assert up("a.png", "-o", "c.png", "--memory", "1MB", "--samples", 2)[0] == 0
+
+
+def test_what_covers_a_box_exactly_is_not_cropped(up, monkeypatch):
+    noise_picture(20, 20).save("a.png")
+    seen = by_bands(monkeypatch)
+    code, _, err = up("a.png", "-o", "b.png", "--memory", "1MB", "--size", "80x80", "--fit", "cover")
+    assert code == 0, err
+    assert len(seen) == 1
+    assert np.asarray(Image.open("b.png")).shape == (80, 80, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("2GB", 2 * 10**9), ("1.5G", 15 * 10**8), ("800 mb", 8 * 10**8), ("3GiB", 3 * 2**30)]
+)
+def test_an_amount_of_memory(text, size):
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "2", "-1GB", "0GB", "much", "1e9GB", "2 GB of it"])
+def test_no_amount_of_memory(up, text):
+    with pytest.raises(typer.BadParameter, match="no amount of memory"):
+        parse_memory(text)
+    code, _, err = up("a.png", "--memory", text)
+    assert code == 2
+    assert "no amount of memory" in err.replace("\n", " ")
+
+
+def test_by_default_it_is_a_third_of_what_is_free(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 3 * 10**9)
+    assert _a_third() == 10**9
+    monkeypatch.setattr(memory, "available", lambda: None)
+    assert _a_third() is None
+
+
+def test_room_is_asked_for_what_bands_need(tiny, monkeypatch):
+    """Of a large picture far less than for all of it, and of a small one no more."""
+    restorer, have, want = Restorer(tiny, memory=1), (4000, 4000), (16000, 16000)
+    settings = tiny.config.sampling
+    least = restorer.least(have, want, settings)
+    assert least is not None
+    assert least < 0.05 * room.memory_for(want[0] * want[1], 1)
+    assert restorer.least((4000, 4000), (12000, 12000), settings) is None
+    job = Job(Path("a.png"), Path("b.png"))
+    monkeypatch.setattr(memory, "available", lambda: least)
+    check_room(job, want, 1, 1, least)
+    with pytest.raises(PictureError, match="would become 16000x16000"):
+        check_room(job, want, 1)
+    monkeypatch.setattr(memory, "available", lambda: least - 1)
+    with pytest.raises(PictureError, match="would become 16000x16000"):
+        check_room(job, want, 1, 1, least)
+    monkeypatch.setattr(memory, "available", lambda: 60 * 80 * 80)
+    check_room(job, (80, 80), 1, 1, restorer.least((20, 20), (80, 80), settings))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
+def test_blocks_are_given_back_where_the_library_can():
+    memory.give_back(2**20)
+    before = memory.in_use()
+    block = torch.ones(2**24)
+    assert memory.in_use() > before + 2**25
+    del block
+    assert memory.in_use() < before + 2**25
