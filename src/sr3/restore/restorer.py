@@ -220,13 +220,13 @@ class Restorer:
         memory = self.memory if alone and large.suits(self.model, how, have, (wide, high)) else None
         cut = memory is not None and not large.fits_whole((wide, high), memory)
         while True:
-            run, steps = Runner(self.device, self.dtype, self.tile, self.heard), once
+            run, begin = Runner(self.device, self.dtype, self.tile, self.heard), once
             if cut:
                 run.begins(task, None, given)
                 each = (self.model, run, source, given, chosen, how, seed)
-                steps = partial(large.stream, *each, memory=memory or 0, near=self.near)
+                begin = partial(large.stream, *each, memory=memory or 0, near=self.near)
             try:
-                yield from steps()
+                yield from begin()
                 return
             except (RuntimeError, MemoryError) as error:
                 if cut or not large.out_of_memory(error) or not (memory or self._halve((wide, high))):
