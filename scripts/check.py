@@ -16,6 +16,7 @@ FOLDERS = [
     "tests",
     "scripts",
     "experiments",
+    "benchmarks",
     "examples",
     *(["packages"] if (ROOT / "packages").exists() else []),
 ]

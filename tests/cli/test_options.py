@@ -237,6 +237,42 @@ def test_the_time_left_is_told_from_the_first_tile_on(monkeypatch):
     assert [spoken(s) for s in (0.04, 9.9, 42, 200, 7200)] == ["0.0 s", "9.9 s", "42 s", "3 min", "2.0 h"]
 
 
+def test_the_time_left_counts_what_is_no_network(monkeypatch):
+    """Two samples of three steps; a piece takes 2 s, what is between steps 3 s, the end 7 s, and reading took 20."""
+    from sr3.restore.beside import Beside
+    from sr3.restore.restorer import Progress
+
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    said: list[float] = []
+    clock = Clock(Extent(first=100, whole=600, ends=200), estimated=said.append)
+    now[0] = 20.0
+    clock.heard(Beside(3.0, 7.0, 100))
+    assert clock.left is None
+    left = 2 * (3 * (4 * 2 + 3) + 7)
+    for sample in range(2):
+        if sample:
+            now[0] += 7
+            left -= 7
+            clock.heard(Beside(3.0, 7.0, 100))
+        for step in range(3):
+            for _ in range(4):
+                now[0] += 2
+                left -= 2
+                clock.heard(25)
+                # what is between steps is counted down with the pieces, and so a little early
+                assert clock.left == pytest.approx(left, abs=3.01)
+            now[0] += 3
+            left -= 3
+            clock.step(Progress(3 * sample + step + 1, 6, None))
+            assert clock.left == pytest.approx(left)
+            assert clock.share == pytest.approx(now[0] / (now[0] + left))
+    now[0] += 5
+    assert clock.left == pytest.approx(2)
+    assert len(said) == 1
+    assert said[0] == pytest.approx(20 + 80, abs=3.01)
+
+
 def test_every_picture_is_in_one_shard():
     jobs = [Job(Path(f"x/{k}.png"), Path(f"y/{k}.png"), f"{k}.png") for k in range(200)]
     parts = [share(jobs, f"{k}/3") for k in (1, 2, 3)]

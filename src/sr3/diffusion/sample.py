@@ -150,6 +150,7 @@ def dpmpp(
             if order == 2 and before is not None:
                 towards = x0 + h / (2 * before[1]) * (x0 - before[0])
             x = r / s * torch.exp(-eta * h) * x - b * torch.expm1(-(1 + eta) * h) * towards
+            del towards  # walks by bands wait with what they hold
             if eta > 0:
                 x = x + r * (-torch.expm1(-2 * eta * h)).sqrt() * noise(x)
             before = x0, h

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from sr3.files import temporary_folder
-from sr3.picture.picture import Picture, from_samples
+from sr3.picture.picture import TOP, Picture, from_samples
 
 STRIP = 16
 """Rows that are read at once."""
@@ -97,10 +97,13 @@ class LargePicture(Picture):
 
         opaque: laid on white, without alpha.
         """
-        image = self.scratch.image(vips)
-        if bits < self.bits:
-            image = (image / 257).rint().cast("uchar")
-        return image.flatten(background=2**bits - 1) if opaque and image.hasalpha() else image
+        image, top = self.scratch.image(vips), TOP[self.bits]
+        if opaque and self.scratch.bands > self.channels:
+            colours, alpha = image.extract_band(0, n=self.channels), image.extract_band(self.channels)
+            image = (colours * alpha + (top - alpha) * top) / top
+        elif bits == self.bits:
+            return image
+        return (image * (TOP[bits] / top)).rint().cast("uchar" if bits == 8 else "ushort")
 
     def _whole(self) -> Picture:
         (width, height), kind = self.size, np.dtype("<u1" if self.bits == 8 else "<u2")

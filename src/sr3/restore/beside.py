@@ -22,6 +22,10 @@ _VISITS = 5.0
 """Visits to the whole picture that the end of a walk comes to where it is held to bins or to noise; from 2 to 7."""
 
 
+_LARGER = 1.7
+"""How many times longer a pixel takes where the picture is larger than the cache, as the part is not."""
+
+
 class Beside(NamedTuple):
     """A walk begins.  Seconds that each of its steps takes without the network, and its end; pixels of its result."""
 
@@ -49,7 +53,7 @@ def beside(task: Task, held: Agreement, given: Given) -> Beside:
     if held.share < 1:
         end = 0.0
     elif isinstance(held.term, Exact):
-        end = _seconds(lambda: task.finish(x, part))
+        end = _LARGER * _seconds(lambda: task.finish(x, part))
     else:
         end = _VISITS * _seconds(lambda: own.visit(task, part, x, (rows, columns), 0))
     return Beside(step * more * len(given.image), end * more * len(given.image), area)

@@ -23,8 +23,9 @@ from sr3.restore.restored import UNUSABLE, Progress, Restored
 from sr3.restore.tiles import Runner, reach_of
 from sr3.task import Given, SuperResolution
 
-POINTWISE = {"once": 1, "ancestral": 1, "ddim": 1, "dpmpp": 1, "heun": 2}
-"""The samplers that treat each pixel alike, so that their walks can be cut, and how often they ask in a step."""
+POINTWISE = {"once": (1, 2), "ancestral": (1, 2), "ddim": (1, 3), "dpmpp": (1, 2), "heun": (2, 6)}
+"""The samplers that treat each pixel alike, so that their walks can be cut: how often they ask in a step, and how many
+pictures they hold meanwhile."""
 
 WHOLE = 95
 """Bytes for each pixel of a result that is made at once."""
@@ -178,9 +179,9 @@ def _cut(model: Model, settings: Sampling, size: tuple[int, int], rows: int, til
     width, height = size
     tile = min(tile, LARGEST, max(width, LEAST))
     questions, halo = _questions(model, settings), 2 * SETTLES * model.task.factor
-    # each question is two bands further down, of which a walk holds x and an estimate, and its neighbours look at more;
-    # the numbers are measured
-    rows_kept = min(questions * (7 * rows + halo // 2) + 8 * rows, 5 * height)
+    # each question is two bands further down, and what their neighbours look at is kept; one works
+    each = 2 * POINTWISE[settings.sampler["kind"]][1] + 3
+    rows_kept = min(questions * (each * rows + halo // 2) + 12 * rows, (each + 3) * height)
     work = _AT_WORK * (min(rows, height) + halo) * (tile + halo)
     return Cut(rows, tile, _FLOATS * width * rows_kept + work)
 
@@ -193,4 +194,4 @@ _AT_WORK = 160
 
 
 def _questions(model: Model, settings: Sampling) -> int:
-    return len(model.walk.path(settings)) * POINTWISE[settings.sampler["kind"]]
+    return len(model.walk.path(settings)) * POINTWISE[settings.sampler["kind"]][0]

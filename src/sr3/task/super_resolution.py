@@ -103,8 +103,9 @@ class SuperResolution:
         # clamping spoils the agreement where the picture is near black or white, and projecting again restores it;
         # alternating between the two convex sets converges, and ends inside the range
         for _ in range(8):
-            held = self.project(made, given)
-            made = held.clamp(-1, 1)
-            if torch.equal(made, held):
+            made = self.project(made, given)
+            low, high = (end.item() for end in made.aminmax())
+            if low >= -1 and high <= 1:
                 break
+            made.clamp_(-1, 1)
         return made
