@@ -13,6 +13,7 @@ from sr3.diffusion.sample import Step
 from sr3.diffusion.wave import Look, Wave
 from sr3.model.config import Sampling
 from sr3.model.model import Model
+from sr3.picture.memory import trim
 from sr3.picture.windows import Window, around, blocks
 from sr3.random import Rows
 from sr3.restore.agreement import Agreement
@@ -133,6 +134,7 @@ class Bands:
                 made[..., columns] = estimate[(..., *window.inner)].clamp(-1, 1)
                 if self.run.heard is not None:
                     self.run.heard(made.shape[-2] * (columns.stop - columns.start))
+            trim()
             return made
 
         return Look(lambda rows: around(rows, height, reach, step), work)
