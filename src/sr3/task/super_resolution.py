@@ -102,8 +102,13 @@ class SuperResolution:
     def finish(self, made: Tensor, given: Given) -> Tensor:
         # clamping spoils the agreement where the picture is near black or white, and projecting again restores it;
         # alternating between the two convex sets converges, and ends inside the range
+        # one picture after another, so that none is visited more often for its neighbours
+        pairs = zip(made.split(1), given.image.split(1), strict=True)
+        return torch.cat([self._settled(one, image) for one, image in pairs])
+
+    def _settled(self, made: Tensor, image: Tensor) -> Tensor:
         for _ in range(8):
-            made = self.project(made, given)
+            made = self.project(made, Given(image))
             low, high = (end.item() for end in made.aminmax())
             if low >= -1 and high <= 1:
                 break
