@@ -15,19 +15,8 @@ HELD = {
     "picture.image:read_rgb8": {"max_pixels": 1073741824},
     "picture.jpeg": {
         "_APART": 10.0,
-        "_ORIENTATION": 274,
         "_CLOSE": 0.05,
         "_STRIDE": 1.8,
-        "_TURNS": {
-            1: (False, False, False),
-            2: (False, False, True),
-            3: (False, True, True),
-            4: (False, True, False),
-            5: (True, False, False),
-            6: (True, False, True),
-            7: (True, True, True),
-            8: (True, True, False),
-        },
     },
     "picture.jpeg:JpegBins": {"turned": 1},
     "picture.jpeg:JpegBins.project": {"inset": 1.0, "rounds": 100},
@@ -76,6 +65,19 @@ HELD = {
     "picture.windows:windows": {"halo": 0, "stride": 1, "blend": 0},
     "picture.write": {"_LONGEST": {"jpegsave": 65500, "webpsave": 16383, "heifsave": 16384}, "_JPEG_BLOCK": 65000},
     "picture.write:write": {"quality": 95},
+    "picture.turn": {
+        "_TAG": 274,
+        "TURNS": {
+            1: (False, False, False),
+            2: (False, False, True),
+            3: (False, True, True),
+            4: (False, True, False),
+            5: (True, False, False),
+            6: (True, False, True),
+            7: (True, True, True),
+            8: (True, True, False),
+        },
+    },
 }
 
 

@@ -5,7 +5,6 @@ from unless_told import differing
 HELD = {
     "restore.agreement": {"_VISITS": 24, "_STRIDE": 1.7, "_NEAR": 0.5, "_ROUNDS": 3},
     "restore.agreement:Agreement": {"share": 1.0},
-    "restore.agreement:Agreement._aim": {"rounds": 1},
     "restore.agreement:agreement": {"fidelity": 1.0},
     "restore.choose": {
         "LOW": 60.0,

@@ -143,6 +143,7 @@ def test_the_bounds_are_those_of_the_document_and_the_command():
         "queue": limits.queue,
         "seconds": limits.seconds,
         "disk": limits.disk / 1e9,
+        "memory": limits.memory / 1e9,
         "hours": limits.hours,
     }
     assert f"stops for {guard.PATIENCE:g} seconds" in text

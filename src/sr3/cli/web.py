@@ -38,15 +38,14 @@ def command(
     hours: Annotated[float, typer.Option(min=0.01, help="Hours that a finished job is kept.")] = 24,
     disk: Annotated[float, typer.Option(min=0.01, help="Gigabytes that all jobs may take together.")] = 10,
     memory: Annotated[
-        str, typer.Option(metavar="SIZE", help="What it may take; larger results are made by bands or refused.")
-    ] = "2GB",
+        float, typer.Option(min=0.5, help="Gigabytes that it may take; larger results are made by bands or refused.")
+    ] = 2,
     study: Annotated[Path | None, typer.Option(metavar="PAIRS", help="Also ask a study, at /study/.")] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the page in a browser.")] = False,
 ) -> None:
     """Serve the page that restores pictures, and the HTTP interface under it; docs/serving.md has all about it."""
     import secrets
 
-    from sr3.cli.common import parse_memory
     from sr3.web.app import application
     from sr3.web.catalogue import Catalogue
     from sr3.web.guard import LOOPBACK
@@ -55,7 +54,6 @@ def command(
     from sr3.web.serving import address, default_folder, listen, names_of, serve
     from sr3.web.work import Bench
 
-    most = parse_memory(memory)
     limits = Limits(
         upload=upload * 10**6,
         pixels=round(pixels * 1e6),
@@ -64,7 +62,7 @@ def command(
         seconds=seconds,
         hours=hours,
         disk=round(disk * 1e9),
-        memory=most or Limits.memory,
+        memory=round(memory * 1e9),
     )
     token = token or (None if names_of(host) == LOOPBACK else secrets.token_urlsafe(24))
     benches = [Bench(each, precision, tile, limits.memory) for each in device or ["auto"]]

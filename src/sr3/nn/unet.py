@@ -93,6 +93,9 @@ class UNet(nn.Module):
     pads = True
     """Whether the border is repeated up to multiples of `stride`; needless where sides always are, as in exports."""
 
+    strips = True
+    """Whether it may go by strips of rows where nobody asks for gradients; hooks on its blocks are not called then."""
+
     def __init__(
         self,
         in_channels: int = 3,
@@ -146,7 +149,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor, cond: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         """See the class; noise is the told scalar, [B], and label int64 [B]."""
-        if fits(x) and not self.training:
+        if self.strips and fits(x) and not self.training:
             return answer(self, x, noise, cond, label)
         height, width = x.shape[-2:]
         h = x if cond is None else torch.cat([cond, x], dim=1)

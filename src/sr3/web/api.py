@@ -158,7 +158,7 @@ class Api:
         channel = await run_in_threadpool(self.queue.channel, await self.found(request))
         found = channel.preview()
         if found is None:
-            raise Problem(404, "there is no preview yet, or none any more")
+            return Response(status_code=204)  # none yet, or none any more: no fault of who asks
         return Response(found, media_type="image/webp")
 
     async def picture(self, request: Request) -> Response:

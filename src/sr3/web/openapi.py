@@ -109,6 +109,7 @@ def _paths() -> dict[str, dict[str, Operation]]:
     limit = _parameter("query", "limit", "At most so many.", {"type": "integer", "minimum": 1, "maximum": MOST_LISTED})
     ids = {"type": "array", "items": {"type": "string"}, "minItems": 1}
     webp = {"200": _said("A WebP.", WEBP)}
+    none = {"204": _said("There is none yet, or none any more.")}
     job = "/v1/jobs/{id}"
     taken = json(shapes.Job, "Taken, or taken before with this key.", Location="The job's address.")
     return {
@@ -148,7 +149,7 @@ def _paths() -> dict[str, dict[str, Operation]]:
                 id="events",
             )
         },
-        f"{job}/preview": {"get": _does("What it is thought to become.", webp, ID, id="preview")},
+        f"{job}/preview": {"get": _does("What it is thought to become.", webp | none, ID, id="preview")},
         f"{job}/picture": _file("The picture given.", "picture"),
         f"{job}/thumbnail": {"get": _does("The picture given, small.", webp, ID, id="thumbnail")},
         f"{job}/result": _file("The result: the file that the command line writes.", "result"),
