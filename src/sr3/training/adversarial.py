@@ -83,7 +83,7 @@ class Adversarial:
         blocks = [m for m in model.net.modules() if isinstance(m, Block)]
         if not blocks:
             raise ConfigError(f"the judge {judge} must be of the network `unet`, whose blocks its heads look at")
-        model.net.strips = False  # pyright: ignore[reportAttributeAccessIssue]
+        model.net.strips = False  # pyright: ignore[reportArgumentType]
         for block in blocks[:: max(1, len(blocks) // 4)]:
             block.register_forward_hook(self._saw)
         widths = [block.first.in_channels for block in blocks[:: max(1, len(blocks) // 4)]]
