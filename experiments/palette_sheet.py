@@ -73,7 +73,7 @@ def main() -> None:
     side = model.config.sides[1] if model.config.sides else None
     clean: list[Tensor] = []
     for number, pixels in enumerate(load(asked.data).first(asked.count).pixels):
-        one = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+        one = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
         if asked.middle:
             top, left = (max(0, (size - asked.middle) // 2) for size in one.shape[-2:])
             one = one[..., top : top + asked.middle, left : left + asked.middle]
