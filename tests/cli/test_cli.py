@@ -2,12 +2,12 @@
 
 import json
 import pickle
+import re
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-import re
 import torch
 from conftest import noise_picture
 from PIL import Image
