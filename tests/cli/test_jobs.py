@@ -170,7 +170,7 @@ def test_a_misspelt_name_is_refused_before_anything_is_loaded(here):
 
 
 def test_a_misspelt_name_is_refused_at_once(here):
-    assert 0 < min(spent("upscale", "b.png") for _ in range(3)) < 0.5  # other processes lengthen even a CPU's time
+    assert 0 < spent("upscale", "b.png") < 0.5
 
 
 def test_some_failed_is_1_and_all_failed_3(up, here):
