@@ -72,9 +72,8 @@ def started(arguments, **more):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_process_goes_on_as_if_it_had_not_been(folder, tmp_path, sr3, how):
-    """Ctrl-C does what SIGTERM does, and is pressed in test_session.py and test_interrupt.py."""
     endless = command(folder, tmp_path / "parts", 1_000_000)
     state = tmp_path / "parts" / "state.safetensors"
     with started(endless) as process:
