@@ -14,6 +14,7 @@ from sr3.picture.collection import load
 from sr3.random import Stream
 from sr3.training import adversarial
 from sr3.training.adversarial import Adversarial
+from sr3.training.critic import Head, Pixels, doubt, hinge
 from sr3.training.data import Crops
 from sr3.training.plan import objective_of
 from sr3.training.run import Run
@@ -68,16 +69,19 @@ def test_alone_the_error_is_the_absolute_one(student):
     torch.testing.assert_close(made.grad, (made - clean).sign() / made.numel() / 0.1)
 
 
-@pytest.mark.parametrize(("verdict", "feature", "grid"), [(1.5, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.7)])
-def test_each_part_is_as_long_as_it_is_told(student, verdict, feature, grid):
+@pytest.mark.parametrize(
+    ("verdict", "feature", "fine", "grid"),
+    [(1.5, 0.0, 0.0, 0.0), (0.0, 0.5, 0.0, 0.0), (0.0, 0.0, 0.0, 0.7), (0.0, 0.0, 1.2, 0.0)],
+)
+def test_each_part_is_as_long_as_it_is_told(student, verdict, feature, fine, grid):
     schedule = LogNormal(-2.3, 1.4, 0.001, 5.0)
     torch.manual_seed(2)
-    made, clean, _ = shown(student, Adversarial(schedule, verdict=verdict, feature=feature, grid=grid))
+    made, clean, _ = shown(student, Adversarial(schedule, verdict=verdict, feature=feature, fine=fine, grid=grid))
     other = made.grad * made.numel() * 0.1 - (made - clean).sign()
     lengths = other.flatten(1).norm(dim=1) / (made - clean).sign().flatten(1).norm(dim=1)
     patterned = (excess((made + 1) / 2, 4) > excess((clean + 1) / 2, 4)).float()
     assert patterned.sum() == 1  # the other one is not pulled at
-    torch.testing.assert_close(lengths, verdict + feature + grid * patterned, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(lengths, verdict + feature + fine + grid * patterned, rtol=1e-3, atol=1e-6)
 
 
 def test_features_pull_towards_the_photograph(student):
@@ -140,9 +144,11 @@ def test_heads_learn_to_tell_and_forget_what_was_not_finite(student):
     with torch.no_grad():
         true, false = (objective._features(x, example, sigma, noise) for x in (clean, clean * 0.2))
     for _ in range(40):
-        objective._learn(false, true)
+        objective._learn(false, true, clean, clean)
         objective.step(torch.tensor(1.0))
-    assert objective._verdict(false) > 0 > objective._verdict(true)
+    said = objective._verdicts(false), objective._verdicts(true)
+    assert doubt(said[0]) > 0 > doubt(said[1])
+    assert hinge(*said) < 0.5
     held = objective.state()
     kept = {name: value.clone() for name, value in held.items()}
     objective.flat.gradient.fill_(torch.nan)
@@ -151,8 +157,45 @@ def test_heads_learn_to_tell_and_forget_what_was_not_finite(student):
     assert not objective.flat.gradient.any()
 
 
-def test_a_run_goes_on_with_its_heads(folder, tmp_path):
-    recipe = small("training.pictures=8")
+def test_the_loss_of_critics_is_the_hinge():
+    false, true = [torch.tensor([-2.0, 0.5])], [torch.tensor([3.0, 0.0])]
+    assert hinge(false, true).item() == pytest.approx((0 + 1.5) / 2 + (0 + 1) / 2)
+    assert hinge(false * 2, true * 2).item() == pytest.approx(1.25)  # the mean of the maps
+    assert doubt([torch.tensor([1.0, 2.0]), torch.tensor([3.0])]).item() == pytest.approx(-2.25)
+
+
+def test_dots_of_one_pixel_are_learnt_from_pixels():
+    torch.manual_seed(0)
+    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=0.0, feature=0.0, fine=1.0)
+    objective.heads = torch.nn.ModuleList([Head(1)])  # which sees nothing
+    smooth = torch.nn.functional.interpolate(torch.rand(4, 3, 8, 8) * 2 - 1, scale_factor=4, mode="bicubic")
+    dotted = smooth.clone()
+    dotted[..., ::4, ::4] += 0.1
+    nothing = torch.zeros(2, 1, 2, 2)
+    for _ in range(60):
+        objective._learn([nothing], [nothing], dotted[:2], smooth[:2])
+        objective.step(torch.tensor(1.0))
+    # pictures that were not learnt from; what is wrong with them is where the dots are
+    shown = dotted[2:].requires_grad_(True)
+    assert doubt(objective.pixels(shown)) > doubt(objective.pixels(smooth[2:])) + 0.5
+    (slope,) = torch.autograd.grad(doubt(objective.pixels(shown)), shown)
+    assert slope[..., ::4, ::4].mean() > 4 * slope.mean().abs()
+
+
+def test_verdicts_are_of_three_sizes():
+    found = Pixels((4, 5, 6))(torch.zeros(2, 3, 32, 24))
+    assert [v.shape for v in found] == [(2, 1, 32, 24), (2, 1, 16, 12), (2, 1, 8, 6)]
+    # the finest sees 7 by 7 pixels, each of them
+    net = Pixels()
+    x = torch.zeros(1, 3, 21, 21, requires_grad=True)
+    (slope,) = torch.autograd.grad(net(x)[0][0, 0, 10, 10], x)
+    rows, columns = slope.abs().sum((0, 1)).nonzero(as_tuple=True)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (7, 13, 7, 13)
+
+
+@pytest.mark.parametrize("fine", ["0.0", "1.0"])
+def test_a_run_goes_on_with_its_critics(folder, tmp_path, fine):
+    recipe = small("training.pictures=8", f"training.objective={{kind='adversarial',fine={fine}}}")
     recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"begin": None})})
 
     def run(out, steps):
@@ -165,7 +208,9 @@ def test_a_run_goes_on_with_its_heads(folder, tmp_path):
     whole = run("whole", 4)
     run("parts", 2)
     parts = run("parts", 2)
-    assert any(name.startswith("objective.heads") for name in whole)
+    critics = {name for name in whole if name.startswith("objective.heads")}
+    assert critics
+    assert any(".enter." in name for name in critics) == (fine == "1.0")
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, rtol=0, atol=0)
 
@@ -189,8 +234,9 @@ def test_heads_of_two_processes_learn_from_the_mean(student, monkeypatch):
             alone._features(x, example, sigma, noise) for x in (clean[:2], clean[2:], clean[:2] * 0.2, clean[2:] * 0.2)
         ]
     for k, one in enumerate(processes):
-        one._learn(maps[2 + k], maps[k])
-    alone._learn([torch.cat(pair) for pair in zip(*maps[2:])], [torch.cat(pair) for pair in zip(*maps[:2])])
+        one._learn(maps[2 + k], maps[k], clean[:2], clean[:2])
+    false, true = ([torch.cat(pair) for pair in zip(*maps[k : k + 2])] for k in (2, 0))
+    alone._learn(false, true, clean[:2], clean[:2])
     torch.testing.assert_close(sum(one.flat.gradient for one in processes) / 2, alone.flat.gradient)
     # what leaves this process is a sum, and what it learns from a mean
     other = processes[1].flat.gradient.clone()

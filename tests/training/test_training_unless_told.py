@@ -3,10 +3,11 @@
 from unless_told import differing
 
 HELD = {
-    "training.adversarial:Head": {"inside": 64},
+    "training.adversarial": {"STEP": 2 / 255},
     "training.adversarial:Adversarial": {
         "verdict": 1.0,
         "feature": 0.5,
+        "fine": 0.0,
         "grid": 0.0,
         "sigma": 0.02,
         "span": 0.8,
@@ -16,6 +17,8 @@ HELD = {
     "training.batches:Batches": {"rank": 0, "world": 1},
     "training.board": {"SHOWN": 4},
     "training.board:_Counter": {"total": 0},
+    "training.critic:Head": {"inside": 64},
+    "training.critic:Pixels": {"widths": (24, 48, 64)},
     "training.curve": {"RATIOS": (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)},
     "training.data:Crops": {"seed": 0, "turn": True, "zoom": (1.0, 1.0), "ZOOM_STEPS": 16},
     "training.estimate": {"BASE": 400000000},

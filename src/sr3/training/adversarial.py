@@ -17,23 +17,13 @@ from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.nn.unet import Block
 from sr3.random import Stream, mix
+from sr3.training.critic import Head, Pixels, doubt, hinge
 from sr3.training.flat import Flat
 from sr3.training.optimiser import Adam
 
 
-class Head(nn.Module):
-    """Looks at one map of features and says for each of its positions whether it is of a photograph."""
-
-    def __init__(self, width: int, inside: int = 64):
-        super().__init__()
-        self.first = nn.Conv2d(width, inside, 3, padding=1)
-        self.second = nn.Conv2d(inside, inside, 3, padding=1)
-        self.leave = nn.Conv2d(inside, 1, 1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """[B, C, h, w] -> [B, 1, h, w]; above 0 for photographs."""
-        h = F.leaky_relu(self.first(features), 0.2)
-        return self.leave(F.leaky_relu(self.second(h), 0.2))
+STEP = 2 / 255
+"""One step of 8 bits, in [-1, 1]."""
 
 
 class Adversarial:
@@ -44,18 +34,20 @@ class Adversarial:
     of ours with its condition; small heads on the outputs of its blocks learn the hinge loss.  Photographs are the
     data's own, not the judge's samples.
 
-    The student's gradient is the sum of four, taken at its result: of the absolute error, of the heads' verdict, of
-    the distance of the features, and of the pattern of the factor's period that the result has more of than the
-    photograph (`sr3.metric.grid`): pixel shuffle leaves one, and the judge does not see it below the noise.  That part
-    is off by default: it brings the measure to nothing, and dots that it does not see stay.  The last three are made
-    `verdict`, `feature` and `grid` times as long as the first, so that neither the size of the heads'
-    answers nor the judge's scale matters (as the adaptive weight of Esser et al. 2021, equation 7, balances two).  The
-    loss that is reported is the absolute error, in units of the spread.
+    The student's gradient is the sum of five, taken at its result: of the absolute error, of the heads' verdict, of
+    the distance of the features, of the verdict of a network that sees the pixels (`sr3.training.critic.Pixels`; both
+    pictures with noise of one step of 8 bits, so that it does not look for the photograph's rounding), and of the
+    pattern of the factor's period that the result has more of than the photograph (`sr3.metric.grid`): pixel shuffle
+    leaves one, and the judge does not see it below the noise.  That part is off by default: it brings the measure to
+    nothing, and dots that it does not see stay.  The last four are made `verdict`, `feature`, `fine` and `grid` times
+    as long as the first, so that neither the size of the critics' answers nor the judge's scale matters (as the
+    adaptive weight of Esser et al. 2021, equation 7, balances two).  The loss that is reported is the absolute error,
+    in units of the spread.
 
     schedule: its noisiest level is where the student begins.
     judge: a diffusion model for the same task, by name or file.
     sigma, span: the median of the judge's sigma, and the standard deviation of its logarithm.
-    rate: of the heads' Adam.
+    rate: of the Adam of the heads and of the network of pixels.
     """
 
     def __init__(
@@ -64,15 +56,16 @@ class Adversarial:
         judge: str = "photo-4x",
         verdict: float = 1.0,
         feature: float = 0.5,
+        fine: float = 0.0,
         grid: float = 0.0,
         sigma: float = 0.02,
         span: float = 0.8,
         rate: float = 5e-4,
     ):
-        if min(verdict, feature, grid, span) < 0 or sigma <= 0 or rate <= 0:
-            raise ValueError("verdict, feature, grid and span are at least 0, and sigma and rate above 0")
+        if min(verdict, feature, fine, grid, span) < 0 or sigma <= 0 or rate <= 0:
+            raise ValueError("verdict, feature, fine, grid and span are at least 0, and sigma and rate above 0")
         self.noisiest = schedule(torch.ones(()))
-        self.verdict, self.feature, self.grid = verdict, feature, grid
+        self.verdict, self.feature, self.fine, self.grid = verdict, feature, fine, grid
         self.sigma, self.span, self.rate = sigma, span, rate
         model = Model.from_pretrained(judge)
         if not isinstance(found := model.denoiser(), Denoiser) or model.first is not None:
@@ -90,11 +83,13 @@ class Adversarial:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(0x4EAD5))  # the same in all processes
             self.heads = nn.ModuleList(Head(width) for width in widths)
+            self.pixels = Pixels()
+            self.critics = nn.ModuleList([*self.heads, self.pixels] if fine else self.heads)
         self._gather()
 
     def _gather(self) -> None:
-        """The heads' weights in one vector, and their optimiser, where the heads are."""
-        self.flat = Flat(self.heads)
+        """The critics' weights in one vector, and their optimiser, where the critics are."""
+        self.flat = Flat(self.critics)
         weights = self.flat.weights.detach()
         self.moments = {
             "step": torch.zeros((), device=weights.device),
@@ -104,14 +99,14 @@ class Adversarial:
         self.optimiser = Adam(self.flat.weights, self.moments, rate=self.rate, betas=(0.5, 0.99), decay=0.0)
 
     def to(self, device: torch.device | str) -> "Adversarial":
-        """Move the judge and its heads, which have learnt nothing yet."""
+        """Move the judge and the critics, which have learnt nothing yet."""
         self.judge.net.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.heads.to(device)
+        self.critics.to(device)
         self._gather()
         return self
 
     def __call__(self, denoiser: Denoiser, example: Example, *, rng: Stream) -> Loss:
-        """The losses of the student; the heads' gradients are added up beside, until `step`."""
+        """The losses of the student; the critics' gradients are added up beside, until `step`."""
         clean = clean_of(example)
         level = Level(*(part.expand(len(clean)) for part in self.noisiest))
         x = start(rng.normal(clean), self.noisiest, example.base, _spread(denoiser))
@@ -122,25 +117,27 @@ class Adversarial:
         false = self._features(shown, example, sigma, noise)
         with torch.no_grad():
             true = self._features(clean, example, sigma, noise)
+        near = [x + STEP * noise for x in (shown, clean)]
         error = (shown - clean).abs()
         slope = torch.sign(shown.detach() - clean)
         losses = (
-            (self.verdict, lambda: self._verdict(false)),
+            (self.verdict, lambda: doubt(self._verdicts(false))),
             (self.feature, lambda: _apart(false, true)),
+            (self.fine, lambda: doubt(self.pixels(near[0]))),
             (self.grid, lambda: _pattern(shown, clean, self.factor)),
         )
         for weight, loss in losses:
             if weight:
                 (other,) = torch.autograd.grad(loss(), shown, retain_graph=True)
                 slope = slope + weight * _length(slope) / _length(other) * other
-        self._learn([f.detach() for f in false], true)
+        self._learn([f.detach() for f in false], true, near[0].detach(), near[1])
         unit = _spread(denoiser)
         value = error.detach().flatten(1).mean(1) / unit
         pull = (made * slope).flatten(1).mean(1) / unit
         return Loss(value + pull - pull.detach(), None)
 
     def step(self, good: Tensor) -> None:
-        """Let the heads learn what was added up where `good` is 1, and forget it."""
+        """Let the critics learn what was added up where `good` is 1, and forget it."""
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(self.flat.gradient)
             self.flat.gradient /= dist.get_world_size()
@@ -148,7 +145,7 @@ class Adversarial:
         self.flat.gradient.zero_()
 
     def state(self) -> dict[str, Tensor]:
-        """The heads' weights and moments, by names."""
+        """The critics' weights and moments, by names."""
         vectors = {"heads": self.flat.weights.detach()} | {k: v for k, v in self.moments.items() if v.ndim}
         found = {f"{kind}.{name}": view for kind, v in vectors.items() for name, view in self.flat.views(v).items()}
         return found | {"step": self.moments["step"]}
@@ -170,17 +167,16 @@ class Adversarial:
         self.seen.clear()
         return maps
 
-    def _verdict(self, false: list[Tensor]) -> Tensor:
-        return -torch.stack([head(f).mean() for head, f in zip(self.heads, false, strict=True)]).mean()
+    def _verdicts(self, features: list[Tensor]) -> list[Tensor]:
+        return [head(f) for head, f in zip(self.heads, features, strict=True)]
 
-    def _learn(self, false: list[Tensor], true: list[Tensor]) -> None:
-        """The hinge loss of the heads, its gradients added up."""
+    def _learn(self, false: list[Tensor], true: list[Tensor], made: Tensor, clean: Tensor) -> None:
+        """The hinge losses of the critics, their gradients added up."""
         with torch.enable_grad():
-            losses = [
-                F.relu(1 + head(f)).mean() + F.relu(1 - head(t)).mean()
-                for head, f, t in zip(self.heads, false, true, strict=True)
-            ]
-            torch.stack(losses).mean().backward()
+            loss = hinge(self._verdicts(false), self._verdicts(true))
+            if self.fine:
+                loss = loss + hinge(self.pixels(made), self.pixels(clean))
+            loss.backward()
 
 
 def _spread(denoiser: Any) -> float:
