@@ -3,6 +3,10 @@
     git clone https://github.com/Janspiry/Image-Super-Resolution-via-Iterative-Refinement clone
     python experiments/public_sr3.py train --clone clone --data train.zip --minutes 25 --width 8
     python experiments/public_sr3.py sample --clone clone --data held-out.zip --limit 20 --width 8 --out theirs
+    python experiments/public_sr3.py imported --clone clone --data held-out.zip --limit 4 --width 8
+
+`imported` brings its weights in, as `sr3 import` does, and compares: our 2000 steps with its own for the same noise,
+and 8 and 50 steps of ours, free and held to the picture given, by PSNR and by the processor's seconds.
 
 The clone gives its network, diffusion, loss, optimiser and 2000-step sampling as its config/sr_sr3_16_128.json says.
 Its preparation of pictures (Pillow's bicubic to 16 and back to 128, 8 bits each time) is done again here, so that it
@@ -15,18 +19,23 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from sr3 import Restorer
 from sr3.files import replacing
+from sr3.model.foreign import bring
 from sr3.picture.collection import load
-from sr3.picture.resize import round8
+from sr3.picture.resize import enlarge, round8, shrink
+from sr3.task import Given
 
 SMALL, LARGE, PUBLISHED = 16, 128, 64
 
@@ -178,11 +187,76 @@ def sample(
     write(make, [bare(name) for name in found.names[:limit]], out, batch)
 
 
+def imported(clone: Path, data: list[Path], limit: int | None, width: int, state: Path, device: str) -> None:
+    """The clone's sampling beside ours, with its weights, on the same enlarged pictures."""
+    config = configuration(clone, width, "val", device)
+    theirs = created(clone, config)
+    theirs.netG.load_state_dict(_kept(state, width)["net"])
+    file = state.with_name("imported_gen.pth")
+    torch.save(theirs.netG.state_dict(), file)
+    model = bring(file, "janspiry-sr3", groups=config["model"]["unet"]["norm_groups"])
+    restorer = Restorer(model, device, precision="fp32")
+    rows: dict[str, list[tuple[float, float]]] = {}
+    worst, pictures = 0.0, load(data).pixels[:limit]
+    for index, pixels in enumerate(pictures):
+        original = prepared(pixels)[:1].float().div(255) * 2 - 1
+        given = shrink(original, LARGE // SMALL)
+        drawn: list[Tensor] = []
+        theirs.feed_data({"HR": original, "SR": enlarge(given, LARGE // SMALL)})
+        torch.manual_seed(index)
+        with recording(drawn):
+            began = time.process_time()
+            theirs.test(continous=False)
+            spent = time.process_time() - began
+        wanted = theirs.get_current_visuals()["SR"].reshape(original.shape)
+        rows.setdefault("theirs, 2000 steps", []).append((psnr(wanted, original), spent))
+        for quality in ("best", "balanced", "fast"):
+            for free in (True, False):
+                settings = restorer.settings(quality=quality)
+                name = f"ours, {settings.steps} steps, {'free' if free else 'held'}"
+                if quality == "best" and not free:
+                    continue
+                began = time.process_time()
+                if quality == "best":
+                    left = iter(drawn)
+                    with mock.patch("sr3.restore.restorer.Seeds", lambda _, left=left: lambda _x: next(left)):
+                        found = restorer.make(Given(given), [index], free=True, settings=settings)
+                    worst = max(worst, float((found - wanted.clamp(-1, 1)).abs().max()))
+                else:
+                    found = restorer.make(Given(given), [index], free=free, settings=settings)
+                rows.setdefault(name, []).append((psnr(found, original), time.process_time() - began))
+        print(f"{index + 1} of {len(pictures)}: for the same noise apart by at most {worst:.1e}", flush=True)
+        for name, found_ in rows.items():
+            decibels, seconds = (sum(column) / len(column) for column in zip(*found_, strict=True))
+            print(f"  {name:24} {decibels:6.2f} dB {seconds:8.2f} s", flush=True)
+
+
+@contextmanager
+def recording(drawn: list[Tensor]) -> Iterator[None]:
+    """Keep every normal tensor that is drawn."""
+    plain, like = torch.randn, torch.randn_like
+
+    def keep(tensor: Tensor) -> Tensor:
+        drawn.append(tensor.clone())
+        return tensor
+
+    with (
+        mock.patch.object(torch, "randn", lambda *a, **k: keep(plain(*a, **k))),
+        mock.patch.object(torch, "randn_like", lambda *a, **k: keep(like(*a, **k))),
+    ):
+        yield
+
+
+def psnr(found: Tensor, original: Tensor) -> float:
+    """In dB, of [-1, 1] clamped."""
+    return float(-10 * torch.log10(((found.clamp(-1, 1) - original) / 2).square().mean()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    training, sampling = commands.add_parser("train"), commands.add_parser("sample")
-    for command in (training, sampling):
+    training, sampling, importing = (commands.add_parser(name) for name in ("train", "sample", "imported"))
+    for command in (training, sampling, importing):
         command.add_argument("--clone", type=Path, required=True)
         command.add_argument("--data", type=Path, nargs="+", required=True, help="folders or zips of square originals")
         command.add_argument("--width", type=int, default=PUBLISHED, help="a multiple of 2; 64 as published")
@@ -196,13 +270,14 @@ def main() -> None:
         help="in all, earlier runs included; on one thread of a CPU, the processor's own",
     )
     training.add_argument("--batch", type=int, help="by default as published")
-    sampling.add_argument("--limit", type=int, help="only the first so many pictures")
+    for command in (sampling, importing):
+        command.add_argument("--limit", type=int, help="only the first so many pictures")
     sampling.add_argument("--out", type=Path, required=True)
     sampling.add_argument("--batch", type=int, default=4)
     options = vars(parser.parse_args())
     if threads := options.pop("threads"):
         torch.set_num_threads(threads)
-    {"train": train, "sample": sample}[options.pop("command")](**options)
+    {"train": train, "sample": sample, "imported": imported}[options.pop("command")](**options)
 
 
 if __name__ == "__main__":

@@ -273,6 +273,42 @@ def test_the_time_left_counts_what_is_no_network(monkeypatch):
     assert said[0] == pytest.approx(20 + 80, abs=3.01)
 
 
+def test_the_time_left_of_bands(monkeypatch):
+    """Five bands in two steps: a piece of the network takes 4 s, holding it 1 s, the end of a band 2 s, reading 30."""
+    from sr3.restore.beside import Aside, Beside
+    from sr3.restore.restorer import Progress
+
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    said: list[float] = []
+    clock = Clock(Extent(first=500, whole=1000), estimated=said.append)
+    now[0] = 30.0
+    clock.heard(Beside(5 * (1 + 2 / 2), 0.0, 500, asks=1))  # all bands are held, and half of an end
+    assert clock.left is None
+    over = 30 + 5 * (2 * (4 + 1) + 2)
+    # the first band is done when others are on their way
+    for network, held in ((6, 4), (2, 2), (2, 2), (0, 1), (0, 1)):
+        for _ in range(network):
+            now[0] += 4
+            clock.heard(100)
+            # holding and ends come after their pieces, and are counted with them
+            assert clock.left == pytest.approx(over - now[0], abs=12.01)
+        for _ in range(held):
+            now[0] += 1
+            clock.heard(Aside(100))
+        now[0] += 2
+        clock.heard(Aside(0))
+        clock.step(Progress(2, 6, None))
+    assert now[0] == over
+    assert clock.left == pytest.approx(0, abs=1e-6)
+    assert said == [pytest.approx(over, rel=0.1)]
+    clock.frame()
+    assert not clock.asides
+    clock.heard(Beside(5.0, 0.0, 500, asks=2))
+    clock.heard(1000)
+    assert clock.pixels / clock.asked == 500
+
+
 def test_every_picture_is_in_one_shard():
     jobs = [Job(Path(f"x/{k}.png"), Path(f"y/{k}.png"), f"{k}.png") for k in range(200)]
     parts = [share(jobs, f"{k}/3") for k in (1, 2, 3)]

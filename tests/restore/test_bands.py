@@ -12,6 +12,7 @@ from sr3.picture.image import read
 from sr3.picture.large import LargePicture
 from sr3.restore import large
 from sr3.restore.bands import Bands
+from sr3.restore.beside import Aside, Beside
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Progress, Restorer
 
@@ -184,6 +185,12 @@ def test_progress_is_told_band_by_band(monkeypatch):
     assert all(isinstance(step, Progress) for step in steps)
     assert [(step.done, step.total) for step in steps] == [(k, 5) for k in range(2, 6)]
     assert sum(x for x in heard if isinstance(x, int)) == 80 * 200
+    # that it begins, once and first, and that each band is held once, and ended once
+    assert [k for k, x in enumerate(heard) if isinstance(x, Beside)] == [0]
+    assert (heard[0].area, heard[0].end, heard[0].asks) == (80 * 200, 0.0, 1)
+    asides = [x.pixels for x in heard if isinstance(x, Aside)]
+    assert sum(asides) == 80 * 200
+    assert asides.count(0) == sum(x > 0 for x in asides) > 1
 
 
 def test_out_of_memory_at_once_it_goes_on_by_bands_or_in_smaller_tiles(monkeypatch):

@@ -14,7 +14,7 @@ from sr3.picture.collection import load
 from sr3.random import Stream
 from sr3.training import adversarial
 from sr3.training.adversarial import Adversarial
-from sr3.training.critic import Head, Pixels, doubt, hinge
+from sr3.training.critic import Pixels, doubt, hinge
 from sr3.training.data import Crops
 from sr3.training.plan import objective_of
 from sr3.training.run import Run
@@ -167,13 +167,11 @@ def test_the_loss_of_critics_is_the_hinge():
 def test_dots_of_one_pixel_are_learnt_from_pixels():
     torch.manual_seed(0)
     objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=0.0, feature=0.0, fine=1.0)
-    objective.heads = torch.nn.ModuleList([Head(1)])  # which sees nothing
     smooth = torch.nn.functional.interpolate(torch.rand(4, 3, 8, 8) * 2 - 1, scale_factor=4, mode="bicubic")
     dotted = smooth.clone()
     dotted[..., ::4, ::4] += 0.1
-    nothing = torch.zeros(2, 1, 2, 2)
     for _ in range(60):
-        objective._learn([nothing], [nothing], dotted[:2], smooth[:2])
+        objective._learn([], [], dotted[:2], smooth[:2])
         objective.step(torch.tensor(1.0))
     # pictures that were not learnt from; what is wrong with them is where the dots are
     shown = dotted[2:].requires_grad_(True)
@@ -185,12 +183,16 @@ def test_dots_of_one_pixel_are_learnt_from_pixels():
 def test_verdicts_are_of_three_sizes():
     found = Pixels((4, 5, 6))(torch.zeros(2, 3, 32, 24))
     assert [v.shape for v in found] == [(2, 1, 32, 24), (2, 1, 16, 12), (2, 1, 8, 6)]
-    # the finest sees 7 by 7 pixels, each of them
-    net = Pixels()
-    x = torch.zeros(1, 3, 21, 21, requires_grad=True)
-    (slope,) = torch.autograd.grad(net(x)[0][0, 0, 10, 10], x)
-    rows, columns = slope.abs().sum((0, 1)).nonzero(as_tuple=True)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (7, 13, 7, 13)
+    # the finest sees 7 by 7 pixels, the widest 70 by 70, each of them
+    torch.manual_seed(0)
+    x = torch.rand(1, 3, 160, 160, requires_grad=True)
+    maps = Pixels()(x)
+    for verdict, wide in ((maps[0], 7), (maps[-1], 70)):
+        (slope,) = torch.autograd.grad(
+            verdict[0, 0, verdict.shape[-2] // 2, verdict.shape[-1] // 2], x, retain_graph=True
+        )
+        rows, columns = slope.abs().sum((0, 1)).nonzero(as_tuple=True)
+        assert rows.max() - rows.min() + 1 == columns.max() - columns.min() + 1 == wide
 
 
 @pytest.mark.parametrize("fine", ["0.0", "1.0"])

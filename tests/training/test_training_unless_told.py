@@ -18,7 +18,7 @@ HELD = {
     "training.board": {"SHOWN": 4},
     "training.board:_Counter": {"total": 0},
     "training.critic:Head": {"inside": 64},
-    "training.critic:Pixels": {"widths": (24, 48, 64)},
+    "training.critic:Pixels": {"widths": (24, 48, 64, 96)},
     "training.curve": {"RATIOS": (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)},
     "training.data:Crops": {"seed": 0, "turn": True, "zoom": (1.0, 1.0), "ZOOM_STEPS": 16},
     "training.estimate": {"BASE": 400000000},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-    from sr3.restore.beside import Beside
+    from sr3.restore.beside import Aside, Beside
     from sr3.restore.restorer import Progress
 
 LONG = 10.0
@@ -30,7 +30,7 @@ class Clock:
 
     The network's pieces, what is done between its steps, and the end of each walk are told apart: the first are timed
     from the first one on, the second from the first step on, and until then, as the third, by what was measured before
-    the walk began.
+    the walk began.  By bands, whose steps are not one after another, what is no network's tells so itself.
 
     extent: of one frame; None: told by steps alone.  A sampler that asks twice in a step is found out in the first one.
     estimated: called once, with the seconds that all of it will take, where that is long.
@@ -47,8 +47,8 @@ class Clock:
         """Pixels of the results of walks that are over."""
         self.network = self.between = 0.0
         """Seconds of the network's pieces, and of what is done between steps."""
-        self.stepped = 0.0
-        """Pixels of the evaluations that the latter were for."""
+        self.stepped, self.asides = 0.0, False
+        """Pixels of the evaluations that the latter were for, and whether those are told one by one."""
 
     @property
     def share(self) -> float:
@@ -78,15 +78,18 @@ class Clock:
         left = per * max(0.0, extent.whole - done) + beside.end / area * max(0, extent.ends - self.over)
         return max(0.0, left - (time.monotonic() - self.mark)) + frame * (self.frames - self.ended - 1)
 
-    def heard(self, what: "int | Beside") -> None:
-        """A walk begins, or the network has computed so many pixels."""
+    def heard(self, what: "int | Beside | Aside") -> None:
+        """A walk begins, or the network has computed so many pixels, or what lies between was done for so many."""
         now = time.monotonic()
         if isinstance(what, int):
             self.pixels += what
             self.network += now - self.mark
-        else:
+        elif hasattr(what, "area"):
             self.over += self.beside.area if self.beside is not None else 0
-            self.beside = what
+            self.beside, self.asked = what, float(what.asks or self.asked)
+        else:
+            self.between += now - self.mark
+            self.stepped, self.asides = self.stepped + what.pixels / self.asked, True
         self.mark = now
         if isinstance(what, int):
             self._estimate()
@@ -97,14 +100,16 @@ class Clock:
         if progress.done == 1 and self.extent:
             self.asked = max(1.0, self.pixels / self.extent.first)
         now = time.monotonic()
-        self.between, self.stepped, self.mark = self.between + now - self.mark, self.pixels / self.asked, now
+        self.between, self.mark = self.between + now - self.mark, now
+        if not self.asides:
+            self.stepped = self.pixels / self.asked
         self._estimate()
 
     def frame(self) -> None:
         """A frame is done."""
         self.ended, self.pixels, self.now, self.over, self.stepped = self.ended + 1, 0, 0.0, 0, 0.0
         self.network = self.between = 0.0
-        self.beside = None
+        self.asides, self.beside = False, None
 
     def _estimate(self) -> None:
         left = self.left

@@ -1,11 +1,13 @@
 """What a picture is between two files: pixels, alpha, depth, and the metadata that travels along."""
 
-import logging
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -140,10 +142,9 @@ def load_vips() -> Any:
 
     PictureError where it or libvips is missing or older than 8.13.
     """
-    # pyvips hands libvips' warnings to logging, which prints them where nobody listens
-    logging.getLogger("pyvips").addHandler(_SILENT)
     try:
-        vips = import_module("pyvips")
+        with _ONE_AT_A_TIME:
+            vips = import_module("pyvips") if "pyvips" in sys.modules else _without_warnings()
         vips.block_untrusted_set(True)
         return vips
     except (ImportError, OSError, AttributeError) as error:
@@ -154,7 +155,28 @@ def load_vips() -> Any:
         ) from error
 
 
-_SILENT = logging.NullHandler()
+def _without_warnings() -> Any:
+    """The module, imported so that libvips drops its warnings itself.
+
+    pyvips hands them to Python, where the collection of garbage may free another picture; that warns in its turn, and
+    GLib ends a program whose warning came within a warning.
+    """
+    told = os.environ.get(_DROPS)
+    os.environ[_DROPS] = "1"
+    try:
+        vips = import_module("pyvips")
+    finally:
+        if told is None:
+            del os.environ[_DROPS]
+        else:
+            os.environ[_DROPS] = told
+    vips._remove_log_handler()
+    return vips
+
+
+_ONE_AT_A_TIME = Lock()
+_DROPS = "VIPS_WARNING"
+"""What libvips looks for in the environment when it begins."""
 
 
 def cmyk_to_srgb(image: Any) -> Any:

@@ -17,6 +17,7 @@ from sr3.picture.memory import trim
 from sr3.picture.windows import Window, around, blocks
 from sr3.random import Rows
 from sr3.restore.agreement import Agreement
+from sr3.restore.beside import Aside
 from sr3.restore.tiles import Runner, reach_of
 from sr3.task import Given, SuperResolution
 from sr3.task.data_term import Exact, InBins
@@ -159,6 +160,8 @@ class Bands:
                 x, part = see(window.outer[1]), Given(self.given.image[..., low, outer].to(self.run.device))
                 held = hold(self._cut(low, outer) if halo else self.held, x, part)
                 made[..., window.core[1]] = held[(..., *window.inner)]
+            if self.run.heard is not None:
+                self.run.heard(Aside(made.shape[-2] * made.shape[-1] if hold != self._finish else 0))
             return made
 
         return Look(rows_around, work)

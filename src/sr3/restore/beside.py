@@ -27,11 +27,21 @@ _LARGER = 1.7
 
 
 class Beside(NamedTuple):
-    """A walk begins.  Seconds that each of its steps takes without the network, and its end; pixels of its result."""
+    """A walk begins.  Seconds that each of its steps takes without the network, and its end; pixels of its result.
+
+    asks: how often the network is asked in a step, where that is known; else 0.
+    """
 
     step: float
     end: float
     area: int
+    asks: int = 0
+
+
+class Aside(NamedTuple):
+    """What was done since the last word was not the network's, and was of so many pixels of a step; 0 at the end."""
+
+    pixels: int
 
 
 def beside(task: Task, held: Agreement, given: Given) -> Beside:

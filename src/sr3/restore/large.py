@@ -19,6 +19,7 @@ from sr3.picture.resize import enlarge
 from sr3.picture.windows import around
 from sr3.restore.agreement import Agreement
 from sr3.restore.bands import SETTLES, Bands, NotFiniteError, unit
+from sr3.restore.beside import Beside, beside
 from sr3.restore.restored import UNUSABLE, Progress, Restored
 from sr3.restore.tiles import Runner, reach_of
 from sr3.task import Given, SuperResolution
@@ -108,6 +109,10 @@ def stream(
     give_back(_FLOATS * wide * cut.rows // 2)
     run = replace(run, tile=cut.tile)
     bands = Bands(model, run, given, held, settings, seed, cut.rows)
+    if run.heard is not None:  # the end of a band comes while others are on their way
+        own, steps = beside(model.task, held, given), len(model.walk.path(settings))
+        asks = POINTWISE[settings.sampler["kind"]][0]
+        run.heard(Beside(own.step + own.end / steps, 0.0, high * wide, asks))
     alpha = source.alpha is not None
     scratch = Scratch((wide, high), source.channels + alpha, source.bits, near)
     while True:

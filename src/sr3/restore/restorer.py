@@ -24,7 +24,7 @@ from sr3.picture.resize import resize
 from sr3.random import Seeds, staged
 from sr3.restore import large
 from sr3.restore.agreement import FREE, HELD, Agreement, agreement, taken
-from sr3.restore.beside import Beside
+from sr3.restore.beside import Aside, Beside
 from sr3.restore.keep import Keep
 from sr3.restore.restored import UNUSABLE, Progress, Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
@@ -70,8 +70,8 @@ class Restorer:
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
         self.tile = TILE if tile is None else tile
-        self.heard: Callable[[int | Beside], None] | None = None
-        """Called, where it is set, when a walk begins, and with the pixels of each piece that its network computed."""
+        self.heard: Callable[[int | Beside | Aside], None] | None = None
+        """Called, where it is set, as a `Runner`'s is."""
         self.memory = memory
         self.near: Path | None = None
         """The folder that large pictures are kept in until they are saved; None: the system's."""
@@ -222,7 +222,6 @@ class Restorer:
             walk = self._at_once(source, given, chosen, how, (wide, high), seed, samples, keep)
             if cut:
                 run = Runner(self.device, self.dtype, self.tile, self.heard)
-                run.begins(task, None, given)
                 each = (self.model, run, source, given, chosen, how, seed)
                 walk = large.stream(*each, memory=memory or 0, near=self.near)
             try:

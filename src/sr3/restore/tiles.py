@@ -13,7 +13,7 @@ from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.windows import Window
 from sr3.restore.agreement import Agreement
-from sr3.restore.beside import Beside, beside
+from sr3.restore.beside import Aside, Beside, beside
 from sr3.task import Given, Task
 
 TILE = 1024
@@ -27,18 +27,19 @@ BLEND = 32
 class Runner:
     """Runs networks as `Model.prepare` and walks want them run.  tile: side of the largest piece, in result pixels.
 
-    heard: called with a `Beside` when a walk begins, and with the pixels of each piece that is done.
+    heard: called with a `Beside` when a walk begins, with the pixels of each piece that the network has done, and by
+        bands with an `Aside` after what is done between pieces.
     """
 
     device: torch.device
     dtype: torch.dtype
     tile: int = TILE
-    heard: Callable[[int | Beside], None] | None = None
+    heard: Callable[[int | Beside | Aside], None] | None = None
 
-    def begins(self, task: Task, held: Agreement | None, given: Given) -> None:
-        """A walk begins; held: None where what that costs cannot be told from the network's time."""
+    def begins(self, task: Task, held: Agreement, given: Given) -> None:
+        """A walk begins."""
         if self.heard is not None:
-            self.heard(Beside(0.0, 0.0, 0) if held is None else beside(task, held, given))
+            self.heard(beside(task, held, given))
 
     def __call__(self, model: Model, example: Example, size: tuple[int, int]) -> Denoise:
         """The denoiser of a batch whose result is of `size` = (height, width)."""

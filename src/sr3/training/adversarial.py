@@ -21,7 +21,6 @@ from sr3.training.critic import Head, Pixels, doubt, hinge
 from sr3.training.flat import Flat
 from sr3.training.optimiser import Adam
 
-
 STEP = 2 / 255
 """One step of 8 bits, in [-1, 1]."""
 
@@ -84,7 +83,9 @@ class Adversarial:
             torch.manual_seed(mix(0x4EAD5))  # the same in all processes
             self.heads = nn.ModuleList(Head(width) for width in widths)
             self.pixels = Pixels()
-            self.critics = nn.ModuleList([*self.heads, self.pixels] if fine else self.heads)
+            self.critics = nn.ModuleList(
+                [*(self.heads if verdict or not fine else []), *([self.pixels] if fine else [])]
+            )
         self._gather()
 
     def _gather(self) -> None:
@@ -171,12 +172,12 @@ class Adversarial:
         return [head(f) for head, f in zip(self.heads, features, strict=True)]
 
     def _learn(self, false: list[Tensor], true: list[Tensor], made: Tensor, clean: Tensor) -> None:
-        """The hinge losses of the critics, their gradients added up."""
+        """The hinge losses of the critics that are asked, their gradients added up."""
         with torch.enable_grad():
-            loss = hinge(self._verdicts(false), self._verdicts(true))
+            if self.verdict:
+                hinge(self._verdicts(false), self._verdicts(true)).backward()
             if self.fine:
-                loss = loss + hinge(self.pixels(made), self.pixels(clean))
-            loss.backward()
+                hinge(self.pixels(made), self.pixels(clean)).backward()
 
 
 def _spread(denoiser: Any) -> float:

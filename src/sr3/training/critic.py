@@ -1,5 +1,7 @@
 """What tells results from photographs in adversarial training: heads on a model's features, and a network of pixels."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,26 +23,24 @@ class Head(nn.Module):
 
 
 class Pixels(nn.Module):
-    """Looks at the picture itself, at three sizes, and says of each position whether it is of a photograph.
+    """Looks at the picture itself, at several sizes, and says of each position whether it is of a photograph.
 
     A model's features, of a noised picture, do not hold what lies below the noise: dots and combs one pixel wide pass
     them.  These convolutions see every pixel, as the discriminators of Isola et al. (2017, PatchGAN) and of Wang et
-    al. (2021, Real-ESRGAN) do; the finest verdict is of 7×7 pixels, the widest of about 40×40.
+    al. (2021, Real-ESRGAN) do; the finest verdict is of 7×7 pixels, the widest of 70×70.
 
-    widths: channels at the whole size, at a half and at a quarter.
+    widths: channels at the whole size, at a half, a quarter and so on.
     """
 
-    def __init__(self, widths: tuple[int, int, int] = (24, 48, 64)):
+    def __init__(self, widths: tuple[int, ...] = (24, 48, 64, 96)):
         super().__init__()
         self.enter = nn.Conv2d(3, widths[0], 3, padding=1)
         self.looks = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in widths)
-        self.downs = nn.ModuleList(
-            nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.downs = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths))
         self.leaves = nn.ModuleList(nn.Conv2d(width, 1, 3, padding=1) for width in widths)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """[B, 3, H, W] in [-1, 1] -> three maps of verdicts, [B, 1, H, W] and its half and quarter."""
+        """[B, 3, H, W] in [-1, 1] -> maps of verdicts, [B, 1, H, W], its half, and so on."""
         h = F.leaky_relu(self.enter(x), 0.2)
         verdicts: list[Tensor] = []
         for index, (look, leave) in enumerate(zip(self.looks, self.leaves, strict=True)):
