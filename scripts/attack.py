@@ -14,6 +14,7 @@ import io
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -219,17 +220,9 @@ def recipes(folder: Path, _model: Path) -> Callable[[int], list[str]]:
             value = changed(tomllib.loads(text), seed)
             rows = value.items() if isinstance(value, dict) else [("value", value)]
             file.write_text("\n".join(f"{json.dumps(str(k))} = {toml(v)}" for k, v in rows), "utf-8")
-        return [
-            "train",
-            str(file),
-            "--data",
-            str(folder / "photos"),
-            "--out",
-            str(folder / "run"),
-            "--device",
-            "cpu",
-            "--dry-run",
-        ]
+        shutil.rmtree(folder / "run", ignore_errors=True)
+        asked = ["train", str(file), "--data", str(folder / "photos"), "--out", str(folder / "run")]
+        return [*asked, "--device", "cpu", "--set", "training.pictures=1"]
 
     return line
 
