@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from sr3.cli import complete
 from sr3.model import shipped
 from sr3.model.checkpoint import CheckpointError
 from sr3.model.model import Model
@@ -42,6 +43,11 @@ def test_a_package_brings_models(install, tiny, sr3):
     assert code == 0
     assert [line.split()[0] for line in out.splitlines() if not line.startswith(" ")] == shipped.names()
     assert not err
+    # a shell completes them, and a package that is broken hides none
+    install("maps_two", "maps-2x", code="raise OSError")
+    install("maps_three", entries=f"[{shipped.GROUP}]\nmodels = nowhere.at.all\n".encode())
+    assert complete.models("maps-") == ["maps-2x", "maps-4x", "maps-8x"]
+    assert complete.models("") == sorted({"maps-2x", *shipped.names()})
 
 
 def test_of_two_packages_neither_is_taken(install, sr3):
