@@ -148,7 +148,7 @@ def test_heads_learn_to_tell_and_forget_what_was_not_finite(student):
         objective.step(torch.tensor(1.0))
     said = objective._verdicts(false), objective._verdicts(true)
     assert doubt(said[0]) > 0 > doubt(said[1])
-    assert hinge(*said) < 0.5
+    assert hinge(*said) < 1  # 2 where nothing is known
     held = objective.state()
     kept = {name: value.clone() for name, value in held.items()}
     objective.flat.gradient.fill_(torch.nan)
@@ -246,7 +246,11 @@ def test_heads_of_two_processes_learn_from_the_mean(student, monkeypatch):
     monkeypatch.setattr("sr3.training.adversarial.dist.get_world_size", lambda: 2)
     monkeypatch.setattr("sr3.training.adversarial.dist.all_reduce", lambda tensor: tensor.add_(other))
     processes[0].step(torch.tensor(1.0))
-    torch.testing.assert_close(processes[0].moments["exp_avg"], 0.5 * alone.flat.gradient)
+    learnt, wanted = (
+        one.flat.views(v) for one, v in ((processes[0], processes[0].moments["exp_avg"]), (alone, alone.flat.gradient))
+    )
+    for name, moment in learnt.items():  # Muon's momentum is a sum, Adam's of what is no matrix an average
+        torch.testing.assert_close(moment, wanted[name] * (1 if moment.ndim > 1 else 0.5))
 
 
 def test_the_judges_noise_is_log_normal():

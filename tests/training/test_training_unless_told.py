@@ -11,7 +11,7 @@ HELD = {
         "grid": 0.0,
         "sigma": 0.02,
         "span": 0.8,
-        "rate": 0.0005,
+        "rate": 0.002,
     },
     "training.batches": {"CHUNK": 16384},
     "training.batches:Batches": {"rank": 0, "world": 1},
