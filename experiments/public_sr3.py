@@ -195,7 +195,7 @@ def imported(clone: Path, data: list[Path], limit: int | None, width: int, state
     file = state.with_name("imported_gen.pth")
     torch.save(theirs.netG.state_dict(), file)
     model = bring(file, "janspiry-sr3", groups=config["model"]["unet"]["norm_groups"])
-    restorer = Restorer(model, device, precision="fp32")
+    restorer = Restorer(model, device=device, precision="fp32")
     rows: dict[str, list[tuple[float, float]]] = {}
     worst, pictures = 0.0, load(data).pixels[:limit]
     for index, pixels in enumerate(pictures):
