@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-SHIPPED = ("photo-4x", "photo-4x-regression", "photo-4x-worn")
+SHIPPED = ("photo-4x", "photo-4x-regression", "photo-4x-fast")
 SIDE = 256
 
 

@@ -49,8 +49,9 @@ def changed(value: Any, seed: int) -> Any:
     rng = random.Random(seed)
     value = copy.deepcopy(value)
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
-        *above, key = rng.choice([p for p in places(value) if p] or [("none",)])
-        part = value
+        chosen: list[Any] = list(rng.choice([p for p in places(value) if p] or [("none",)]))
+        above, key = chosen[:-1], chosen[-1]
+        part: Any = value
         for step in above:
             part = part[step]
         if not isinstance(part, dict | list) or key == "none":

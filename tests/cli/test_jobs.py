@@ -290,7 +290,7 @@ def test_a_model_is_loaded_when_a_file_deserves_it(sr3, tmp_path, monkeypatch):
         noise_picture(8, 8).save(tmp_path / "folder" / name)
     assert sr3("upscale", tmp_path / "folder")[0] == 0
     assert sorted(p.name for p in (tmp_path / "folder-4x").iterdir()) == ["a.jpg", "b.jpg"]
-    assert loaded == ["photo-4x-worn"]
+    assert loaded == ["photo-4x-fast"]
     code, _, err = sr3("upscale", tmp_path / "folder", "-o", tmp_path / "out", "--device", "abacus")
     assert code == 2
     assert len(err.splitlines()) == 1
@@ -305,18 +305,18 @@ def test_a_recipe_that_is_not_trained_says_how(sr3, here, line):
     assert "train one with: sr3 train sr3-16-128 --data" in err
 
 
-def test_a_jpeg_gets_the_model_that_was_shown_jpegs(sr3, tmp_path, monkeypatch):
+def test_what_is_not_refined_is_made_in_one_step(sr3, tmp_path, monkeypatch):
     for name in ("a.jpg", "b.png"):
         noise_picture(24, 16).save(tmp_path / name)
     assert sr3("upscale", tmp_path / "a.jpg", tmp_path / "b.png", "-o", tmp_path / "out")[0] == 0
     found = {p.name: read_note(p)["model"] for p in (tmp_path / "out").iterdir()}
-    assert found == {"a.jpg": "photo-4x-worn", "b.png": "photo-4x"}
-    # by what is in the file, whatever it is called
+    assert found == dict.fromkeys(("a.jpg", "b.png"), "photo-4x-fast")
+    # whatever it is called, and from a pipe
     shutil.copy(tmp_path / "a.jpg", tmp_path / "c.png")
     assert sr3("upscale", tmp_path / "c.png", "-o", tmp_path / "c2.png")[0] == 0
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "a.jpg").read_bytes())))
     assert sr3("upscale", "-", "-o", tmp_path / "c3.png")[0] == 0
-    assert {read_note(tmp_path / name)["model"] for name in ("c2.png", "c3.png")} == {"photo-4x-worn"}
+    assert {read_note(tmp_path / name)["model"] for name in ("c2.png", "c3.png")} == {"photo-4x-fast"}
     # what only refinement has, and a model that is named, are what was asked for
     for options, model in ((["--quality", "fast"], "photo-4x"), (["--samples", 2], "photo-4x"),
                            (["--model", "photo-4x-regression"], "photo-4x-regression")):  # fmt: skip

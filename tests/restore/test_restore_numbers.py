@@ -107,11 +107,9 @@ def test_tiles_are_larger_than_what_they_overlap_by():
         check_tile(whole, 63)
 
 
-def test_the_usual_model_is_another_for_jpegs_that_are_not_refined(tmp_path):
-    noise_picture(8, 8).save(tmp_path / "a.jpg")
-    noise_picture(8, 8).save(tmp_path / "a.png")
-    assert usual(tmp_path / "a.jpg", refined=False) == "photo-4x-worn"
-    assert usual(tmp_path / "a.jpg", refined=True) == usual(tmp_path / "a.png", refined=False) == "photo-4x"
+def test_the_usual_model_is_another_for_refinement():
+    assert usual(refined=False) == "photo-4x-fast"
+    assert usual(refined=True) == "photo-4x"
 
 
 @pytest.mark.parametrize("q", [1, 10, 49, 50, 51, 75, 95, 100])

@@ -75,20 +75,18 @@ def test_the_file_is_the_command_lines(client, models, sr3, tmp_path, name):
     assert made == out.read_bytes()
 
 
-def test_the_default_model_is_chosen_as_on_the_command_line(models, tmp_path):
+def test_the_default_model_is_chosen_as_on_the_command_line(models):
     from sr3.web.catalogue import Catalogue
     from sr3.web.shapes import Options
 
     catalogue = Catalogue(models[:1], shipped=False)
     tiny = catalogue.models["tiny"]
-    catalogue.models = {name: replace(tiny, name=name) for name in ("photo-4x", "photo-4x-worn")}
+    catalogue.models = {name: replace(tiny, name=name) for name in ("photo-4x", "photo-4x-fast")}
     use = catalogue.use("enlarge")
-    plain, worn = picture(tmp_path / "a.png"), picture(tmp_path / "a.jpg")
-    assert catalogue.model(use, None, plain, Options()).name == "photo-4x"
-    assert catalogue.model(use, None, worn, Options()).name == "photo-4x-worn"
+    assert catalogue.model(use, None, Options()).name == "photo-4x-fast"
     for refined in ({"steps": 3}, {"samples": 2}, {"quality": "fast"}, {"sampler": "ddim"}):
-        assert catalogue.model(use, None, worn, Options(**refined)).name == "photo-4x"
-    assert catalogue.model(use, None, worn, Options(seed=1, steps=None)).name == "photo-4x-worn"
+        assert catalogue.model(use, None, Options(**refined)).name == "photo-4x"
+    assert catalogue.model(use, None, Options(seed=1, steps=None)).name == "photo-4x-fast"
 
 
 def test_other_tasks_make_the_command_lines_files(client, models, sr3, tmp_path):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-    from sr3.restore.beside import Aside, Beside
+    from sr3.restore.beside import Aside
+    from sr3.restore.beside import Beside as Begun
     from sr3.restore.restorer import Progress
 
 LONG = 10.0
@@ -42,7 +43,7 @@ class Clock:
         self.pixels, self.asked = 0, 1.0
         self.now = 0.0
         self.ended = 0
-        self.beside: Beside | None = None
+        self.beside: Begun | None = None
         self.over = 0
         """Pixels of the results of walks that are over."""
         self.network = self.between = 0.0
@@ -68,7 +69,7 @@ class Clock:
         share = self.share
         return (time.monotonic() - self.began) * (1 - share) / share if share else None
 
-    def _left(self, beside: "Beside", extent: Extent) -> float | None:
+    def _left(self, beside: "Begun", extent: Extent) -> float | None:
         if not self.pixels:
             return None
         area, done = max(1, beside.area), self.pixels / self.asked
@@ -78,13 +79,15 @@ class Clock:
         left = per * max(0.0, extent.whole - done) + beside.end / area * max(0, extent.ends - self.over)
         return max(0.0, left - (time.monotonic() - self.mark)) + frame * (self.frames - self.ended - 1)
 
-    def heard(self, what: "int | Beside | Aside") -> None:
+    def heard(self, what: "int | Begun | Aside") -> None:
         """A walk begins, or the network has computed so many pixels, or what lies between was done for so many."""
+        from sr3.restore.beside import Beside  # PyTorch, which is there by now
+
         now = time.monotonic()
         if isinstance(what, int):
             self.pixels += what
             self.network += now - self.mark
-        elif hasattr(what, "area"):
+        elif isinstance(what, Beside):
             self.over += self.beside.area if self.beside is not None else 0
             self.beside, self.asked = what, float(what.asks or self.asked)
         else:

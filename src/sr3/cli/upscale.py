@@ -32,7 +32,7 @@ sr3 upscale photos/ --skip-existing       go on; several processes may share a f
 sr3 upscale - -o - < in.png > out.png     standard input and output"""
 
 
-@options(None, model="A name, file or Hub id.  Default: photo-4x; photo-4x-worn for JPEG files.")
+@options(None, model="A name, file or Hub id.  Default: photo-4x-fast; photo-4x for refinement.")
 def command(
     run: Run,
     scale: Annotated[
@@ -192,7 +192,7 @@ def _cropped(steps: "Iterator[Progress | Restored]", box: Box) -> "Iterator[Prog
         yield replace(step, variants=[middle(p) for p in step.variants], **extra)
 
 
-SMALLER = {2: ("photo-2x", "photo-2x-worn"), 3: ("photo-3x", "photo-3x-worn")}
+SMALLER = {2: "photo-2x", 3: "photo-3x"}
 """What is taken instead for scales up to so much, where there is such a model."""
 
 
@@ -205,27 +205,25 @@ def _a_third() -> int | None:
 
 
 def _chooser(run: Run, scale: float | None, *, refined: bool, memory: int | None) -> Callable[[Path], Choice]:
-    """The restorer of each file: the model asked for, or the one that its contents and the scale deserve.
+    """The restorer of each file: the model asked for, or the one that what is asked for deserves.
 
     refined: whether something was asked for that only a model of many steps has.  memory: bytes that it may take.
     """
     from sr3.model.shipped import names
     from sr3.restore.restorer import needs_picture
-    from sr3.restore.usual import WORN, usual
+    from sr3.restore.usual import usual
     from sr3.restore.whole import set_task
 
     load = partial(load_restorer, device=run.device, precision=run.precision, tile=run.tile, memory=memory)
     loaded: dict[str, Restorer] = {}
     there = names()
-    fitting = [pair for most, pair in SMALLER.items() if scale is not None and scale <= most]
+    fitting = [smaller for most, smaller in SMALLER.items() if scale is not None and scale <= most]
 
     def chosen(source: Path) -> Choice:
-        name = usual(source, refined=refined)
-        worn = name == WORN
-        why = "for a JPEG file" if worn else "for refinement" if refined else "the default"
-        for pair in fitting:
-            if run.model is None and pair[worn] in there:
-                name, why = pair[worn], f"for scales up to {pair[worn][6]}"
+        name, why = usual(refined=refined), "for refinement" if refined else "the default"
+        for smaller in fitting:
+            if run.model is None and smaller in there:
+                name, why = smaller, f"for scales up to {smaller[6]}"
                 break
         if run.model is not None:
             name, why = run.model, "as asked for"

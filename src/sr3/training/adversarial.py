@@ -46,8 +46,8 @@ class Adversarial:
     schedule: its noisiest level is where the student begins.
     judge: a diffusion model for the same task, by name or file.
     sigma, span: the median of the judge's sigma, and the standard deviation of its logarithm.
-    rate: of the Muon of the heads and of the network of pixels, which has them tell the two apart after a hundred
-        batches, where Adam's took many hundreds.
+    rate: of the Muon of the heads and of the network of pixels, with which these learn sooner than with Adam
+        (`experiments/critics.py`).
     """
 
     def __init__(

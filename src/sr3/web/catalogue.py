@@ -53,14 +53,14 @@ class Catalogue:
         found = [entry.name for entry in self.models.values() if use.kind in entry.kinds]
         return sorted(found, key=lambda name: name != use.usual)
 
-    def model(self, use: Use, name: str | None, source: Path, options: Options) -> Entry:
-        """The model asked for, or the one that the picture deserves.  ConfigError where there is none such."""
+    def model(self, use: Use, name: str | None, options: Options) -> Entry:
+        """The model asked for, or the one that what is asked for deserves.  ConfigError where there is none such."""
         there = self.of(use)
         if not there:
             raise ConfigError(f"no model for {use.name} is installed here; whoever runs the server adds one by --model")
         if name is None:
             asked = {"steps", "sampler", "quality"} & {k for k in options.model_fields_set if getattr(options, k)}
-            best = usual(source, refined=bool(asked) or options.samples > 1) if use.kind == ENLARGE else use.usual
+            best = usual(refined=bool(asked) or options.samples > 1) if use.kind == ENLARGE else use.usual
             name = best if best in there else there[0]
         if name not in there:
             raise ConfigError(f"there is no model {name!r} for {use.name}{nearest(name, there)}")

@@ -67,7 +67,7 @@ def take(queue: Queue, request: Request) -> Record:
         size = _size(source, called, queue.limits.pixels)
         if request.mask is not None:
             _check_mask(place / "mask", size, queue.limits.pixels)
-        entry = queue.catalogue.model(use, request.model, source, options)
+        entry = queue.catalogue.model(use, request.model, options)
         entry.walk.settings(
             steps=options.steps, sampler=options.sampler, spacing=None, quality=options.quality, samples=options.samples
         )

@@ -18,7 +18,7 @@ from sr3.restore.places import Mask, bands, check_bands, hole
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Progress, Restorer, needs_picture
 from sr3.restore.size import fitted, passes, target_size
-from sr3.restore.usual import PLAIN
+from sr3.restore.usual import FAST
 from sr3.restore.whole import set_task, stream
 from sr3.task import TASKS, Restoration
 from sr3.web.shapes import COMMON, Options
@@ -189,7 +189,7 @@ USES = (
         "upscale",
         options=("scale", "size", "fidelity", "noise"),
         takes=("mask",),
-        usual=PLAIN,
+        usual=FAST,
         begin=_enlarged,
         told=lambda asked: {"keep": asked.mask.mark} if asked.mask else {},
     ),
