@@ -281,7 +281,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(up, here, monkeypatch
 
 
 def test_a_model_is_loaded_when_a_file_deserves_it(sr3, tmp_path, monkeypatch):
-    assert {Model.from_pretrained(name).task.factor for name in (usual.PLAIN, usual.WORN)} == {usual.FACTOR}
+    assert {Model.from_pretrained(name).task.factor for name in (usual.PLAIN, usual.FAST)} == {usual.FACTOR}
     loaded: list[str] = []
     load = Restorer.load
     monkeypatch.setattr(Restorer, "load", lambda name, **how: (loaded.append(name), load(name, **how))[1])
