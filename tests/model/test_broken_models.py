@@ -14,6 +14,7 @@ from conftest import tiny_config
 from fuzz import changed, deep, mutated
 from safetensors.torch import save_file
 
+from sr3.diffusion.denoiser import Example
 from sr3.model import hub, recipe
 from sr3.model.checkpoint import LARGEST, CheckpointError, _bounded, read_tensors
 from sr3.model.config import ConfigError, Recipe, cut, parse
@@ -141,3 +142,19 @@ def test_values_in_sentences_are_short():
     assert cut("x\ny") == r"'x\ny'"
     assert len(cut(["x" * 999])) == 81
     assert cut(10**5000) == "a int"
+
+
+def test_what_a_recipe_says_of_sampling_and_of_the_optimiser_is_read_before_work(tiny):
+    raw = recipe.load("tiny-4x").model_dump(mode="json")
+    for betas in ([1e308, 0.9], [0.9, 1.0], [-0.1, 0.9], [float("nan"), 0.9]):
+        with pytest.raises(ConfigError, match="betas"):
+            parse("recipe", Recipe, raw | {"training": raw["training"] | {"betas": betas}})
+    walk, blank = tiny.walk, torch.zeros(1, 3, 8, 8)
+    for sampler, why in (
+        ({"kind": 2}, "no sampler 2"),
+        ({"kind": "dpmpp", "eta": float("nan")}, "eta is between 0 and 1, not nan"),
+        ({"kind": "dpmpp", "eta": 2.0}, "eta is between 0 and 1, not 2.0"),
+    ):
+        settings = tiny.config.sampling.model_copy(update={"sampler": sampler})
+        with pytest.raises(ConfigError, match=why):
+            walk(None, blank, torch.randn_like, settings, Example(base=blank))

@@ -115,7 +115,10 @@ class Refinement:
             x = start(noise(blank), path.first, base, spread_of(self.prediction))
         except ValueError as error:
             raise ConfigError(f"{self.config.name} cannot be sampled so: {error}") from error
-        sampler, options = SAMPLERS[settings.sampler["kind"]], check("sampler", SAMPLERS, settings.sampler)
+        options = check("sampler", SAMPLERS, settings.sampler)
+        sampler = SAMPLERS[settings.sampler["kind"]]
+        if not 0 <= options.get("eta", 0) <= 1:  # said before the first step, not in it
+            raise ConfigError(f"sampler {settings.sampler['kind']}: eta is between 0 and 1, not {options['eta']}")
         if "spread" in signature(sampler).parameters:
             options = {"spread": spread_of(self.prediction), **options}
         return sampler(denoise, x, path, noise=noise, **options)
