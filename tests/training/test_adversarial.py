@@ -180,6 +180,19 @@ def test_dots_of_one_pixel_are_learnt_from_pixels():
     assert slope[..., ::4, ::4].mean() > 4 * slope.mean().abs()
 
 
+def test_pixels_are_seen_with_noise_of_one_step(student, monkeypatch):
+    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=0.0, feature=0.0, fine=1.0)
+    seen, inner = [], objective.pixels.forward
+    monkeypatch.setattr(objective.pixels, "forward", lambda x: (seen.append(x.detach()), inner(x))[1])
+    made, clean, _ = shown(student, objective)
+    # the student's verdict, then both for learning: results and photographs with the same noise
+    assert len(seen) == 3
+    noise = [seen[0] - made.detach(), seen[1] - made.detach(), seen[2] - clean]
+    for one in noise:
+        torch.testing.assert_close(one, noise[2], rtol=0, atol=1e-5)
+    assert noise[0].std() == pytest.approx(2 / 255, rel=0.03)
+
+
 def test_verdicts_are_of_three_sizes():
     found = Pixels((4, 5, 6))(torch.zeros(2, 3, 32, 24))
     assert [v.shape for v in found] == [(2, 1, 32, 24), (2, 1, 16, 12), (2, 1, 8, 6)]
