@@ -112,6 +112,18 @@ def test_the_usual_model_is_another_for_refinement():
     assert usual(refined=True) == "photo-4x"
 
 
+def test_a_model_of_one_step_has_one_quality():
+    sampling = tiny_config().sampling
+    one, two = (Model(tiny_config(sampling=sampling.model_copy(update={"steps": n}))).walk for n in (1, 2))
+    asked = {"sampler": None, "spacing": None, "samples": 1}
+    assert one.settings(steps=None, quality="best", **asked) == one.settings(steps=None, quality=None, **asked)
+    assert one.settings(steps=3, quality="fast", **asked).steps == 3
+    with pytest.raises(ConfigError, match="has not been tuned"):
+        two.settings(steps=None, quality="best", **asked)
+    with pytest.raises(ConfigError, match="there is no quality .bset.; did you mean best"):
+        one.settings(steps=None, quality="bset", **asked)
+
+
 @pytest.mark.parametrize("q", [1, 10, 49, 50, 51, 75, 95, 100])
 def test_the_quality_of_a_jpeg_is_pillows(q):
     assert quality(jpeg(noise_picture(16, 16), quality=q)) == q

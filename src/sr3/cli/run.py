@@ -62,7 +62,10 @@ class Run(NamedTuple):
     ] = None
     quality: Annotated[
         str | None,
-        typer.Option(help="fast, balanced or best, as found for this model by sr3 tune.", rich_help_panel=HOW),
+        typer.Option(
+            help="fast, balanced or best, as sr3 tune found for the model; the same with one of one step.",
+            rich_help_panel=HOW,
+        ),
     ] = None
     seed: Annotated[int, typer.Option(help="The same seed gives the same picture.", rich_help_panel=HOW)] = 0
     device: Annotated[

@@ -131,7 +131,9 @@ def work_of(
     from sr3.restore.size import fitted, target_size
     from sr3.restore.usual import FACTOR
 
-    refined = any(v is not None for v in (*run.settings.values(), run.trace)) or run.samples > 1
+    # whatever quality is asked for, the usual model's is the best there is
+    ways = (v for key, v in run.settings.items() if key != "quality")
+    refined = any(v is not None for v in (*ways, run.trace)) or run.samples > 1
     # a trace shows whole pictures
     most = (parse_memory(memory) or _a_third()) if run.trace is None else None
     choose, factor = _chooser(run, scale, refined=refined, memory=most), FACTOR

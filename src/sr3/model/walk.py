@@ -81,6 +81,8 @@ class Refinement:
         settings = config.sampling
         if quality is not None:
             tuned: Mapping[str, Sampling] = {str(name): found for name, found in config.quality.items()}
+            if config.sampling.steps == 1:  # a student of one step has one quality, whatever it is called
+                tuned = {quality: settings, **tuned}
             if quality not in tuned:
                 raise ConfigError(f"{config.name} has not been tuned and knows no {quality!r}; run sr3 tune on it")
             settings = tuned[quality]

@@ -53,12 +53,18 @@ export class Form {
     return this.models.filter((model) => chosen.includes(model.name)).sort((a, b) => Number(b.default) - Number(a.default));
   }
 
+  /** Those of the model chosen, or of the usual one, which takes the work where only a quality is asked for. */
+  get qualities() {
+    const { may } = this;
+    return new Set(may.filter((model) => may.length === 1 || model.default).flatMap((model) => model.qualities));
+  }
+
   /**
    * What is asked for, as the server takes it.
    * @returns {import("./jobs.js").Wish}
    */
   get asked() {
-    const { task, may } = this;
+    const { task, may, qualities } = this;
     /** @type {Record<string, any>} */
     const options = {};
     for (const { name, default: usual } of task?.options ?? []) {
@@ -67,7 +73,7 @@ export class Form {
     }
     if (options.size) delete options.scale;
     if (!may.some((model) => model.varies)) delete options.samples;
-    if (!may.some((model) => model.qualities.includes(options.quality))) delete options.quality;
+    if (!qualities.has(options.quality)) delete options.quality;
     const model = task?.models.includes(this.wish.model) ? this.wish.model : null;
     return { task: task?.name ?? "", model, options };
   }
@@ -78,14 +84,14 @@ export class Form {
 
   /** Lay the form out for the task and the model that are chosen. */
   show() {
-    const { task, may } = this;
+    const { task, may, qualities } = this;
     const panel = at("panel");
     if (!task) return;
     /** @type {import("./fields.js").Context} */
     const context = {
       values: this.wish.values,
       factor: may.find((model) => model.factor !== null)?.factor ?? null,
-      qualities: new Set(may.flatMap((model) => model.qualities)),
+      qualities,
       varies: may.some((model) => model.varies),
       changed: () => this.keep(),
     };
