@@ -318,8 +318,13 @@ def test_what_is_not_refined_is_made_in_one_step(sr3, tmp_path, monkeypatch):
     assert sr3("upscale", "-", "-o", tmp_path / "c3.png")[0] == 0
     assert {read_note(tmp_path / name)["model"] for name in ("c2.png", "c3.png")} == {"photo-4x-fast"}
     # what only refinement has, and a model that is named, are what was asked for
-    for options, model in ((["--quality", "best"], "photo-4x-fast"), (["--samples", 2], "photo-4x"),
-                           (["--quality", "fast", "--steps", 2], "photo-4x"), (["--model", "photo-4x-regression"], "photo-4x-regression")):  # fmt: skip
+    asked = (
+        (["--quality", "best"], "photo-4x-fast"),
+        (["--samples", 2], "photo-4x"),
+        (["--quality", "fast", "--steps", 2], "photo-4x"),
+        (["--model", "photo-4x-regression"], "photo-4x-regression"),
+    )
+    for options, model in asked:
         assert sr3("upscale", tmp_path / "a.jpg", "-o", tmp_path / "out", "--force", *options)[0] == 0
         assert any(read_note(p)["model"] == model for p in (tmp_path / "out").glob("a*.jpg"))
         for made in (tmp_path / "out").glob("a*"):
