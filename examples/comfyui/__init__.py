@@ -11,6 +11,7 @@ from comfy_api.latest import ComfyAPISync, ComfyExtension, io
 
 from sr3.model.model import Model, names
 from sr3.restore.restorer import Restorer
+from sr3.restore.usual import usual
 from sr3.task import SuperResolution
 
 USUAL = "the model's own"
@@ -26,7 +27,7 @@ def restorer(model: str) -> Restorer:
 def models() -> list[str]:
     """The models that come with sr3 and enlarge, the usual one first."""
     found = [name for name in names() if isinstance(Model.from_pretrained(name, weights=False).task, SuperResolution)]
-    return sorted(found, key=lambda name: name != "photo-4x")
+    return sorted(found, key=lambda name: name != usual(refined=False))
 
 
 class Enlarge(io.ComfyNode):

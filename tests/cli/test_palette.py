@@ -323,7 +323,7 @@ def test_a_demo_of_each_task(sr3, models, tmp_path, monkeypatch, task, kind):
     monkeypatch.setattr("sr3.evaluation.demo.SIDE", 64)
     code, out, err = sr3("demo", "--task", task, "--model", models[kind], "-o", tmp_path / "d.png")
     assert code == 0, err
-    assert "original for 4 photographs" in out
+    assert "original for 4 pictures" in out
     assert samples(tmp_path / "d.png").shape == (4 * (64 + 48) + 8, 4 * (64 + 8) + 8, 3)
 
 

@@ -1,8 +1,11 @@
 """The demonstration's photographs, rows and sheet, on small originals."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sr3.evaluation import demo
 from sr3.metric.psnr import psnr_y
@@ -32,10 +35,11 @@ def test_a_row_goes_from_what_is_given_to_the_original(tiny, monkeypatch):
     original = round8(resize(torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(0)) * 2 - 1, (32, 32)))
     monkeypatch.setattr(demo, "photographs", lambda: [("a", original)])
     restorer = Restorer(tiny, device="cpu", precision="fp32")
-    (row,) = demo.rows(restorer, None, seed=3)
+    row, *more = demo.rows(restorer, None, seed=3)
+    assert not more
     task = tiny.task
     given = task.degrade(original)
-    assert [title for title, _ in row.pictures] == ["given, 8x8", "bicubic", "SR3", "original"]
+    assert [title for title, _ in row.pictures] == ["given, 8x8", "bicubic", tiny.config.name, "original"]
     seen = [picture for _, picture in row.pictures]
     assert torch.equal(seen[0], given.image.repeat_interleave(4, -1).repeat_interleave(4, -2))
     assert torch.equal(seen[1], round8(task.baseline(given)))
@@ -45,7 +49,25 @@ def test_a_row_goes_from_what_is_given_to_the_original(tiny, monkeypatch):
     (with_other,) = demo.rows(restorer, restorer, seed=3)
     assert len(with_other.pictures) == 5
     assert torch.equal(with_other.pictures[2][1], round8(make(restorer, given, [0])))
-    assert with_other.pictures[2][0] == tiny.methods()[0]
+    assert with_other.pictures[2][0] == tiny.config.name
+
+
+def test_one_photograph_is_also_given_as_a_jpeg_file_and_held_to_it(tiny):
+    restorer = Restorer(tiny, device="cpu", precision="fp32")
+    *photographs, last = demo.rows(restorer, None, seed=3)
+    assert [row.name for row in [*photographs, last]] == ["astronaut", "chelsea", "coffee", "rocket", "coffee.jpg"]
+    assert [title for title, _ in last.pictures] == ["given, 8x8, JPEG 75", "bicubic", tiny.config.name, "original"]
+    small = ((photographs[2].pictures[0][1][0, :, ::4, ::4] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    file = io.BytesIO()
+    Image.fromarray(small).save(file, "JPEG", quality=75)
+    given = Image.open(file)
+    assert not np.array_equal(np.asarray(given), small)
+    seen = ((last.pictures[0][1][0, :, ::4, ::4] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    assert np.array_equal(seen, np.asarray(given))
+    made = restorer.restore(file.getvalue(), seed=3).variants[0].rgb
+    assert torch.equal(last.pictures[2][1], round8(made))
+    assert not torch.equal(last.pictures[2][1], photographs[2].pictures[2][1])
+    assert torch.equal(last.pictures[3][1], photographs[2].pictures[3][1])
 
 
 def test_a_sheet_has_pictures_in_rows_and_measures_under_those_that_have_them(monkeypatch):

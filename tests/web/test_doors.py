@@ -80,7 +80,7 @@ def test_the_node_says_what_it_takes(comfy):
     schema = kind.define_schema().said
     names = [one.given[0] for one in schema["inputs"]]
     assert names == ["image", "model", "scale", "quality", "seed", "fidelity", "file"]
-    assert schema["inputs"][1].said["options"][0] == "photo-4x"
+    assert schema["inputs"][1].said["options"][0] == "photo-4x-fast"
     assert "face-16" not in schema["inputs"][1].said["options"]
     said = tomllib.loads((ROOT / "examples" / "comfyui" / "pyproject.toml").read_text("utf-8"))
     assert said["project"]["dependencies"] == ["sr3"]

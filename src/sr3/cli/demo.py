@@ -8,7 +8,7 @@ import typer
 from sr3.cli.common import bars, load_restorer
 
 TASKS = {
-    "upscale": ("super-resolution", "photo-4x"),
+    "upscale": ("super-resolution", "photo-4x-fast"),
     "colorize": ("colorization", "face-palette"),
     "inpaint": ("inpainting", "face-palette"),
     "uncrop": ("uncropping", "face-palette"),
@@ -52,4 +52,4 @@ def command(
     output.parent.mkdir(parents=True, exist_ok=True)
     write(output, from_any(demo.sheet(made, needs_picture(restorer.model).border)))
     titles = ["given", *(title for title, _ in made[0].pictures[1:-1])]
-    typer.echo(f"{output} shows {', '.join(titles)} and original for {len(made)} photographs")
+    typer.echo(f"{output} shows {', '.join(titles)} and original for {len(made)} pictures")

@@ -1,5 +1,6 @@
 """The demonstration: scikit-image's bundled photographs, degraded, restored, and put side by side with the measures."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,13 +11,18 @@ from torch import Tensor
 
 from sr3.metric.psnr import psnr_y
 from sr3.metric.ssim import ssim_y
+from sr3.picture.exchange import to_pil
+from sr3.picture.picture import Picture
 from sr3.picture.resize import round8
 from sr3.restore.restorer import Restorer, needs_picture
 from sr3.restore.whole import make
+from sr3.task import Given, SuperResolution
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 SIDE = 256
 """Pixels of each original shown."""
+COMPRESSED, QUALITY = "coffee", 75
+"""The photograph that is also shown as people have most of theirs: its small picture as a JPEG file of this quality."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +50,40 @@ def photographs(names: tuple[str, ...] = PHOTOGRAPHS) -> Iterator[tuple[str, Ten
 
 
 def rows(restorer: Restorer, regression: Restorer | None, *, seed: int = 0) -> Iterator[Row]:
-    """Each photograph: what was given, the baseline, the regression, the model, and the original."""
-    task = needs_picture(restorer.model)
+    """Each photograph: what was given, the baseline, the regression, the model, and the original.
+
+    Where the model enlarges, last `COMPRESSED` once more, given as a JPEG file.
+    """
+    task, fourth = needs_picture(restorer.model), None
+    others = [(one, s) for one, s in ((regression, 0), (restorer, seed)) if one is not None]
     for name, original in photographs():
         given = task.degrade(original)
-        small = torch.nn.functional.interpolate(given.image, size=task.result_size(given), mode="nearest")
-        shown = [(f"given, {given.image.shape[-1]}x{given.image.shape[-2]}", small)]
-        shown.append((task.baseline_name, round8(task.baseline(given))))
-        if regression is not None:
-            shown.append((regression.model.methods()[0], round8(make(regression, given, [0]))))
-        shown.append((restorer.model.methods()[0].upper(), round8(make(restorer, given, [seed]))))
-        yield Row(name, [*shown, ("original", original)])
+        if name == COMPRESSED and isinstance(task, SuperResolution):
+            fourth = original, given
+        results = [(one.model.config.name, make(one, given, [s])) for one, s in others]
+        yield Row(name, [*_given(restorer, given), *_rounded(results), ("original", original)])
+    if fourth is None:
+        return
+    original, given = fourth
+    file = io.BytesIO()
+    to_pil(Picture(given.image[0])).save(file, "JPEG", quality=QUALITY)
+    small = Image.open(file).convert("RGB")
+    seen = Given(torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float() / 127.5 - 1)
+    results = [(one.model.config.name, one.restore(file.getvalue(), seed=s).variants[0].rgb) for one, s in others]
+    shown = _given(restorer, seen, f", JPEG {QUALITY}")
+    yield Row(f"{COMPRESSED}.jpg", [*shown, *_rounded(results), ("original", original)])
+
+
+def _given(restorer: Restorer, given: Given, kind: str = "") -> list[tuple[str, Tensor]]:
+    """The picture given, its pixels as squares, and the baseline."""
+    task = needs_picture(restorer.model)
+    squares = torch.nn.functional.interpolate(given.image, size=task.result_size(given), mode="nearest")
+    title = f"given, {given.image.shape[-1]}x{given.image.shape[-2]}{kind}"
+    return [(title, squares), (task.baseline_name, round8(task.baseline(given)))]
+
+
+def _rounded(pictures: list[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
+    return [(name, round8(picture)) for name, picture in pictures]
 
 
 def sheet(made: list[Row], border: int) -> Image.Image:
