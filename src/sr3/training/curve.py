@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,19 +14,27 @@ import torch
 from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.level import diffuse
 from sr3.files import write_text
+from sr3.metric.base import Metric
 from sr3.metric.consistency import Consistency
+from sr3.metric.features import DISTANCES, FeatureDistance, MissingError
+from sr3.metric.lite import lite
+from sr3.metric.lpips import LPIPS
 from sr3.metric.psnr import PSNR
 from sr3.metric.swd import SWD, patches_for
 from sr3.picture.collection import Pictures
 from sr3.picture.resize import round8
-from sr3.random import generator, mix
+from sr3.random import Stream, generator, mix
 from sr3.restore.restorer import Restorer, needs_picture
 from sr3.restore.whole import make
-from sr3.task import again
+from sr3.task import Given, again
 
 NAME = "curve.csv"
 ABOUT = ("pictures", "seen", "minutes", "seconds")
 """Columns that are no measures: pictures seen by the model and by the run, minutes trained, seconds measured."""
+DAMAGED = 11
+"""The seed of the damage to held-out pictures."""
+FEW = 16
+"""Of fewer pictures a distance between two sets of features says nothing."""
 RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Noise levels at which the error of x0 is measured: sigma / alpha in units of the spread of what is diffused."""
 
@@ -62,24 +70,61 @@ def error(restorer: Restorer, pictures: Pictures) -> float:
 
 def measure(restorer: Restorer, pictures: Pictures) -> dict[str, float]:
     """PSNR, sliced Wasserstein distance and consistency, as `sr3 evaluate` measures them, in the model's own steps;
-    of diffusion models also the error of x0."""
-    task, config = needs_picture(restorer.model), restorer.model.config
+    where the extra `eye` is installed the feature distance too, and of `FEW` pictures or more the kernel distance; of
+    diffusion models also the error of x0.
 
-    metrics = [PSNR(task.border), SWD(patches_for(len(pictures)))]
+    Where the task damages what it learns from, PSNR and the distances are measured of damaged pictures once more, the
+    same for every model, and called `psnr_damaged` and so on.
+    """
+    task = needs_picture(restorer.model)
     agree = [Consistency(), Consistency(name="consistency_free")]
-    for first, clean in _batches(pictures, task.factor):
-        given = task.degrade(clean)
-        original, small = (clean + 1) / 2, (given.image + 1) / 2
-        seeds = [mix(0, first + k, 0) for k in range(len(clean))] if config.kind == "diffusion" else [0] * len(clean)
+    metrics = [PSNR(task.border), SWD(patches_for(len(pictures))), *_eye(len(pictures))]
+    for given, original, small, seeds in _given(restorer, pictures, damaged=False):
         shown = [(round8(make(restorer, given, seeds, free=each)) + 1) / 2 for each in (False, True)]
         for metric in metrics:
             metric.update(shown[0], original, small)
         for metric, made in zip(agree, shown, strict=True):
             metric.update(again(task, made, given), original, small)
-    found: dict[str, float] = {}
-    for metric in (*metrics, *agree):
-        found |= metric.compute()
-    return found | ({"error": error(restorer, pictures)} if config.kind == "diffusion" else {})
+    found = _computed([*metrics, *agree])
+    if getattr(task, "damage", None) is not None:
+        found |= {f"{name}_damaged": value for name, value in _of_damaged(restorer, pictures).items()}
+    return found | ({"error": error(restorer, pictures)} if restorer.model.config.kind == "diffusion" else {})
+
+
+def _of_damaged(restorer: Restorer, pictures: Pictures) -> dict[str, float]:
+    metrics = [PSNR(needs_picture(restorer.model).border), SWD(patches_for(len(pictures))), *_eye(len(pictures))]
+    for given, original, small, seeds in _given(restorer, pictures, damaged=True):
+        made = (round8(make(restorer, given, seeds)) + 1) / 2
+        for metric in metrics:
+            metric.update(made, original, small)
+    return _computed(metrics)
+
+
+def _computed(metrics: Sequence[Metric]) -> dict[str, float]:
+    return {name: value for metric in metrics for name, value in metric.compute().items()}
+
+
+def _given(
+    restorer: Restorer, pictures: Pictures, *, damaged: bool
+) -> Iterator[tuple[Given, torch.Tensor, torch.Tensor, list[int]]]:
+    """(what is given, original and small pictures in [0, 1], seeds) of every batch; damage is that of the picture's
+    number alone."""
+    task, config = needs_picture(restorer.model), restorer.model.config
+    for first, clean in _batches(pictures, task.factor):
+        numbers = range(first, first + len(clean))
+        given = task.degrade(clean, rng=Stream(DAMAGED, numbers) if damaged else None)
+        seeds = [mix(0, k, 0) for k in numbers] if config.kind == "diffusion" else [0] * len(clean)
+        yield given, (clean + 1) / 2, (given.image + 1) / 2, seeds
+
+
+def _eye(count: int) -> list[Metric]:
+    """What the eye's network says of so many pictures; nothing where it is not installed."""
+    try:
+        network = lite()
+    except MissingError:
+        return []
+    kernel = [FeatureDistance(network, {"kernel": DISTANCES["kernel"]})] if count >= FEW else []
+    return [LPIPS(network.distance, "feature"), *kernel]
 
 
 def _batches(pictures: Pictures, factor: int) -> Iterator[tuple[int, torch.Tensor]]:

@@ -16,6 +16,8 @@ SHOWN = {
     "psnr": "PSNR, dB",
     "swd": "sliced Wasserstein, x1e3",
     "consistency_free": "consistency unprojected, x1e-5",
+    "feature": "feature distance",
+    "feature_damaged": "feature distance, damaged",
 }
 FEWEST = 4
 
