@@ -25,7 +25,7 @@ CHECKS = [
     ["ruff", "format", "--check", *FOLDERS],
     ["ruff", "check", *FOLDERS],
     ["basedpyright", "--level", "error", "--pythonpath", sys.executable],
-    ["pytest", "-n", "auto", "-m", "not alone"],
+    ["pytest", "-n", "auto", "--dist", "worksteal", "-m", "not alone"],
     ["pytest", "-m", "alone"],
 ]
 TESTS = 2

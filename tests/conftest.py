@@ -1,5 +1,6 @@
 """Shared: one thread (small tensors are quicker so), tiny models, and pictures made on the spot."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer.main
 from PIL import Image
 
 from sr3.cli import main
@@ -15,6 +17,8 @@ from sr3.model.config import ModelConfig
 from sr3.model.model import Model
 
 torch.set_num_threads(1)
+# built anew at every call of the command line, which a process makes once and these tests a thousand times
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 
 def noise_picture(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -237,9 +237,8 @@ def test_recipes_can_be_sampled_as_they_say(name):
     """With the network replaced by one that answers 0 the walk goes through, from its first level to its last."""
     recipe = recipes.load(name)
     check_crop(recipe)
-    config = recipe.model.model_copy(
-        update={"network": {"kind": "unet", "patch": 8, "widths": [4], "blocks": [1], "embedding": 4}}
-    )
+    network = {"kind": "unet", "patch": 8, "widths": [4], "blocks": [1], "embedding": 4}
+    config = recipe.model.model_copy(update={"network": network, "task": {**recipe.model.task, "size": 8}})
     told = [s for s in Cascade([Model(config)], device="cpu", precision="fp32").stream() if isinstance(s, Walking)]
     assert len(told) == config.sampling.steps
     assert told[-1].step.level.sigma == 0

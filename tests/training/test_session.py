@@ -15,7 +15,8 @@ from sr3.model import recipe as recipes
 from sr3.model.checkpoint import read_tensors
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
-from sr3.training import board, curve
+from sr3.training import board, curve, plot
+from sr3.training.machine import Profile
 from sr3.training.train import make_accelerator
 
 SMALL = [
@@ -73,7 +74,9 @@ def test_parts_are_models_and_the_curve_is_measured(go, val, tmp_path):
     assert {"psnr", "swd", "consistency", "consistency_free"} <= points[0]["measures"].keys()
     # projected results agree with what was given but for their rounding
     assert points[0]["measures"]["consistency"] < 1
-    assert (out / "curve.svg").read_text().count("<circle") == 3 * 4
+    panels = [name for name in plot.SHOWN if name in points[0]["measures"]]
+    assert panels[:3] == ["psnr", "swd", "consistency_free"]
+    assert (out / "curve.svg").read_text().count("<circle") == len(panels) * 4
     assert "estimate for 160" in said
     assert [row["seen"] for row in rows(out)] == [4, 8, 12, 16]
     for row in rows(out):
@@ -153,8 +156,10 @@ def test_begin_raises_the_rate_slowly(go, tmp_path):
     assert about["pictures_seen"] == 8
 
 
-def test_profile_names_the_operations(go, tmp_path):
-    code, said = go(tmp_path, 120, "--profile")
+def test_profile_names_the_operations(go, tmp_path, monkeypatch):
+    assert (Profile.STEPS.start, Profile.STEPS.stop) == (5, 25)
+    monkeypatch.setattr(Profile, "STEPS", range(1, 3))
+    code, said = go(tmp_path, 16, "--profile")
     assert code == 0
     assert "aten::" in said
     assert "aten::" in (tmp_path / "profile.txt").read_text()

@@ -4,6 +4,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
@@ -75,24 +76,28 @@ def _options(
         raise ConfigError(f"there is no {what} {kind!r}{nearest(str(kind), list(table))}")
     maker: Callable[..., Any] = table[kind]
     given = {key: value for key, value in spec.items() if key != "kind"}
-    signature = inspect.signature(maker)
-    plain = is_dataclass(table[kind]) or inspect.isfunction(table[kind])
-    hints = get_type_hints(maker if plain else getattr(maker, "__init__"))  # noqa: B009
-    known = {
-        name: (hints.get(name, Any), ... if p.default is inspect.Parameter.empty else p.default)
-        for name, p in signature.parameters.items()
-        if p.default is not inspect.Parameter.empty and name not in fixed and name != "noise"
-    }
+    known, model = _checker(kind, maker, frozenset(fixed))
     for key in given:
         if key not in known:
             raise ConfigError(f"{what} {kind} has no {key!r}{nearest(key, list(known))}")
-    fields: dict[str, Any] = known
-    model = create_model(kind, __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
     try:
         checked = model(**given)
     except ValidationError as error:
         raise ConfigError(_sentence(f"{what} {kind}", error)) from error
     return maker, {key: getattr(checked, key) for key in given}
+
+
+@lru_cache(maxsize=256)
+def _checker(kind: str, maker: Callable[..., Any], fixed: frozenset[str]) -> tuple[tuple[str, ...], type[BaseModel]]:
+    """The names of the options of a maker and what checks them, which takes longer to build than most models."""
+    plain = is_dataclass(maker) or inspect.isfunction(maker)
+    hints = get_type_hints(maker if plain else getattr(maker, "__init__"))  # noqa: B009
+    fields: dict[str, Any] = {
+        name: (hints.get(name, Any), p.default)
+        for name, p in inspect.signature(maker).parameters.items()
+        if p.default is not inspect.Parameter.empty and name not in fixed and name != "noise"
+    }
+    return tuple(fields), create_model(kind, __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
 
 
 class _Strict(BaseModel):

@@ -5,6 +5,7 @@ import platform
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+@cache
 def peak(device: torch.device, dtype: torch.dtype) -> float:
     """FLOPs a second that the device reaches in one large matrix product of this type."""
     side, times = (8192, 20) if device.type == "cuda" else (512, 3)
