@@ -17,6 +17,7 @@ from sr3.model.config import ConfigError
 from sr3.model.export import FORMATS, conventions, export
 from sr3.model.export_graph import Enlarge, Graph
 from sr3.model.model import Model
+from sr3.model.shipped import shipped
 from sr3.picture.resize import enlarge
 from sr3.restore.restorer import Restorer
 from sr3.task import Given
@@ -76,6 +77,7 @@ MODELS = {
     "one-step-v": lambda: model_of(
         UNET, residual=False, prediction={"kind": "v"}, tell="alpha", schedule={"kind": "linear-beta"}, **ONE_STEP
     ),
+    "stirred": lambda: model_of({**PLAIN, "stirred": True}, **ONE_STEP),
     "one-step-heun": lambda: model_of(UNET, sampling={"sampler": {"kind": "heun", "churn": 0.0}, "steps": 1}),
     "over": lambda: model_of(UNET, first=tiny_config(network=PLAIN, **REGRESSION).model_dump(), **ONE_STEP),
 }
@@ -172,6 +174,38 @@ def test_runtimes_answer_as_the_restorer_does(name, kind, tmp_path, monkeypatch,
         near = np.abs(found - made.numpy()) <= 1 / 255
         assert found.shape == made.shape
         assert near.mean() >= 0.999, (size, near.mean())
+
+
+@pytest.mark.parametrize("name", ["photo-4x-fast", "photo-4x-regression"])
+def test_what_is_shipped_answers_alike_in_onnx(name, tmp_path, monkeypatch):
+    model = Model.from_pretrained(name)
+    path = exported(model, "onnx", tmp_path)[0]
+    run = through_onnx(path)
+    small = noise_picture(8, 6).resize((24, 16), Image.Resampling.BICUBIC)
+    picture = torch.tensor(np.asarray(small)).permute(2, 0, 1)[None].float() / 255
+    made, noise = wanted(model, picture, monkeypatch)
+    found = run(picture, *([noise] if model.walk.varies else []))
+    near = np.abs(found - made.numpy()) <= 1 / 255
+    assert found.shape == (1, 3, 64, 96)
+    assert near.mean() >= 0.999, near.mean()
+    if model.walk.varies:
+        monkeypatch.chdir(tmp_path)
+        small.save("photo.jpg")
+        path.rename(f"{name}.onnx")
+        the_documents_second_example_works(run)
+
+
+def the_documents_second_example_works(run):
+    """docs/exporting.md's, of a picture and its noise; what stands above it is the first's."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "exporting.md").read_text("utf-8")
+    first, second = re.findall(r"```python\n(.+?)```", text, re.DOTALL)
+    before = "\n".join(line for line in first.splitlines() if line.startswith(("import", "from", "picture")))
+    found = {}
+    exec(f"{before}\n{second}", found)
+    picture = torch.tensor(found["picture"]).permute(2, 0, 1)[None]
+    wanted = run(picture, torch.tensor(found["noise"]))
+    np.testing.assert_array_equal(found["result"], wanted[0])
+    assert Image.open("large.png").size == (96, 64)
 
 
 def said_by(kind, path):
@@ -307,16 +341,28 @@ def loader():
     return module
 
 
-@pytest.mark.parametrize("name", ["plain", "unet", "coarse", "whole", "edm"])
+@pytest.mark.parametrize("name", ["plain", "unet", "coarse", "whole", "edm", "one-step", "one-step-heun", "stirred"])
 def test_the_example_loads_a_file_without_sr3(name, tmp_path, loader):
     assert "import sr3" not in Path(loader.__file__).read_text("utf-8")
     model = MODELS[name]()
     path = model.save_pretrained(tmp_path)
-    network, picture = loader.Regression(str(path)), picture_of(7, 10)
-    wanted = Graph(Model.from_pretrained(path))(picture)
-    torch.testing.assert_close(network(picture), wanted, atol=1e-5, rtol=0)
+    network, picture = loader.OnePass(str(path)), picture_of(7, 10)
+    graph = Graph(Model.from_pretrained(path))
+    noise = torch.randn(1, 3, 28, 40, generator=torch.Generator().manual_seed(3))
+    wanted = graph(picture, *([noise] if graph.noisy else []))
+    torch.testing.assert_close(network(picture, seed=3), wanted, atol=1e-5, rtol=0)
+    assert graph.noisy != torch.equal(network(picture), network(picture, seed=3))
     assert network.scale == 4
     assert not list(network.parameters())[0].requires_grad
+
+
+@pytest.mark.parametrize("name", ["photo-4x-fast", "photo-4x-regression"])
+def test_the_example_loads_what_is_shipped(name, loader):
+    network, picture = loader.OnePass(str(shipped(name).file)), picture_of(16, 24)
+    graph = Graph(Model.from_pretrained(name))
+    noise = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    wanted = graph(picture, *([noise] if graph.noisy else []))
+    torch.testing.assert_close(network(picture), wanted, atol=1e-4, rtol=0)
 
 
 def test_the_example_refuses_what_it_cannot_load(tmp_path, loader):
@@ -324,9 +370,11 @@ def test_the_example_refuses_what_it_cannot_load(tmp_path, loader):
     attending = model_of({**UNET, "attention": 2}, **REGRESSION)
     for path in (
         tmp_path / "other.safetensors",
-        MODELS["one-step"]().save_pretrained(tmp_path / "a"),
+        model_of(UNET).save_pretrained(tmp_path / "a"),
+        MODELS["one-step-v"]().save_pretrained(tmp_path / "d"),
+        MODELS["over"]().save_pretrained(tmp_path / "e"),
         MODELS["paper"]().save_pretrained(tmp_path / "b"),
         attending.save_pretrained(tmp_path / "c"),
     ):
-        with pytest.raises(ValueError, match="holds no sr3 regression model"):
-            loader.Regression(str(path))
+        with pytest.raises(ValueError, match="holds no sr3 model of one pass"):
+            loader.OnePass(str(path))
