@@ -71,7 +71,7 @@ def error(restorer: Restorer, pictures: Pictures) -> float:
 def measure(restorer: Restorer, pictures: Pictures) -> dict[str, float]:
     """PSNR, sliced Wasserstein distance and consistency, as `sr3 evaluate` measures them, in the model's own steps;
     where the extra `eye` is installed the feature distance too, and of `FEW` pictures or more the kernel distance; of
-    diffusion models also the error of x0.
+    models that refine noise also the error of x0.
 
     Where the task damages what it learns from, PSNR and the distances are measured of damaged pictures once more, the
     same for every model, and called `psnr_damaged` and so on.
@@ -88,7 +88,7 @@ def measure(restorer: Restorer, pictures: Pictures) -> dict[str, float]:
     found = _computed([*metrics, *agree])
     if getattr(task, "damage", None) is not None:
         found |= {f"{name}_damaged": value for name, value in _of_damaged(restorer, pictures).items()}
-    return found | ({"error": error(restorer, pictures)} if restorer.model.config.kind == "diffusion" else {})
+    return found | ({"error": error(restorer, pictures)} if restorer.model.walk.varies else {})
 
 
 def _of_damaged(restorer: Restorer, pictures: Pictures) -> dict[str, float]:
@@ -109,11 +109,11 @@ def _given(
 ) -> Iterator[tuple[Given, torch.Tensor, torch.Tensor, list[int]]]:
     """(what is given, original and small pictures in [0, 1], seeds) of every batch; damage is that of the picture's
     number alone."""
-    task, config = needs_picture(restorer.model), restorer.model.config
+    task, varies = needs_picture(restorer.model), restorer.model.walk.varies
     for first, clean in _batches(pictures, task.factor):
         numbers = range(first, first + len(clean))
         given = task.degrade(clean, rng=Stream(DAMAGED, numbers) if damaged else None)
-        seeds = [mix(0, k, 0) for k in numbers] if config.kind == "diffusion" else [0] * len(clean)
+        seeds = [mix(0, k, 0) for k in numbers] if varies else [0] * len(clean)
         yield given, (clean + 1) / 2, (given.image + 1) / 2, seeds
 
 

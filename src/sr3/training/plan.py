@@ -9,6 +9,7 @@ from torch import nn
 from sr3.diffusion.schedule import SCHEDULES, Knots
 from sr3.diffusion.tables import OBJECTIVES
 from sr3.model.config import ConfigError, Recipe, build
+from sr3.model.walk import KINDS
 from sr3.nn.plain import PlainNet
 from sr3.random import mix
 from sr3.task import TASKS, Generation
@@ -48,7 +49,7 @@ def objective_of(recipe: Recipe, device: torch.device | str = "cpu") -> Any:
     if isinstance(schedule, Knots):  # its table would be copied from the host at every step
         schedule.__dict__["knots"] = tuple(k.to(device) for k in schedule.knots)
     if recipe.training.objective.get("kind") == "adversarial":
-        if recipe.model.kind != "diffusion" or recipe.model.first is not None:
+        if not KINDS[recipe.model.kind].varies or recipe.model.first is not None:
             raise ConfigError("training.objective adversarial needs a diffusion model that begins from no other model")
         return build("objective", {"adversarial": Adversarial}, recipe.training.objective, schedule=schedule).to(device)
     return build("objective", OBJECTIVES, recipe.training.objective, schedule=schedule)
