@@ -155,6 +155,12 @@ def test_the_page_needs_nothing_else_and_names_are_words(result):
     assert "{{" not in text.replace("{{table}}", "")
 
 
+def test_the_picture_given_is_called_what_the_task_calls_it(result):
+    result.protocol["given"] = "JPEG"
+    alts = [image["alt"] for image in Reader(page(result)).all("img")]
+    assert alts[:2] == [f"{NASTY}: JPEG", f"{NASTY}: bicubic"]
+
+
 def test_hostile_words_stay_words(result):
     """Wherever a name can come from, it is shown as it is and opens no tag and no attribute."""
     bad = "'\"><script>alert(1)</script><img src=x onerror=y>{{7*7}}{% x %}"

@@ -33,7 +33,10 @@ def test_the_tasks_that_there_are():
 def test_what_a_task_says_of_itself():
     task, small = SuperResolution(), Given(picture(5, 7))
     assert (task.factor, task.channels, task.border, task.blur) == (4, 3, 4, 0)
-    assert (task.method, task.baseline_name) == ("sr3", "bicubic")
+    assert (task.method, task.baseline_name, task.given_name) == ("sr3", "bicubic", "low resolution")
+    given = {kind: one().given_name for kind, one in TASKS.items() if kind != "generation"}
+    assert len(set(given.values())) == 6  # of several it is the one that is measured
+    assert given["several"] == given["colorization"] == "grey"
     assert SuperResolution(3).border == 3
     assert SuperResolution(3).result_size(small) == (15, 21)
     assert (Generation().channels, Generation().factor, Generation().method) == (0, 1, "generated")

@@ -38,6 +38,7 @@ def protocol(
         "data": data,
         "pictures": pictures,
         "factor": task.factor,
+        "given": task.given_name,
         "degradation": task.degradation,
         "result": "clamped and rounded to 8 bits before measuring",
         "border": border,

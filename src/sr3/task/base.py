@@ -114,6 +114,11 @@ class Restoration(Task, Protocol):
         ...
 
     @property
+    def given_name(self) -> str:
+        """What is said over the picture given."""
+        ...
+
+    @property
     def degradation(self) -> str:
         """What `degrade` does, for protocols."""
         ...

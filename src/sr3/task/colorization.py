@@ -25,6 +25,7 @@ class Colorization(SameSize):
 
     command = "colorize photo.jpg"
     baseline_name = "grey"
+    given_name = "grey"
     degradation = "luminance of BT.601, rounded to 8 bits"
     colours = True
 

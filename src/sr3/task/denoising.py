@@ -16,6 +16,7 @@ class Denoising(SameSize):
     sigma: float = 25.0
     command = "restore photo.jpg"
     baseline_name = "noisy"
+    given_name = "noisy"
 
     def __post_init__(self) -> None:
         if not 0 < self.sigma <= 255:

@@ -120,6 +120,7 @@ class Inpainting(Filling):
     measured_area: float = 0.25
     fill: Fill = "smooth"
     command = "inpaint photo.png --box 10,10,40x40"
+    given_name = "with a hole"
 
     def __post_init__(self) -> None:
         if not 0 <= self.strokes <= 1:

@@ -45,6 +45,7 @@ class JpegRestoration(SameSize):
     chroma: Literal["4:2:0", "4:4:4"] = "4:2:0"
     command = "dejpeg photo.jpg"
     baseline_name = "jpeg"
+    given_name = "JPEG"
 
     def __post_init__(self) -> None:
         if not 1 <= self.low <= self.high <= 100:

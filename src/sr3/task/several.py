@@ -89,6 +89,10 @@ class Several(SameSize):
         return self.own.baseline_name
 
     @property
+    def given_name(self) -> str:
+        return self.own.given_name
+
+    @property
     def degradation(self) -> str:
         return self.own.degradation
 

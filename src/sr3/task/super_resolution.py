@@ -46,6 +46,7 @@ class SuperResolution:
     command = "upscale photo.jpg"
     colours = False
     baseline_name = "bicubic"
+    given_name = "low resolution"
     degradation = "antialiased bicubic, a = -0.5, float, then rounded to 8 bits"
 
     @property

@@ -32,6 +32,7 @@ class Uncropping(Filling):
     measured: Literal["left", "right", "top", "bottom", "all"] = "right"
     fill: Fill = "smooth"
     command = "uncrop photo.jpg --right 64"
+    given_name = "cropped"
 
     def __post_init__(self) -> None:
         if not 0 <= self.around <= 1:

@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ BRIEF = {"psnr": "PSNR", "ssim": "SSIM", "consistency": "cons.", "lpips": "LPIPS
 """Values that stand under each picture; all are in the table below them."""
 
 ABOUT = {"given": "low resolution", "spread": "spread of the samples"}
-"""Captions of what is no method's result."""
+"""Captions of what is no method's result; of the picture given where the protocol says no other."""
 
 
 class Order(NamedTuple):
@@ -74,7 +74,8 @@ def cards(result: Result) -> list[Card]:
     """A card for each picture kept."""
     side = side_for(result.shown)
     factor = int(result.protocol.get("factor") or 1)
-    return [_card(one, side, factor) for one in result.shown]
+    about = {**ABOUT, **({"given": said} if (said := result.protocol.get("given")) else {})}
+    return [_card(one, side, factor, about) for one in result.shown]
 
 
 def orders(shown: Sequence[Shown]) -> dict[str, list[Order]]:
@@ -119,7 +120,7 @@ def in_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=place)
 
 
-def _card(one: Shown, side: int, factor: int) -> Card:
+def _card(one: Shown, side: int, factor: int, about: Mapping[str, str]) -> Card:
     original = one.pictures["original"]
     height, width = middle(original, side, factor).shape[:2]
     whole = f"{original.shape[1]}×{original.shape[0]}"
@@ -127,12 +128,12 @@ def _card(one: Shown, side: int, factor: int) -> Card:
     # small pictures are drawn larger, by a whole number, large ones smaller
     longer = max(width, height)
     drawn = width * max(1, 128 // longer) if longer <= 256 else round(256 * width / longer)
-    figures = [_figure(key, one, side, factor) for key in in_order(list(one.pictures))]
+    figures = [_figure(key, one, side, factor, about.get(key, key)) for key in in_order(list(one.pictures))]
     methods = [method for method, values in one.measures.items() if values]
     return Card(one.name, whole + part, width, height, drawn, figures, methods, _lines(one, methods))
 
 
-def _figure(key: str, one: Shown, side: int, factor: int) -> Figure:
+def _figure(key: str, one: Shown, side: int, factor: int, label: str) -> Figure:
     pixels = one.pictures[key]
     lines: list[str] = []
     if key == "given":
@@ -144,7 +145,7 @@ def _figure(key: str, one: Shown, side: int, factor: int) -> Figure:
     for name, title in BRIEF.items():
         if math.isfinite(value := values.get(name, math.nan)):
             lines.append(f"{title} {format(value, measure(name).form)}")
-    return Figure(ABOUT.get(key, key), "given" if key == "given" else "made", _uri(pixels), lines)
+    return Figure(label, "given" if key == "given" else "made", _uri(pixels), lines)
 
 
 def _lines(one: Shown, methods: list[str]) -> list[Line]:

@@ -16,14 +16,14 @@ Side = Literal["left", "right"]
 Task = Literal["shown", "hidden"]
 
 TASKS: dict[Task, str] = {
-    "shown": "the low-resolution picture is shown beside the two (the paper's Task 1)",
-    "hidden": "the low-resolution picture is not shown (the paper's Task 2)",
+    "shown": "the picture given is shown between the two (the paper's Task 1)",
+    "hidden": "the picture given is not shown (the paper's Task 2)",
 }
 QUESTIONS: dict[Task, str] = {
-    "shown": "Which is the better high-quality version of the small picture in the middle?",
+    "shown": "Which is the better high-quality version of the picture in the middle?",
     "hidden": "Which one would you guess is from a camera?",
 }
-"""What the page asks, after section 4.2.1 of the paper."""
+"""What the page asks, after section 4.2.1 of the paper, in words that are true of every task's pictures."""
 SIDES: tuple[Side, Side] = ("left", "right")
 
 
