@@ -12,6 +12,7 @@ from sr3.model import recipe as recipes
 from sr3.model.model import Model
 from sr3.training.estimate import estimate
 
+PALETTE = ("colorize", "inpaint", "uncrop", "jpeg", "multi")
 DECAYS = {
     "sr3-16-128": 0.9999,
     "sr3-16-128-regression": 0.9999,
@@ -26,7 +27,7 @@ DECAYS = {
     "ddpm-64": 0.9999,
     "ncsn-32": 0.999,
     "ncsn-64": 0.999,
-    **{f"palette-{task}": 0.9999 for task in ("colorize", "inpaint", "uncrop", "jpeg", "multi")},
+    **{f"palette-{task}{end}": 0.9999 for task in PALETTE for end in ("", "-regression")},
 }
 """Of the moving average, at each step: Palette's (SR3 names none), Ho et al. (2020), Song & Ermon (2020),
 Nichol & Dhariwal (2021)."""
@@ -47,7 +48,7 @@ def test_our_own_recipes_average_too(name):
     assert 1 / 40 < training.average / training.pictures < 1 / 5
 
 
-@pytest.mark.parametrize("task", ["colorize", "inpaint", "uncrop", "jpeg", "multi"])
+@pytest.mark.parametrize("task", PALETTE)
 def test_palettes_recipes_are_the_papers(task):
     """Saharia et al. (2022), section 4 and appendix: batch, steps, rates and both schedules; 552 million parameters."""
     recipe = recipes.load(f"palette-{task}")
@@ -117,6 +118,18 @@ def test_sr3s_regressions_are_the_papers(name):
     assert one == two
     assert baseline.model.network == model.model.network
     assert baseline.model.task == model.model.task
+
+
+@pytest.mark.parametrize("name", [*(f"palette-{task}" for task in PALETTE), "photo-denoise"])
+def test_other_regressions_differ_from_their_models_in_the_noise_alone(name):
+    """Saharia et al. (2022), section 4: the model's network, trained by squared error."""
+    model, baseline = recipes.load(name), recipes.load(f"{name}-regression")
+    assert (baseline.model.name, baseline.model.kind) == (f"{name}-regression", "regression")
+    assert baseline.training.objective == {"kind": "regression", "loss": "l2"}
+    assert (baseline.model.sampling.sampler, baseline.model.sampling.steps) == ({"kind": "once"}, 1)
+    own = {"name", "kind", "sampling"}
+    assert baseline.model.model_dump(exclude=own) == model.model.model_dump(exclude=own)
+    assert baseline.training.model_copy(update={"objective": model.training.objective}) == model.training
 
 
 def test_the_blur_is_in_the_cascades_recipe_alone():
