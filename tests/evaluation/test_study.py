@@ -397,6 +397,7 @@ def test_the_summary_is_printed_and_written(sr3, study, pairs, tmp_path):
         (["--model", "photo-4x"], "go with --make"),
         (["--make"], "--make needs --data and --model"),
         (["--make", "--summary"], "not both"),
+        (["--task", "quality=30"], "settings of a model's task go with --make"),
         (["--task", "hiden"], "there is no task 'hiden'.*hidden"),
         (["--limit", "19"], "19 trials cannot be drawn"),
         (["--rater", " "], "1 to 60 letters"),
@@ -475,6 +476,7 @@ def test_each_task_asks_the_papers_question(study):
 
     page = Desk(study).page()
     assert "in the middle" in QUESTIONS["shown"]
+    assert "small" not in QUESTIONS["shown"]  # a JPEG's picture is as large as its original
     assert "camera" in QUESTIONS["hidden"]
     assert all(json.dumps(question) in page for question in QUESTIONS.values())
     middle = [page.index(f'<figure class="{place}"') for place in ("left", "given", "right")]

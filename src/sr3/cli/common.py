@@ -32,6 +32,19 @@ def load_restorer(name: str, **options: Any) -> "Restorer":
     return Restorer.load(name, **options)
 
 
+def regression_for(restorer: "Restorer", name: str | None, task: "Sequence[str]") -> "Restorer | None":
+    """The regression beside a restorer, both for the task as `--task` changes it; ConfigError for what it has not."""
+    from sr3.evaluation.method import regression_beside
+    from sr3.restore.restorer import needs_picture
+
+    needs_picture(restorer.model)
+    other = regression_beside(restorer, name)
+    for one in (restorer, other):
+        if one is not None:
+            one.model.change_task(task)
+    return other
+
+
 def held_out(data: "list[Path]", model: "Model", limit: int | None) -> "Pictures":
     """The pictures to measure a model on, the first so many; broken files are named on standard error."""
     from sr3.picture.collection import load

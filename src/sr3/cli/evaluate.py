@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import bars, held_out, load_restorer
+from sr3.cli.common import bars, held_out, load_restorer, regression_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +89,8 @@ def command(
     named = [name.strip() for name in measures.lower().split(",") if name.strip()]
     asked: dict[str, Any] = {"seed": seed, "data": ", ".join(p.name for p in data), "batch": batch, **walk}
     if protocol == "restoration":
-        restorer, other = _models(model, regression, task or [], device=device, precision=precision)
+        restorer = load_restorer(model, device=device, precision=precision)
+        other = regression_for(restorer, regression, task or [])
         pictures = held_out(data, restorer.model, limit)
         asked |= {"regression": other, "samples": samples, "free": free, "border": border, "measures": named}
         asked["given"] = _pairs(given, pictures, restorer.model.task.factor)
@@ -123,20 +124,6 @@ def _pairs(folder: Path | None, originals: "Pictures", factor: int) -> "list[np.
     for name in found.broken:
         typer.echo(f"sr3: {name} is broken", err=True)
     return paired(originals, found, factor)
-
-
-def _models(model: str, regression: str | None, task: list[str], **options: Any) -> "tuple[Restorer, Restorer | None]":
-    """The model and its regression, both for the task as it is to be measured."""
-    from sr3.evaluation.method import regression_beside
-    from sr3.restore.restorer import needs_picture
-
-    restorer = load_restorer(model, **options)
-    needs_picture(restorer.model)
-    other = regression_beside(restorer, regression)
-    for one in (restorer, other):
-        if one is not None:
-            one.model.change_task(task)
-    return restorer, other
 
 
 def _finished(running: "Iterator[Progress | Result]") -> "Result":

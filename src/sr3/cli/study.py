@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import bars, held_out, load_restorer
+from sr3.cli.common import bars, held_out, load_restorer, regression_for
 
 if TYPE_CHECKING:
     from sr3.evaluation.study import Study, Task
@@ -16,8 +16,12 @@ def command(
     rater: Annotated[str | None, typer.Option(help="Who answers; otherwise the page asks.")] = None,
     answers: Annotated[Path | None, typer.Option(help="The file of answers; PAIRS/answers.jsonl by default.")] = None,
     task: Annotated[
-        str | None,
-        typer.Option(help="shown (with the low-resolution picture), hidden, or both; both where PAIRS has given/."),
+        list[str] | None,
+        typer.Option(
+            metavar="TASK",
+            help="shown (with the picture given), hidden, or both; both where PAIRS has given/.  With --make: "
+            "KEY=VALUE, a setting of the model's task, as in sr3 evaluate.",
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.05, max=60, help="How long the pictures are shown.")] = 3.0,
     limit: Annotated[
@@ -53,7 +57,7 @@ def command(
     if make:
         if not data or not model:
             raise ConfigError("--make needs --data and --model")
-        _make(pairs, data, model, regression, limit, seed, device)
+        _make(pairs, data, model, regression, task or [], limit, seed, device)
         return
     path = answers or pairs / "answers.jsonl"
     if summary:
@@ -69,15 +73,17 @@ def command(
     _serve(study, rater, seconds, enlarge, host, port, no_open)
 
 
-def _tasks(asked: str | None, has_given: bool) -> "tuple[Task, ...]":
+def _tasks(asked: list[str] | None, has_given: bool) -> "tuple[Task, ...]":
     from sr3.model.config import ConfigError, nearest
 
     known: dict[str, tuple[Task, ...]] = {"both": ("shown", "hidden"), "shown": ("shown",), "hidden": ("hidden",)}
-    if asked is None:
+    if not asked:
         return known["both" if has_given else "hidden"]
-    if asked not in known:
-        raise ConfigError(f"there is no task {asked!r}{nearest(asked, list(known))}")
-    return known[asked]
+    if len(asked) > 1 or "=" in asked[0]:
+        raise ConfigError("--task is shown, hidden or both; settings of a model's task go with --make")
+    if asked[0] not in known:
+        raise ConfigError(f"there is no task {asked[0]!r}{nearest(asked[0], list(known))}")
+    return known[asked[0]]
 
 
 def _serve(
@@ -93,7 +99,7 @@ def _serve(
     pairs = study.pairs
     typer.echo(
         f"{len(pairs.names)} pictures by {', '.join(pairs.methods)}; {len(study.plan(''))} trials per rater, "
-        f"low-resolution picture {' and '.join(study.tasks)}; answers go to {study.path}"
+        f"picture given {' and '.join(study.tasks)}; answers go to {study.path}"
     )
     typer.echo(f"{page}  (Ctrl-C ends)")
     if not no_open:
@@ -149,13 +155,19 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def _make(
-    folder: Path, data: list[Path], model: str, regression: str | None, limit: int | None, seed: int, device: str
+    folder: Path,
+    data: list[Path],
+    model: str,
+    regression: str | None,
+    task: list[str],
+    limit: int | None,
+    seed: int,
+    device: str,
 ) -> None:
-    from sr3.evaluation.method import regression_beside
     from sr3.evaluation.study import make_pairs
 
     restorer = load_restorer(model, device=device)
-    other = regression_beside(restorer, regression)
+    other = regression_for(restorer, regression, task)
     pictures = held_out(data, restorer.model, limit)
     with bars() as shown:
         bar = shown.add_task("making pairs", total=len(pictures))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import bars, held_out
+from sr3.cli.common import bars, held_out, regression_for
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,9 @@ def command(
     within: Annotated[
         float | None, typer.Option(help="Keep PSNR within so many dB of the regression's.", min=0)
     ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of the task, as in sr3 evaluate.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=16, help="Use only the first so many pictures.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the noise, the same in every trial.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Plot quality against steps: .png, .svg or .pdf.")] = None,
@@ -58,18 +61,16 @@ def command(
     import json
 
     from sr3.evaluation.betas import tune_betas
-    from sr3.evaluation.method import regression_beside
     from sr3.evaluation.tune import Searching, Tuned, tune
     from sr3.files import write_text
     from sr3.model.model import Model
-    from sr3.restore.restorer import Restorer, needs_picture
+    from sr3.restore.restorer import Restorer
 
     budgets = _checked(steps, plot)
     loaded = Model.from_pretrained(model)
     out = _own_file(model) if out is None else out
-    needs_picture(loaded)
     restorer = Restorer(loaded, device=device, precision=precision)
-    other = regression_beside(restorer, regression)
+    other = regression_for(restorer, regression, task or [])
     pictures = held_out(data, loaded, limit)
     _enough(len(pictures))
     judged = _criterion("frechet" if betas and by == "auto" else by, restorer.device, features)
@@ -91,6 +92,7 @@ def command(
         "seed": seed,
         "within": within,
         "criterion": judged.said,
+        **({"task": task} if task else {}),
         "best": {str(budget): trial.as_dict() for budget, trial in found.best.items()},
     }
     _keep(loaded, found, out, record)

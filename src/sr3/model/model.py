@@ -1,6 +1,7 @@
 """A model: a configuration and a network with weights, with everything that the configuration names."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from importlib.resources import as_file
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ class Model:
 
     def change_task(self, settings: Sequence[str]) -> None:
         """Change what the task does to what is measured, by `key=value`; ConfigError for what it has not."""
-        spec = dict(self.config.task)
+        spec = deepcopy(dict(self.config.task))  # the configuration stays what it was learnt for
         change(spec, settings)
         self.task = build("task", TASKS, spec)
 
