@@ -11,12 +11,14 @@ from conftest import noise_picture, tiny_config
 from PIL import Image
 
 from sr3.cli import steps
+from sr3.cli.run import Run
 from sr3.model.model import Model
 from sr3.picture.image import read, read_note
 from sr3.picture.jpeg_file import parse
 from sr3.picture.picture import from_samples
 from sr3.picture.write import write
 from sr3.restore import places
+from sr3.restore.restorer import Restorer
 from sr3.task import TASKS
 
 
@@ -81,6 +83,84 @@ def test_colours_of_a_grey_picture(sr3, models, tmp_path, mode):
         assert np.array_equal(
             np.asarray(Image.fromarray(samples(tmp_path / "g-colorized.png")).convert("L")), np.asarray(grey)
         )
+
+
+@pytest.mark.parametrize("command", ["dejpeg", "colorize"])
+def test_fidelity_holds_a_part_of_the_way(sr3, models, tmp_path, command):
+    """How far the result is from what is certain: nowhere, half as far as without, and as far as without."""
+    kind = {"dejpeg": "jpeg-restoration", "colorize": "colorization"}[command]
+    source = tmp_path / ("p.jpg" if command == "dejpeg" else "p.png")
+    noise_picture(40, 32).convert("RGB" if command == "dejpeg" else "L").save(source, quality=30)
+    made = {}
+    for name, more in {"1": [], "0.5": ["--fidelity", "0.5"], "0": ["--fidelity", "0"], "free": ["--free"]}.items():
+        out = tmp_path / f"{name}.png"
+        code, _, err = sr3(command, source, "--model", models[kind], "-o", out, *more)
+        assert code == 0, err
+        assert read_note(out)["fidelity"] == name.replace("free", "0")
+        made[name] = out
+    assert np.array_equal(samples(made["0"]), samples(made["free"]))
+
+    def off(out):
+        with Image.open(out) as picture:
+            if command == "colorize":
+                return np.abs(np.asarray(picture.convert("L"), dtype=int) - np.asarray(Image.open(source))).mean()
+            again = io.BytesIO()
+            picture.save(again, "JPEG", qtables=Image.open(source).quantization, subsampling=2)
+        pairs = zip(parse(again.getvalue()).planes, parse(source.read_bytes()).planes, strict=True)
+        return np.mean(np.concatenate([np.abs(a.coefficients - b.coefficients).ravel() for a, b in pairs]))
+
+    held, half, free = (off(made[name]) for name in ("1", "0.5", "0"))
+    assert held < 0.01 * free
+    assert 0.1 * free < half < 0.9 * free
+
+
+def test_damaged_files_are_taken_where_that_is_asked_for(sr3, models, tmp_path):
+    noise_picture(64, 48).save(tmp_path / "whole.jpg", quality=50)
+    data = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) * 2 // 3])
+    told = {
+        "dejpeg": ("jpeg-restoration", []),
+        "colorize": ("colorization", ["--grey"]),
+        "inpaint": ("inpainting", ["--box", "4,4,8x8"]),
+        "uncrop": ("uncropping", ["--left", 8]),
+        "restore": ("denoising", []),
+    }
+    for command, (kind, more) in told.items():
+        asked = [command, tmp_path / "cut.jpg", "--model", models[kind], "-o", tmp_path / f"{command}.png", *more]
+        code, _, err = sr3(*asked)
+        assert (code, err.count("\n"), "cut.jpg" in err) == (3, 1, True)
+        code, _, err = sr3(*asked, "--lenient")
+        assert code == 0, err
+        assert samples(tmp_path / f"{command}.png").shape == (48, 72 if command == "uncrop" else 64, 3)
+
+
+def test_room_is_looked_for_before_the_work(sr3, models, tmp_path, monkeypatch):
+    """A WebP file has at most 16383 pixels a side; nothing is asked of the network to find that out."""
+    noise_picture(24, 20).save(tmp_path / "p.png")
+    monkeypatch.setattr("sr3.restore.fill.uncropped", lambda *_, **__: pytest.fail("it was begun"))
+    asked = ["uncrop", tmp_path / "p.png", "--model", models["uncropping"]]
+    code, _, err = sr3(*asked, "--right", 20000, "-o", tmp_path / "w.webp")
+    assert (code, "16383" in err, err.count("\n")) == (3, True, 1), err
+    monkeypatch.setattr("sr3.picture.memory.available", lambda: 2**20)
+    code, _, err = sr3(*asked, "--to", "400x300", "-o", tmp_path / "w.png")
+    assert (code, "would become 400x300" in err) == (3, True), err
+
+
+@pytest.mark.parametrize(
+    ("kind", "sides", "size", "known"),
+    [
+        ("jpeg-restoration", None, (30, 20), 30 * 20 * 3 * 2),
+        ("inpainting", None, (30, 20), 30 * 20 * 3 * 2),
+        ("inpainting", (8, 16), (30, 20), None),  # shown in part
+        ("uncropping", None, (40, 20), None),  # shown what grows
+        ("super-resolution", None, (120, 80), 120 * 80 * 3 * 2),
+    ],
+)
+def test_what_the_network_has_to_compute_is_known_where_it_sees_all(kind, sides, size, known):
+    model = Model(tiny_config(task={"kind": kind}, sides=sides))
+    run = Run([], None, samples=2)
+    found = steps.Choice(Restorer(model, device="cpu"), "").extent(run, (30, 20), size)
+    assert (found and found.whole) == known
 
 
 def test_metadata_go_along(sr3, models, tmp_path):
@@ -255,16 +335,22 @@ def test_evaluate_every_task_against_its_own_baseline(sr3, models, folder, tmp_p
     assert "did you mean sigma" in err
 
 
-@pytest.mark.parametrize("kind", ["colorization", "inpainting", "jpeg-restoration", "uncropping", "several"])
-def test_the_search_of_schedules_and_the_study_work_for_every_task(sr3, models, tmp_path, monkeypatch, kind):
-    same = tmp_path / "same"
-    same.mkdir()
-    for k in range(2):
-        noise_picture(24, 20, k).save(same / f"{k}.png")
+@pytest.fixture
+def same(tmp_path, monkeypatch):
+    """A folder of two pictures of one size, which are enough for a search of one way."""
     monkeypatch.setattr("sr3.cli.tune.LEAST", 2)
     monkeypatch.setattr("sr3.evaluation.tune.SAMPLERS", ({"kind": "dpmpp"},))
     monkeypatch.setattr("sr3.evaluation.tune.CLEANEST", (1.0,))
     monkeypatch.setattr("sr3.evaluation.tune.SPACINGS", ("logsnr",))
+    folder = tmp_path / "same"
+    folder.mkdir()
+    for k in range(2):
+        noise_picture(24, 20, k).save(folder / f"{k}.png")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["colorization", "inpainting", "jpeg-restoration", "uncropping", "several"])
+def test_the_search_of_schedules_and_the_study_work_for_every_task(sr3, models, same, tmp_path, kind):
     tuned = tmp_path / "tuned.safetensors"
     options = ["--steps", 2, "--criterion", "swd", "--out", tuned, "--json", tmp_path / "t.json"]
     code, _, err = sr3("tune", models[kind], "--data", same, *options)
@@ -275,6 +361,27 @@ def test_the_search_of_schedules_and_the_study_work_for_every_task(sr3, models, 
     assert sr3("study", pairs, "--make", "--model", tuned, "--data", same)[0] == 0
     baseline = Model.from_pretrained(tuned).task.baseline_name
     assert {p.name for p in pairs.iterdir()} == {"original", "given", baseline, "palette"}
+
+
+def test_a_setting_of_the_task_is_tuned_and_studied_for(sr3, models, same, tmp_path):
+    """Uncropping at the left instead of the right: what is given has its hole there, and the model stays as it was."""
+    pairs = tmp_path / "pairs"
+    making = ["study", pairs, "--make", "--model", models["uncropping"], "--data", same]
+    assert sr3(*making, "--task", "measured=left", "--task", "share=0.25")[0] == 0
+    given, original = samples(pairs / "given" / "0.png"), samples(pairs / "original" / "0.png")
+    assert np.array_equal(given[:, 6:], original[:, 6:])
+    assert (given[:, :6] != original[:, :6]).mean() > 0.9
+    code, _, err = sr3(*making, "--task", "shown")
+    assert (code, "'shown' is not a setting" in err) == (2, True)
+    found = {}
+    for name, more in {"right": [], "left": ["--task", "measured=left"]}.items():
+        out = tmp_path / f"{name}.safetensors"
+        told = ["--steps", 2, "--criterion", "swd", "--out", out, "--json", tmp_path / f"{name}.json"]
+        assert sr3("tune", models["uncropping"], "--data", same, *told, *more)[0] == 0
+        tuned, found[name] = Model.from_pretrained(out), json.loads((tmp_path / f"{name}.json").read_text())
+        assert tuned.task.measured == "right"
+        assert tuned.about["tuned"].get("task") == (["measured=left"] if more else None)
+    assert found["left"]["trials"][0]["psnr"] != found["right"]["trials"][0]["psnr"]
 
 
 def test_train_study_and_demo_know_the_task(sr3, models, folder, tmp_path):

@@ -21,11 +21,12 @@ USUAL = {
 
 
 def chooser(
-    model: str, *, hole: bool, ready: "Callable[[Restorer], object]", **options: Any
+    model: str, *, hole: bool, lenient: bool, ready: "Callable[[Restorer], object]", **options: Any
 ) -> "Callable[[Path], Restorer]":
     """The restorer of each picture, whose model's task is the one that the picture is for.
 
     model: a name, or `AUTO`.  hole: whether a mask or boxes say where pixels are to be made, which settles the task.
+    lenient: whether damaged files are taken too.
     ready: called with each restorer once, when it has been loaded.  options: of `load_restorer`.
     """
     from sr3.picture.image import read
@@ -51,7 +52,7 @@ def chooser(
     def kind_of(source: Path, kinds: "list[str] | None") -> str:
         """The first of these that the picture needs; None: of all."""
         file = source.read_bytes() if is_jpeg(source) else None
-        for need in needs(read(source), file):
+        for need in needs(read(source, lenient=lenient), file):
             if kinds is None or need.kind in kinds:
                 return need.kind
         if kinds is not None and "super-resolution" in kinds:

@@ -12,7 +12,7 @@ from sr3.cli.common import load_restorer, parse_size
 from sr3.cli.names import EXACT, Naming
 from sr3.cli.outcome import refuse_absent
 from sr3.cli.restoring import Work
-from sr3.cli.run import Run, options
+from sr3.cli.run import Fidelity, Lenient, Run, options
 from sr3.cli.steps import Choice, check_trace
 
 if TYPE_CHECKING:
@@ -49,39 +49,55 @@ def walk(
     begin: "Begin",
     *,
     free: bool = False,
+    fidelity: float = 1.0,
+    lenient: bool = False,
     told: dict[str, str] | None = None,
     detail: str | None = None,
     hole: bool = False,
+    size_of: "SizeOf | None" = None,
 ) -> None:
     """Restore every picture by a model for this kind of task; None: for what each picture needs.
 
-    told: what else makes the results what they are, for their metadata.
+    told: what else makes the results what they are, for their metadata.  size_of: their size, of a picture's own and
+    its model's factor; by default so many times as large.
     detail: a model that enlarges what is made of reduced pictures.  hole: see `chooser`.
     """
     refuse_absent(run.inputs)
     check_trace(run.trace)
-    from sr3.picture.image import from_any
+    from sr3.picture.image import Picture, from_any, read
     from sr3.restore.restorer import needs_picture
     from sr3.restore.whole import check_detail, stream
 
-    restorer_of = _restorer_of(run, command, kind, hole=hole)
+    restorer_of = _restorer_of(run, command, kind, hole=hole, lenient=lenient)
     finer = None
     if detail is not None:
         finer = load_restorer(detail, device=run.device, precision=run.precision, tile=run.tile)
         check_detail(finer)
     options: dict[str, Any] = {**run.settings, "seed": run.seed, "samples": run.samples, "free": free}
+    options["fidelity"] = fidelity
 
     def steps(source: Path, holds: Any) -> "Iterator[Progress | Restored]":
         restorer = restorer_of(source)
         go = partial(stream, restorer, detail=finer, **options)
-        return begin(restorer, needs_picture(restorer.model), source, from_any(holds), go)
+        whole = isinstance(holds, Picture) or not lenient
+        picture = from_any(holds) if whole else read(source, lenient=True)
+        return begin(restorer, needs_picture(restorer.model), source, picture, go)
+
+    def as_large(have: tuple[int, int], times: int) -> tuple[int, int]:
+        return have[0] * times, have[1] * times
 
     naming = Naming(MARKS[command], run.name, run.format, suffixes=EXACT, values={"seed": str(run.seed)})
     told = {**(told or {}), **({"detail": detail} if detail else {}), **run.told}
-    Work(run, naming, lambda source: Choice(restorer_of(source), "as asked for"), steps, options, told)()
+
+    def choose(source: Path) -> Choice:
+        return Choice(restorer_of(source), "as asked for")
+
+    Work(run, naming, choose, steps, options, size_of or as_large, told, lenient=lenient)()
 
 
-def _restorer_of(run: Run, command: str, kind: str | None, *, hole: bool) -> "Callable[[Path], Restorer]":
+def _restorer_of(
+    run: Run, command: str, kind: str | None, *, hole: bool, lenient: bool
+) -> "Callable[[Path], Restorer]":
     from sr3.restore.whole import set_task
 
     where: dict[str, Any] = {"device": run.device, "precision": run.precision, "tile": run.tile}
@@ -92,7 +108,7 @@ def _restorer_of(run: Run, command: str, kind: str | None, *, hole: bool) -> "Ca
 
     assert run.model is not None
     if kind is None:
-        return chooser(run.model, hole=hole, ready=ready, **where)
+        return chooser(run.model, hole=hole, lenient=lenient, ready=ready, **where)
     only = load_restorer(run.model, **where)
     set_task(only.model, kind, command)
     ready(only)
@@ -103,21 +119,29 @@ if TYPE_CHECKING:
     Begin = Callable[[Restorer, Restoration, Path, Picture, Go], Iterator[Progress | Restored]]
     """How one file's restoration begins: (restorer, task, file, its picture, what restores it) -> steps."""
 
+    SizeOf = Callable[[tuple[int, int], int], tuple[int, int]]
+
 
 @options("photo-jpeg-regression", output=BESIDE)
-def dejpeg(run: Run, free: Free = False) -> None:
+def dejpeg(run: Run, free: Free = False, fidelity: Fidelity = 1.0, lenient: Lenient = False) -> None:
     """Restore JPEG files.  Compressed again with the file's tables, the result has the file's coefficients."""
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
-        return go(picture, task.take(picture, None if free else source))
+        from sr3.restore.agreement import taken
 
-    walk(run, "dejpeg", "jpeg-restoration", begin, free=free)
+        file = None if free or fidelity == 0 else source
+        # a damaged file's coefficients are not all there, and it is not held to any
+        return go(picture, taken(task, picture, file)[0] if lenient else task.take(picture, file))
+
+    walk(run, "dejpeg", "jpeg-restoration", begin, free=free, fidelity=fidelity, lenient=lenient)
 
 
 @options("face-palette", output=BESIDE)
 def colorize(
     run: Run,
     free: Free = False,
+    fidelity: Fidelity = 1.0,
+    lenient: Lenient = False,
     grey: Annotated[bool, typer.Option("--grey", help="Make a picture that has colours grey first.")] = False,
     hints: Annotated[
         Path | None,
@@ -146,7 +170,7 @@ def colorize(
             raise PictureError(f"{hints}: {error}") from error
 
     told = {"grey": str(grey).lower()} | ({"hints": mark_of(painted)} if painted else {})
-    walk(run, "colorize", "colorization", begin, free=free, told=told)
+    walk(run, "colorize", "colorization", begin, free=free, fidelity=fidelity, lenient=lenient, told=told)
 
 
 @options("face-palette", output=BESIDE)
@@ -157,6 +181,7 @@ def inpaint(
     grow: Annotated[int, typer.Option(min=0, max=256, help="Pixels by which the hole is made larger.")] = 0,
     feather: Annotated[int, typer.Option(min=0, max=256, help="Pixels around it over which old meets new.")] = 0,
     detail: Detail = None,
+    lenient: Lenient = False,
 ) -> None:
     """Fill holes: of a mask, of boxes, or where a picture is transparent.  The rest stays as it is, bit for bit."""
     from sr3.cli.places import parse_box
@@ -172,7 +197,7 @@ def inpaint(
 
     told = {"mask": drawn.mark if drawn else "none", "boxes": " ".join(box or [])}
     told |= {"grow": str(grow), "feather": str(feather)}
-    walk(run, "inpaint", "inpainting", begin, told=told, detail=detail)
+    walk(run, "inpaint", "inpainting", begin, lenient=lenient, told=told, detail=detail)
 
 
 @options("face-palette", output=BESIDE)
@@ -186,6 +211,7 @@ def uncrop(
         str | None, typer.Option(metavar="WxH", help="The size wanted, with the picture in its middle.")
     ] = None,
     detail: Detail = None,
+    lenient: Lenient = False,
 ) -> None:
     """Make pictures wider or higher.  The picture given stays as it is, bit for bit."""
     from sr3.restore.places import bands, check_bands
@@ -199,11 +225,22 @@ def uncrop(
         return uncropped(picture, bands(source, picture.size, sides, wanted), go, seed=run.seed)
 
     told = {"sides": " ".join(map(str, sides)), "to": to or "none"}
-    walk(run, "uncrop", "uncropping", begin, told=told, detail=detail)
+
+    def size_of(have: tuple[int, int], times: int) -> tuple[int, int]:
+        return wanted or (have[0] + left + right, have[1] + top + bottom)
+
+    walk(run, "uncrop", "uncropping", begin, lenient=lenient, told=told, detail=detail, size_of=size_of)
 
 
 @options(AUTO, output=BESIDE)
-def restore(run: Run, free: Free = False, mask: MaskFile = None, box: Boxes = None) -> None:
+def restore(
+    run: Run,
+    free: Free = False,
+    fidelity: Fidelity = 1.0,
+    lenient: Lenient = False,
+    mask: MaskFile = None,
+    box: Boxes = None,
+) -> None:
     """Restore pictures by what they need: holes filled, grey ones coloured, bad JPEG files and noise mended.
 
     A model for several tasks is used for the first of these that it knows; one for a single task for that.
@@ -220,8 +257,9 @@ def restore(run: Run, free: Free = False, mask: MaskFile = None, box: Boxes = No
         if drawn or boxes:
             found, opaque = hole(picture, source, drawn, boxes)
             return inpainted(opaque, found, go, seed=run.seed)
-        given, opaque = taken(task, picture, None if free else source)
+        given, opaque = taken(task, picture, None if free or fidelity == 0 else source)
         return go(opaque, given)
 
     told = {"mask": drawn.mark if drawn else "none", "boxes": " ".join(box or [])} if drawn or boxes else {}
-    walk(run, "restore", None, begin, free=free, told=told, hole=bool(drawn or boxes))
+    how: dict[str, Any] = {"free": free, "fidelity": fidelity, "lenient": lenient, "hole": bool(drawn or boxes)}
+    walk(run, "restore", None, begin, told=told, **how)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sr3.cli.claims import claim
-from sr3.cli.clock import Extent, screen, spoken
+from sr3.cli.clock import screen, spoken
 from sr3.cli.jobs import Job, check, check_room, plan
 from sr3.cli.made import all_made_so, is_enlarged
 from sr3.cli.names import Naming, is_shard
@@ -48,8 +48,9 @@ class Work:
     choose: the restorer that a file is for.  stream: how one file is restored.
     options: of that, as its result's metadata keep them: seed, samples, steps, sampler, spacing, quality, free.
     told: what else makes a result this one and no other, for its metadata.
-    size_of: the (width, height) of the result, of a picture's own and its model's factor, of a command that enlarges:
-    what such a one made is then left as it is, but by force.  lenient: damaged files are taken, each in its turn.
+    size_of: the (width, height) of the result, of a picture's own and its model's factor.
+    enlarges: what such a command made is left as it is, but by force.  lenient: damaged files are taken, each in its
+    turn.
     """
 
     run: Run
@@ -57,8 +58,9 @@ class Work:
     choose: Callable[[Path], Choice]
     stream: "Streams"
     options: dict[str, Any]
+    size_of: Callable[[tuple[int, int], int], tuple[int, int]]
     told: Mapping[str, str] = field(default_factory=dict[str, str])
-    size_of: Callable[[tuple[int, int], int], tuple[int, int]] | None = None
+    enlarges: bool = False
     lenient: bool = False
 
     def __post_init__(self) -> None:
@@ -188,19 +190,17 @@ class Work:
         done = job.written(run.samples)
         if run.skip_existing and all_made_so(zip(done, notes, strict=True)):
             return Outcome(job.name, done, note=note, left="made in this way already")
-        if self.size_of is not None and not run.force and is_enlarged(job.source):
+        if self.enlarges and not run.force and is_enlarged(job.source):
             if len(run.inputs) == 1 and job.source == run.inputs[0]:
                 raise ConfigError(f"{job.source} is a result of sr3 upscale; give --force to enlarge it again")
             return Outcome(job.name, left="a result of sr3 itself")
         have, frames = read_size(source), count(source)
         if job.target != PIPE:
             check_holds(job.target, frames, job.name)
-        size = None if self.size_of is None else self.size_of(have, choice.restorer.model.task.factor)
-        if size is not None:
-            least = choice.least(run, have, size) if frames == 1 and self.options.get("keep") is None else None
-            check_room(job, size, run.samples, frames, least)
-        wide, high = size or have
-        light = wide * high <= LIGHT and run.jobs > 1 and frames == 1 and not self.lenient
+        size = self.size_of(have, choice.restorer.model.task.factor)
+        least = choice.least(run, have, size) if frames == 1 and self.options.get("keep") is None else None
+        check_room(job, size, run.samples, frames, least)
+        light = size[0] * size[1] <= LIGHT and run.jobs > 1 and frames == 1 and not self.lenient
         return Ready(source, decoded(source) if light else source, choice, notes, have, size, frames)
 
     def _begun(
@@ -232,14 +232,16 @@ class Work:
     def _made(self, job: Job, ready: Ready, shown: "Bars", *, quiet: bool = False) -> Made:
         """What the network makes, with a bar."""
 
+        extent = ready.choice.extent(self.run, ready.have, ready.size)
+
         def estimated(seconds: float) -> None:
-            if not (self.run.quiet or quiet or ready.size is None):
+            if not (self.run.quiet or quiet or extent is None):
                 size = f"{ready.size[0]}x{ready.size[1]}"
                 room = ready.choice.takes(self.run, ready.have, ready.size) / 1e9
                 line = f"{job.name}: to {size} in about {spoken(seconds)}, with up to {room:.1f} GB of memory"
                 shown.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
-        return walked(self.stream, ready, job, self.run, shown, extent=self._extent(ready), estimated=estimated)
+        return walked(self.stream, ready, job, self.run, shown, extent=extent, estimated=estimated)
 
     def _shard(self, job: Job, shown: "Bars") -> Outcome:
         """A tar file of pictures, one after another."""
@@ -266,18 +268,6 @@ class Work:
             self.failed.append((f"{job.name}/{name}", why))
         seconds, why = time.monotonic() - began, f"{done.made} pictures"
         return Outcome(job.name, [job.target], seconds=seconds, why=why, note=note)
-
-    def _extent(self, ready: Ready) -> Extent | None:
-        """What the network has to compute of one frame."""
-        if ready.size is None:
-            return None
-        from sr3.restore.size import passes
-
-        restorer, (wide, high) = ready.choice.restorer, ready.have
-        factor, steps = restorer.model.task.factor, restorer.settings(**self.run.settings).steps
-        count = passes(ready.have, ready.size, factor)
-        areas = [wide * high * factor ** (2 * k) for k in range(1, count + 1)]
-        return Extent(areas[0], sum(areas) * steps * self.run.samples, sum(areas) * self.run.samples)
 
     def _finished(self, job: Job, ready: Ready, made: Made) -> Outcome:
         note = written(job, made, ready.notes, self.run, self.naming.suffix)

@@ -13,6 +13,17 @@ from sr3.cli.complete import devices, models
 RESULT, SIZE, HOW, MACHINE, MANY = "The result", "How large", "How it is made", "The machine", "Many pictures"
 """The groups of `--help`."""
 
+Fidelity = Annotated[
+    float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.", rich_help_panel=HOW)
+]
+Lenient = Annotated[
+    bool,
+    typer.Option(
+        "--lenient", help="Of damaged pictures take what can be read; the rest is grey.", rich_help_panel=RESULT
+    ),
+]
+"""Options that some of them have."""
+
 
 class Run(NamedTuple):
     """The options that all of them have, in the order of `--help`; `options` makes a command of them."""

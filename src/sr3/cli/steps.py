@@ -40,6 +40,20 @@ class Choice(NamedTuple):
         whole = memory_for(size[0] * size[1], run.samples)
         return whole if self.least(run, have, size) is None else min(whole, self.restorer.memory or whole)
 
+    def extent(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> Extent | None:
+        """What the network has to compute of one frame; None of one that it is shown in parts, or reduced."""
+        from sr3.restore.size import passes
+        from sr3.task import SuperResolution
+
+        task, sides, (wide, high) = self.restorer.model.task, self.restorer.model.config.sides, have
+        factor, steps = task.factor, self.restorer.settings(**run.settings).steps
+        whole = size == (wide * factor, high * factor) and (sides is None or max(size) <= sides[1])
+        if not (whole or isinstance(task, SuperResolution)):
+            return None
+        count = passes(have, size, factor)
+        areas = [wide * high * factor ** (2 * k) for k in range(1, count + 1)]
+        return Extent(areas[0], sum(areas) * steps * run.samples, sum(areas) * run.samples)
+
 
 class Ready(NamedTuple):
     """A job that may begin."""
@@ -49,8 +63,8 @@ class Ready(NamedTuple):
     choice: Choice
     notes: list[dict[str, str]]
     have: tuple[int, int]
-    size: tuple[int, int] | None
-    """(width, height) of the result, where that is known before."""
+    size: tuple[int, int]
+    """(width, height) of the result."""
     frames: int
 
 

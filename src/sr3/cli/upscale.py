@@ -13,7 +13,7 @@ from sr3.cli.names import Naming
 from sr3.cli.outcome import refuse_absent
 from sr3.cli.pipes import PIPE
 from sr3.cli.restoring import Work
-from sr3.cli.run import HOW, MACHINE, MANY, RESULT, SIZE, Run, options
+from sr3.cli.run import HOW, MACHINE, MANY, SIZE, Fidelity, Lenient, Run, options
 from sr3.cli.steps import Choice, check_trace
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def command(
     free: Annotated[
         bool, typer.Option("--free", help="Do not hold the result to the picture given.", rich_help_panel=HOW)
     ] = False,
-    fidelity: Annotated[
-        float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.", rich_help_panel=HOW)
-    ] = 1.0,
+    fidelity: Fidelity = 1.0,
     noise: Annotated[
         float | None,
         typer.Option(min=0, help="Its noise: sigma of 255; default: estimated.", rich_help_panel=HOW),
@@ -62,12 +60,7 @@ def command(
         Path | None,
         typer.Option(metavar="MASK", help="What is white in it is only enlarged.", rich_help_panel=HOW),
     ] = None,
-    lenient: Annotated[
-        bool,
-        typer.Option(
-            "--lenient", help="Of damaged pictures take what can be read; the rest is grey.", rich_help_panel=RESULT
-        ),
-    ] = False,
+    lenient: Lenient = False,
     memory: Annotated[
         str | None,
         typer.Option(
@@ -161,7 +154,7 @@ def work_of(
         return _cropped(steps, box) if box is not None and fit == "cover" else steps
 
     told = ({"fit": fit} if box and fit != "inside" else {}) | ({"keep": kept.mark} if kept else {}) | run.told
-    return Work(run, naming, choose, stream, options, told, size_of, lenient)
+    return Work(run, naming, choose, stream, options, size_of, told, enlarges=True, lenient=lenient)
 
 
 def _size(source: Path, holds: Any) -> tuple[int, int]:
