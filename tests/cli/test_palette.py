@@ -101,11 +101,11 @@ def test_fidelity_holds_a_part_of_the_way(sr3, models, tmp_path, command):
     assert np.array_equal(samples(made["0"]), samples(made["free"]))
 
     def off(out):
-        with Image.open(out) as picture:
+        again = io.BytesIO()
+        with Image.open(out) as picture, Image.open(source) as before:
             if command == "colorize":
-                return np.abs(np.asarray(picture.convert("L"), dtype=int) - np.asarray(Image.open(source))).mean()
-            again = io.BytesIO()
-            picture.save(again, "JPEG", qtables=Image.open(source).quantization, subsampling=2)
+                return np.abs(np.asarray(picture.convert("L"), dtype=int) - np.asarray(before)).mean()
+            picture.save(again, "JPEG", qtables=before.quantization, subsampling=2)
         pairs = zip(parse(again.getvalue()).planes, parse(source.read_bytes()).planes, strict=True)
         return np.mean(np.concatenate([np.abs(a.coefficients - b.coefficients).ravel() for a, b in pairs]))
 
