@@ -191,10 +191,10 @@ def test_parts_are_all_of_them_and_each_once():
 
 
 def test_a_study_asks_both_where_there_is_something_to_show():
-    assert _tasks(None, True) == _tasks("both", False) == ("shown", "hidden")
-    assert _tasks(None, False) == _tasks("hidden", True) == ("hidden",)
+    assert _tasks(None, True) == _tasks(["both"], False) == ("shown", "hidden")
+    assert _tasks(None, False) == _tasks(["hidden"], True) == ("hidden",)
     with pytest.raises(ConfigError, match="did you mean shown"):
-        _tasks("show", True)
+        _tasks(["show"], True)
 
 
 def test_an_evaluation_is_a_table_of_methods():
