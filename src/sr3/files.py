@@ -205,6 +205,13 @@ def drop_temporary() -> None:
         _remove(path)
 
 
+def read_text(path: Path) -> str:
+    """A file's UTF-8 text; OSError where it is no regular one: of a named pipe that nobody fills the end never comes."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return path.read_text("utf-8")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text, with the line ends it has, whole or not at all."""
     with replacing(path) as temporary:

@@ -1,5 +1,6 @@
 """Several processes in one folder: no picture twice, none by halves, whoever is killed."""
 
+import errno
 import io
 import json
 import os
@@ -87,6 +88,22 @@ def test_a_lock_of_a_file_that_is_gone_is_none(tmp_path, monkeypatch):
     assert found is not None
     assert found.path.exists()
     found.__exit__()
+
+
+@pytest.mark.skipif(claims.fcntl is None, reason="Windows has locks everywhere")
+@pytest.mark.parametrize("code", ["ENOLCK", "EOPNOTSUPP", "ENOSYS"])
+def test_without_locks_everybody_goes_on(tmp_path, monkeypatch, code):
+    """Some file systems of a network have none: to wait for one would be for ever."""
+
+    def flock(handle, how):
+        raise OSError(getattr(errno, code), "no locks here")
+
+    monkeypatch.setattr(claims.fcntl, "flock", flock)
+    found = [claim(tmp_path / "a.png") for _ in range(2)]
+    assert None not in found
+    for one in found:
+        one.__exit__()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it forks")

@@ -1,6 +1,8 @@
 """Files of evaluations and of labels that are damaged: each one sentence."""
 
 import json
+import os
+import sys
 from contextlib import suppress
 
 import pytest
@@ -12,6 +14,8 @@ from sr3.evaluation.run import read_run
 from sr3.metric.accuracy import read_labels
 from sr3.metric.features import MissingError
 from sr3.model.config import ConfigError
+from sr3.picture.collection import DataError
+from sr3.training.labels import from_file
 
 ROWS = [
     {"method": name, "psnr": 20.0 + k, "swd": 3.0 + k, "interval": {"psnr": [19.0, 21.0], "swd": [2.0, 4.0]}}
@@ -58,3 +62,13 @@ def test_labels(tmp_path, text):
         read_labels(tmp_path / "a.csv", ["a"])
     with suppress(MissingError):
         read_labels(tmp_path, ["a"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in folders there")
+def test_a_pipe_is_no_table(tmp_path):
+    """Nobody fills it, and its end would never come."""
+    os.mkfifo(tmp_path / "a.csv")
+    with pytest.raises(MissingError, match=r"a\.csv"):
+        read_labels(tmp_path / "a.csv", ["a"])
+    with pytest.raises(DataError, match=r"a\.csv"):
+        from_file(tmp_path / "a.csv", ["a"])

@@ -4,6 +4,7 @@ A claim is a locked file beside the result.  The system lets go of it when its p
 what a killed process was at is free again.
 """
 
+import errno
 import hashlib
 import os
 import time
@@ -22,6 +23,10 @@ try:
     import msvcrt
 except ImportError:
     msvcrt: ModuleType | None = None
+
+
+NONE_HERE = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", errno.EOPNOTSUPP)}
+"""What a file system says that has no locks, as some of a network's have none."""
 
 
 class Claim:
@@ -46,7 +51,10 @@ class Claim:
 
 
 def claim(target: Path, *, wait: bool = False) -> Claim | None:
-    """The claim to make a file; None where another living process has it.  wait: until it has let go."""
+    """The claim to make a file; None where another living process has it.  wait: until it has let go.
+
+    Where the file system has no locks everybody has it: what two make is made twice, and written whole by each.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     path = target.parent / f"{PREFIX}claim-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}"
     while True:
@@ -66,13 +74,15 @@ def claim(target: Path, *, wait: bool = False) -> Claim | None:
 
 
 def _lock(handle: int) -> bool:
+    """Whether nobody else has the lock, which is then taken where there are any."""
     try:
         if fcntl is not None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         elif msvcrt is not None:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-    except OSError:
-        return False
+    except OSError as error:
+        # nobody can have it there, and to wait would be for ever
+        return error.errno in NONE_HERE
     return True
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sr3.files import read_text
 from sr3.metric.base import PerPicture
 from sr3.metric.features import Features, MissingError, rows
 
@@ -18,7 +19,7 @@ def read_labels(path: Path, names: Sequence[str]) -> list[int]:
     """
     found: dict[str, int] = {}
     try:
-        lines = list(csv.reader(path.read_text("utf-8").splitlines()))
+        lines = list(csv.reader(read_text(path).splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MissingError(f"{path} cannot be read as a table of name,class: it is no CSV file in UTF-8") from error
     for number, line in enumerate(lines):

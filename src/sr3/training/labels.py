@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from sr3.files import read_text
 from sr3.model.config import ConfigError, Recipe, build
 from sr3.picture.collection import DataError
 from sr3.task import TASKS, Generation
@@ -41,7 +42,7 @@ def settled(recipe: Recipe, names: Sequence[str], file: Path | None = None) -> t
 def from_file(path: Path, names: Sequence[str]) -> list[str]:
     """The class of each picture, from a CSV file with a line "name,class" for each; DataError for one without."""
     try:
-        lines = list(csv.reader(path.read_text("utf-8").splitlines()))
+        lines = list(csv.reader(read_text(path).splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read; it must be a CSV file in UTF-8 of name,class") from error
     table = {line[0].strip(): line[1].strip() for line in lines if len(line) > 1}
