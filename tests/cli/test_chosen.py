@@ -6,11 +6,12 @@ import torch
 from conftest import noise_picture, tiny_config
 from PIL import Image
 
-from sr3.cli import choosing
+from sr3.cli import choosing, palette
 from sr3.model.model import Model
 from sr3.picture.image import read, read_note
 from sr3.picture.picture import Picture, PictureError
 from sr3.restore.choose import needs, quality
+from sr3.restore.restorer import Restorer
 from sr3.task.several import PARTS
 
 
@@ -77,6 +78,24 @@ def test_without_a_model_it_is_the_usual_one(sr3, model, damaged, tmp_path, monk
     assert "4 done, 1 failed" in err
     assert "plain.png shows no damage" in err
     assert read_note(tmp_path / "out" / "noisy.png")["held_to"] == "nothing"
+
+
+def test_it_says_what_a_picture_was_taken_for(sr3, model, damaged, tmp_path, monkeypatch):
+    grey, boxed = damaged / "grey.png", damaged / "plain.png"
+    monkeypatch.setattr(choosing, "USUAL", dict.fromkeys(choosing.USUAL, str(model)))
+    said = [sr3("restore", grey, "-o", tmp_path / "a.png")[2]]
+    said.append(sr3("restore", grey, "-o", tmp_path / "b.png", "--model", model)[2])
+    said.append(sr3("restore", boxed, "-o", tmp_path / "c.png", "--box", "10,10,5x5")[2])
+    ends = ("(it is grey)", "(as asked for; it is grey)", "(it has a hole)")
+    assert [text.strip().endswith(end) for text, end in zip(said, ends, strict=True)] == [True] * 3, said
+
+
+@pytest.mark.parametrize(("named", "why"), [([], "the default"), (["--model", "another"], "as asked for")])
+def test_a_command_says_whether_its_model_was_asked_for(sr3, model, damaged, tmp_path, monkeypatch, named, why):
+    monkeypatch.setattr(palette, "load_restorer", lambda name, **how: Restorer.load(model, **how))
+    code, _, err = sr3("colorize", damaged / "grey.png", "-o", tmp_path / "o.png", *named)
+    assert code == 0, err
+    assert err.strip().endswith(f"({why})")
 
 
 def test_what_pictures_are_in_need_of(damaged):

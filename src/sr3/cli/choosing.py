@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sr3.cli.common import load_restorer
+from sr3.cli.steps import Choice
 
 if TYPE_CHECKING:
     from sr3.restore.restorer import Restorer
@@ -17,13 +18,15 @@ USUAL = {
     "denoising": "photo-denoise",
     "inpainting": "face-palette",
     "jpeg-restoration": "photo-jpeg-regression",
+    "uncropping": "face-palette",
 }
+"""The usual model of each task."""
 
 
 def chooser(
     model: str, *, hole: bool, lenient: bool, ready: "Callable[[Restorer], object]", **options: Any
-) -> "Callable[[Path], Restorer]":
-    """The restorer of each picture, whose model's task is the one that the picture is for.
+) -> Callable[[Path], Choice]:
+    """The restorer of each picture, whose model's task is the one that the picture is for, and why.
 
     model: a name, or `AUTO`.  hole: whether a mask or boxes say where pixels are to be made, which settles the task.
     lenient: whether damaged files are taken too.
@@ -32,7 +35,7 @@ def chooser(
     from sr3.picture.image import read
     from sr3.picture.kinds import is_jpeg
     from sr3.picture.picture import PictureError
-    from sr3.restore.choose import needs
+    from sr3.restore.choose import Need, needs
     from sr3.restore.restorer import needs_picture
     from sr3.restore.whole import set_task
 
@@ -49,27 +52,29 @@ def chooser(
             loaded[name, kind] = found
         return loaded[name, kind]
 
-    def kind_of(source: Path, kinds: "list[str] | None") -> str:
+    def need_of(source: Path, kinds: "list[str] | None") -> "Need":
         """The first of these that the picture needs; None: of all."""
+        if hole:
+            return Need("inpainting", "it has a hole")
         file = source.read_bytes() if is_jpeg(source) else None
         for need in needs(read(source, lenient=lenient), file):
             if kinds is None or need.kind in kinds:
-                return need.kind
+                return need
         if kinds is not None and "super-resolution" in kinds:
-            return "super-resolution"
+            return Need("super-resolution", "it shows no damage")
         known = "it is opaque, has colours and is neither noisy nor a JPEG file of low quality"
         among = f" that is among {', '.join(kinds)}" if kinds else ""
         raise PictureError(
             f"{source} shows no damage{among}: {known}; name the task by sr3 colorize, inpaint, uncrop or dejpeg"
         )
 
-    def chosen(source: Path) -> "Restorer":
-        if model != AUTO:
-            kinds = getattr(restorer(model).model.task, "kinds", None)
-            if hole:
-                return restorer(model, "inpainting")
-            return restorer(model) if kinds is None else restorer(model, kind_of(source, kinds))
-        kind = "inpainting" if hole else kind_of(source, None)
-        return restorer(USUAL[kind], kind)
+    def chosen(source: Path) -> Choice:
+        kinds = None if model == AUTO else getattr(restorer(model).model.task, "kinds", None)
+        if model != AUTO and kinds is None:
+            return Choice(restorer(model, "inpainting" if hole else None), "as asked for")
+        need = need_of(source, kinds)
+        if model == AUTO:
+            return Choice(restorer(USUAL[need.kind], need.kind), need.why)
+        return Choice(restorer(model, need.kind), f"as asked for; {need.why}")
 
     return chosen

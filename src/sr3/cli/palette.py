@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.choosing import AUTO, chooser
+from sr3.cli.choosing import AUTO, USUAL, chooser
 from sr3.cli.common import load_restorer, parse_size
 from sr3.cli.names import EXACT, Naming
 from sr3.cli.outcome import refuse_absent
@@ -68,7 +68,7 @@ def walk(
     from sr3.restore.restorer import needs_picture
     from sr3.restore.whole import check_detail, stream
 
-    restorer_of = _restorer_of(run, command, kind, hole=hole, lenient=lenient)
+    choose = _chooser(run, command, kind, hole=hole, lenient=lenient)
     finer = None
     if detail is not None:
         finer = load_restorer(detail, device=run.device, precision=run.precision, tile=run.tile)
@@ -77,7 +77,7 @@ def walk(
     options["fidelity"] = fidelity
 
     def steps(source: Path, holds: Any) -> "Iterator[Progress | Restored]":
-        restorer = restorer_of(source)
+        restorer = choose(source).restorer
         go = partial(stream, restorer, detail=finer, **options)
         whole = isinstance(holds, Picture) or not lenient
         picture = from_any(holds) if whole else read(source, lenient=True)
@@ -88,16 +88,10 @@ def walk(
 
     naming = Naming(MARKS[command], run.name, run.format, suffixes=EXACT, values={"seed": str(run.seed)})
     told = {**(told or {}), **({"detail": detail} if detail else {}), **run.told}
-
-    def choose(source: Path) -> Choice:
-        return Choice(restorer_of(source), "as asked for")
-
     Work(run, naming, choose, steps, options, size_of or as_large, told, lenient=lenient)()
 
 
-def _restorer_of(
-    run: Run, command: str, kind: str | None, *, hole: bool, lenient: bool
-) -> "Callable[[Path], Restorer]":
+def _chooser(run: Run, command: str, kind: str | None, *, hole: bool, lenient: bool) -> Callable[[Path], Choice]:
     from sr3.restore.whole import set_task
 
     where: dict[str, Any] = {"device": run.device, "precision": run.precision, "tile": run.tile}
@@ -109,9 +103,10 @@ def _restorer_of(
     assert run.model is not None
     if kind is None:
         return chooser(run.model, hole=hole, lenient=lenient, ready=ready, **where)
-    only = load_restorer(run.model, **where)
-    set_task(only.model, kind, command)
-    ready(only)
+    restorer = load_restorer(run.model, **where)
+    set_task(restorer.model, kind, command)
+    ready(restorer)
+    only = Choice(restorer, "the default" if run.model == USUAL[kind] else "as asked for")
     return lambda _: only
 
 
@@ -122,7 +117,7 @@ if TYPE_CHECKING:
     SizeOf = Callable[[tuple[int, int], int], tuple[int, int]]
 
 
-@options("photo-jpeg-regression", output=BESIDE)
+@options(USUAL["jpeg-restoration"], output=BESIDE)
 def dejpeg(run: Run, free: Free = False, fidelity: Fidelity = 1.0, lenient: Lenient = False) -> None:
     """Restore JPEG files.  Compressed again with the file's tables, the result has the file's coefficients."""
 
@@ -136,7 +131,7 @@ def dejpeg(run: Run, free: Free = False, fidelity: Fidelity = 1.0, lenient: Leni
     walk(run, "dejpeg", "jpeg-restoration", begin, free=free, fidelity=fidelity, lenient=lenient)
 
 
-@options("face-palette", output=BESIDE)
+@options(USUAL["colorization"], output=BESIDE)
 def colorize(
     run: Run,
     free: Free = False,
@@ -173,7 +168,7 @@ def colorize(
     walk(run, "colorize", "colorization", begin, free=free, fidelity=fidelity, lenient=lenient, told=told)
 
 
-@options("face-palette", output=BESIDE)
+@options(USUAL["inpainting"], output=BESIDE)
 def inpaint(
     run: Run,
     mask: MaskFile = None,
@@ -200,7 +195,7 @@ def inpaint(
     walk(run, "inpaint", "inpainting", begin, lenient=lenient, told=told, detail=detail)
 
 
-@options("face-palette", output=BESIDE)
+@options(USUAL["uncropping"], output=BESIDE)
 def uncrop(
     run: Run,
     left: Annotated[int, typer.Option(min=0, help="Pixels to add at the left.")] = 0,
