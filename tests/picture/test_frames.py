@@ -67,8 +67,7 @@ def test_frames_are_written_as_one_file(tmp_path, suffix):
         assert picture.size == (16, 12)
         off = np.abs(((picture.pixels + 1) * 127.5).permute(1, 2, 0).numpy() - frame)
         assert off.mean() < {".png": 1e-3, ".tif": 1e-3, ".webp": 10, ".gif": 20}[suffix]
-    if suffix != ".gif":
-        assert read_note(path) == {"model": "tiny"}
+    assert read_note(path) == {"model": "tiny"}
     if suffix != ".tif":
         assert [shown for _, shown in again] == [40, 70, 100]
         assert loops(path) == 0
@@ -111,6 +110,13 @@ def test_an_animation_stays_one_and_does_not_flicker(sr3, tiny, tmp_path):
     assert count(tmp_path / "a-gif-4x.webp") == 3
     assert sr3("upscale", tmp_path / "a.gif", "--model", model, "-o", tmp_path / "b.gif")[0] == 0
     assert count(tmp_path / "b.gif") == 3
+    code, _, err = sr3("upscale", tmp_path / "b.gif", "--model", model)
+    assert code == 2
+    assert "is a result of sr3 upscale" in err
+    before = (tmp_path / "b.gif").stat().st_mtime_ns
+    line = [tmp_path / "a.gif", "--model", model, "-o", tmp_path / "b.gif"]
+    assert sr3("upscale", *line, "--skip-existing")[0] == 0
+    assert (tmp_path / "b.gif").stat().st_mtime_ns == before
     for line, says in (([tmp_path / "a.gif", "-o", tmp_path / "x.jpg"], "has 3 frames and a .jpg file holds one"),
                        ([tmp_path / "still.png", "-o", tmp_path / "x.gif"], "is one picture")):  # fmt: skip
         code, _, err = sr3("upscale", *line, "--model", model)

@@ -49,6 +49,7 @@ def test_each_is_as_by_itself_whatever_goes_together(tiny, things, options, monk
             continue
         assert one.result.held == two.result.held
         direct = restorer.restore(thing, **options)
+        assert one.result.note == two.result.note == direct.note
         for found in (one, two):
             for a, b in zip(found.result.variants, direct.variants, strict=True):
                 assert torch.allclose(a.pixels, b.pixels, atol=1e-4)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
-from sr3.picture.image import read, to_pil
+from sr3.picture.image import read, read_note, to_pil
 from sr3.picture.picture import Picture, PictureError
 from sr3.picture.resize import round8, shrink
 from sr3.random import mix
@@ -272,6 +272,23 @@ def test_what_cannot_correct_a_regression_is_refused(changes, said):
         _corrector(**changes)
 
 
+def test_what_python_saves_has_the_note_of_the_command_line(sr3, tiny, tmp_path):
+    """So that it is not enlarged again, and is left where it would be made again."""
+    noise_picture(12, 8).save(tmp_path / "a.png")
+    model = tiny.save_pretrained(tmp_path / "model")
+    line = ["upscale", tmp_path / "a.png", "--model", model, "--seed", 3, "--steps", 2, "--scale", 3]
+    restorer = Restorer(tiny)
+    ways = ([], {}), (["--fidelity", 0.5, "--noise", 4], {"fidelity": 0.5, "noise": 4.0})
+    for number, (more, asked) in enumerate(ways):
+        path = tmp_path / f"{number}.png"
+        restorer.restore(tmp_path / "a.png", seed=3, steps=2, scale=3, **asked).save(tmp_path / "mine.png")
+        assert sr3(*line, "-o", path, *more)[0] == 0
+        assert read_note(tmp_path / "mine.png") == read_note(path)
+    code, _, err = sr3("upscale", tmp_path / "mine.png", "--model", model)
+    assert code == 2
+    assert "is a result of sr3 upscale" in err
+
+
 def test_weights_lie_as_convolutions_like_them(tiny):
     Restorer(tiny, device="cpu")
     assert tiny.net.enter.weight.is_contiguous(memory_format=torch.channels_last)
@@ -285,6 +302,8 @@ def test_results_show_and_save_themselves(tiny, tmp_path):
     for name, picture in zip(names, [*found.variants, found.mean, found.spread], strict=True):
         assert (read(tmp_path / name).pixels - picture.pixels.clamp(-1, 1)).abs().max() < 1 / 254
     assert restorer.restore(noise_picture(12, 8), steps=1).save(tmp_path / "b.jpg") == [tmp_path / "b.jpg"]
+    seeds = [read_note(tmp_path / name)["seed"] for name in names]
+    assert seeds == ["0", "1", "0", "0"]
     with Image.open(io.BytesIO(found._repr_png_())) as seen:
         assert (seen.format, seen.size) == ("PNG", (48, 32))
         assert np.array_equal(np.asarray(seen), np.asarray(to_pil(found.variants[0])))

@@ -20,7 +20,8 @@ from sr3.metric.swd import patches_for
 from sr3.model.config import ConfigError, Sampling
 from sr3.picture.collection import Pictures
 from sr3.random import mix
-from sr3.restore.restorer import Restorer, finite, needs_picture
+from sr3.restore.restored import finite
+from sr3.restore.restorer import Restorer, needs_picture
 from sr3.restore.whole import make
 from sr3.task import Given, again
 

@@ -153,7 +153,7 @@ def write_frames(
     """Write frames [H, W, 1 to 4], uint8 or uint16, as one file, whole or not at all.
 
     like: whose metadata and resolution it has.  16 bits go into TIFF alone; a GIF keeps 256 colours a frame, and
-    neither metadata nor note.  PictureError where it cannot be written.
+    of metadata the note alone, as a comment.  PictureError where it cannot be written.
     """
     name, suffix = shown(path), path.suffix.lower()
     check_holds(path, len(frames), name)
@@ -183,7 +183,8 @@ def _write_moving(
         options["duration"] = [max(1, round(ms)) for ms in timing.milliseconds]
     suffix = path.suffix.lower()
     if suffix == ".gif":
-        images[0].save(path, "GIF", **options, **({} if timing.loop is None else {"loop": timing.loop}), disposal=2)
+        options |= {} if timing.loop is None else {"loop": timing.loop}
+        images[0].save(path, "GIF", **options, disposal=2, comment=metadata.add_note(None, note))
         return
     options |= {"loop": 1 if timing.loop is None else timing.loop, "exif": blocks.get("exif-data", b"")}
     if suffix == ".webp":

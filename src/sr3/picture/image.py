@@ -170,7 +170,16 @@ def read_note(path: str | Path) -> dict[str, str]:
         image = open_by_vips(path)
     except vips.Error as error:
         raise PictureError(f"{name} cannot be read as a picture ({reason(error)})") from error
+    if str(image.get("vips-loader")).startswith("gif"):
+        return metadata.find_note(_comment(path))
     return metadata.find_note(bytes(image.get("xmp-data"))) if image.get_typeof("xmp-data") else {}
+
+
+def _comment(path: Path) -> bytes:
+    """What a GIF has in the place of metadata; empty where there is none, or the file is damaged."""
+    with suppress(Exception), Image.open(path, formats=["GIF"]) as image:
+        return bytes(image.info.get("comment", b""))
+    return b""
 
 
 class Decoded(NamedTuple):

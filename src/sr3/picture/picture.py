@@ -72,9 +72,9 @@ class Picture:
         """[1, 3, H, W] in [-1, 1]; grey is repeated, alpha left out."""
         return self.pixels.expand(3, -1, -1)[None]
 
-    def save(self, path: str | Path, *, quality: int = 95) -> None:
+    def save(self, path: str | Path, *, quality: int = 95, note: Mapping[str, str] | None = None) -> None:
         """Write it to a file by the format that its name ends in; as `sr3.picture.write.write`."""
-        import_module("sr3.picture.write").write(path, self, quality=quality)
+        import_module("sr3.picture.write").write(path, self, quality=quality, note=note)
 
     def png(self) -> bytes:
         """A PNG to look at, reduced where it is larger than a screen."""

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from sr3.model.config import Sampling
-from sr3.model.model import Model
 from sr3.picture.bleed import bled
 from sr3.picture.image import Decoded, decoded
 from sr3.picture.picture import PictureError
 from sr3.picture.resize import resize
 from sr3.random import staged
 from sr3.restore.agreement import Agreement, agreement, taken
+from sr3.restore.note import Noted, enlarging_note
 from sr3.restore.restored import Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
 from sr3.task import Given, Restoration
@@ -28,15 +28,10 @@ SMALL = 2**18
 """Pixels of a result up to which pictures are computed together; larger ones fill a device by themselves."""
 
 
-class Restores(Protocol):
+class Restores(Noted, Protocol):
     """What `many` needs of a `sr3.restore.restorer.Restorer`."""
 
-    model: Model
     device: torch.device
-
-    def settings(self, *, steps: int | None, sampler: str | None, spacing: str | None, quality: str | None) -> Sampling:
-        """How the model is sampled."""
-        ...
 
     def make(self, given: Given, seeds: Sequence[int], *, settings: Sampling, held: Agreement) -> Tensor:
         """A batch."""
@@ -156,4 +151,4 @@ def _at_once(restorer: Restores, some: list[_Open], options: dict[str, Any]) -> 
         made = resize(made, (want[1], want[0]))
     for one, pixels in zip(some, made, strict=True):
         found = restored(one.picture, [pixels[None]], colours=task.colours)
-        yield One(one.thing, Restored(found.variants, held=held.said))
+        yield One(one.thing, Restored(found.variants, held=held.said, note=enlarging_note(restorer, options)))

@@ -1,28 +1,53 @@
 """Notes: what made a picture, for its metadata."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-import sr3
-from sr3.restore.restorer import Restorer
+import torch
+
+from sr3 import __version__
+from sr3.model.config import Sampling
+from sr3.model.model import Model
 
 
-def note_of(restorer: Restorer, options: dict[str, Any]) -> dict[str, str]:
-    """What made the picture, for its metadata: enough to make it again."""
-    asked = {key: options[key] for key in ("steps", "sampler", "spacing", "quality")}
+class Noted(Protocol):
+    """What a note needs of a `sr3.restore.restorer.Restorer`."""
+
+    model: Model
+    dtype: torch.dtype
+
+    def settings(self, *, steps: int | None, sampler: str | None, spacing: str | None, quality: str | None) -> Sampling:
+        """How the model is sampled."""
+        ...
+
+
+def note_of(restorer: Noted, options: Mapping[str, Any]) -> dict[str, str]:
+    """What made the picture, for its metadata: enough to make it again.
+
+    options: of `Restorer.stream`; those left out are what they are there.
+    """
+    asked = {key: options.get(key) for key in ("steps", "sampler", "spacing", "quality")}
     settings = restorer.settings(**asked)
     known = {"noise": f"{options['noise']:g}"} if options.get("noise") is not None else {}
     return known | {
-        "software": f"sr3 {sr3.__version__}",
+        "software": f"sr3 {__version__}",
         "model": restorer.model.config.name,
         "pictures_seen": str(restorer.model.about.get("pictures_seen", "unknown")),
-        "seed": str(options["seed"]),
-        "samples": str(options["samples"]),
+        "seed": str(options.get("seed", 0)),
+        "samples": str(options.get("samples", 1)),
         "steps": str(settings.steps),
         "sampler": str(settings.sampler["kind"]),
         "spacing": settings.spacing,
-        "fidelity": "0" if options["free"] else f"{options.get('fidelity', 1):g}",
+        "fidelity": "0" if options.get("free") else f"{options.get('fidelity', 1):g}",
         "precision": str(restorer.dtype).removeprefix("torch."),
     }
+
+
+def enlarging_note(restorer: Noted, options: Mapping[str, Any]) -> dict[str, str]:
+    """`note_of` a result of `Restorer.stream`, and how much larger it is, as the command line says that."""
+    factor, scale, size = restorer.model.task.factor, options.get("scale"), options.get("size")
+    mark = f"{factor if scale is None else scale:g}x" if size is None else f"{size[0]}x{size[1]}"
+    return note_of(restorer, options) | ({"result": mark} if factor > 1 else {})
 
 
 def each_note(note: dict[str, str], seed: int, samples: int) -> list[dict[str, str]]:

@@ -1,7 +1,7 @@
 """What comes out of a restoration: variants, and for several of them their mean and their spread."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from sr3.diffusion.sample import Step
+from sr3.model.config import ConfigError
 from sr3.picture.picture import Picture
 from sr3.picture.resize import resize
+from sr3.restore.note import each_note
 
 UNUSABLE = "the model's result is not finite even in fp32: its weights or settings are unusable"
 
@@ -37,27 +39,44 @@ class Restored:
     """Standard deviation over the variants at each pixel, grey, white where they differ most."""
     held: str = ""
     """What the variants are held to, in words."""
+    note: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What made them, for their files."""
 
     def save(self, path: str | Path, *, quality: int = 95) -> list[Path]:
         """Write it by the format that the name ends in; of several variants each, their mean and their spread.
 
         They are then called photo-1.png, photo-2.png …, photo-mean.png, photo-spread.png.  Gives the files' names, in
-        this order.  PictureError where they cannot be written.
+        this order.  Their metadata have the note that the command line would write.  PictureError where they cannot be
+        written.
         """
-        path = Path(path)
-        if len(self.variants) == 1:
-            self.variants[0].save(path, quality=quality)
-            return [path]
+        path, count = Path(path), len(self.variants)
         named = {str(k + 1): variant for k, variant in enumerate(self.variants)}
         named |= {end: p for end, p in (("mean", self.mean), ("spread", self.spread)) if p is not None}
         files = {path.with_name(f"{path.stem}-{end}{path.suffix}"): picture for end, picture in named.items()}
-        for file, picture in files.items():
-            picture.save(file, quality=quality)
+        if count == 1:
+            files = {path: self.variants[0]}
+        note = {**self.note, **({"held_to": self.held} if self.held else {})} if self.note else {}
+        notes = each_note(note, int(note["seed"]), count) if note else [None] * len(files)
+        for (file, picture), own in zip(files.items(), notes, strict=True):
+            picture.save(file, quality=quality, note=own)
         return list(files)
 
     def _repr_png_(self) -> bytes:
         """For a notebook: the first variant."""
         return self.variants[0].png()
+
+
+def noted(steps: Iterator[Progress | Restored], note: Mapping[str, str]) -> Iterator[Progress | Restored]:
+    """The steps of a restoration, and last its result, which knows what made it."""
+    for step in steps:
+        yield step if isinstance(step, Progress) else replace(step, note=note)
+
+
+def finite(x: Tensor) -> Tensor:
+    """x itself; ConfigError where it is not finite though it was computed in fp32."""
+    if not torch.isfinite(x).all():
+        raise ConfigError(UNUSABLE)
+    return x
 
 
 def restored(

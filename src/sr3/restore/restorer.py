@@ -26,7 +26,8 @@ from sr3.restore import large
 from sr3.restore.agreement import FREE, HELD, Agreement, agreement, taken
 from sr3.restore.beside import Aside, Beside
 from sr3.restore.keep import Keep
-from sr3.restore.restored import UNUSABLE, Progress, Restored, restored
+from sr3.restore.note import enlarging_note
+from sr3.restore.restored import Progress, Restored, finite, noted, restored
 from sr3.restore.size import check_sides, passes, target_size
 from sr3.restore.tiles import BLEND, TILE, Runner, check_tile
 from sr3.task import Given, Restoration
@@ -218,6 +219,9 @@ class Restorer:
         alone = samples == 1 and keep is None and given.mask is None
         memory = self.memory if alone and large.suits(self.model, how, have, (wide, high)) else None
         cut = memory is not None and not large.fits_whole((wide, high), memory)
+        asked: dict[str, Any] = dict(scale=scale, size=size, steps=steps, sampler=sampler, spacing=spacing)
+        asked |= dict(quality=quality, seed=seed, samples=samples, free=free, fidelity=fidelity, noise=noise)
+        note = enlarging_note(self, asked)
         while True:
             walk = self._at_once(source, given, chosen, how, (wide, high), seed, samples, keep)
             if cut:
@@ -225,7 +229,7 @@ class Restorer:
                 each = (self.model, run, source, given, chosen, how, seed)
                 walk = large.stream(*each, memory=memory or 0, near=self.near)
             try:
-                yield from walk
+                yield from noted(walk, note)
                 return
             except (RuntimeError, MemoryError) as error:
                 if cut or not large.out_of_memory(error) or not (memory or self._halve((wide, high))):
@@ -290,10 +294,3 @@ class Restorer:
         from sr3.restore.many import many
 
         return many(self, things, **options)
-
-
-def finite(x: Tensor) -> Tensor:
-    """x itself; ConfigError where it is not finite though it was computed in fp32."""
-    if not torch.isfinite(x).all():
-        raise ConfigError(UNUSABLE)
-    return x

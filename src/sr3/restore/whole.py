@@ -74,7 +74,7 @@ def stream(
             each = [one.pixels.expand(3, -1, -1)[None] for one in step.variants]
             made = [_full(task, x, part, given, held, detail, [seed + k]) for k, x in enumerate(each)]
             hold = partial(held.finish, task, given=given) if task.colours else None
-            yield replace(restored(source, made, colours=task.colours, hold=hold), held=step.held)
+            yield replace(restored(source, made, colours=task.colours, hold=hold), held=step.held, note=step.note)
 
 
 def make(restorer: Restorer, given: Given, seeds: Sequence[int], *, free: bool = False, **options: Any) -> Tensor:
