@@ -337,6 +337,20 @@ def test_iptc_records_travel(tmp_path: Path, suffix: str) -> None:
         assert given.keep["iptc-data"] == IIM
 
 
+@pytest.mark.parametrize("beyond", [b"x", bytes(6_500_000)], ids=len)
+def test_a_profile_of_a_wrong_length_stops_no_picture(tmp_path: Path, beyond: bytes) -> None:
+    """libvips writes no PNG with it; it is then as long as it says it is."""
+    path, given = tmp_path / "a.png", replace(picture(), keep={"icc-profile-data": ICC + beyond})
+    write(path, given, note={"a": "b"})
+    assert read(path).keep["icc-profile-data"] == ICC
+    assert read_note(path) == {"a": "b"}
+    with Image.open(path) as opened:
+        assert opened.info["icc_profile"] == ICC
+    short = len(ICC).to_bytes(4, "big") + ICC[4:-40]
+    write(path, replace(picture(), keep={"icc-profile-data": short}))
+    assert read(path).size == (7, 9)
+
+
 def test_a_profile_for_other_channels_is_left_out(tmp_path: Path) -> None:
     write(tmp_path / "a.png", replace(picture(bands=1), keep={"icc-profile-data": ICC}))
     assert "icc-profile-data" not in read(tmp_path / "a.png").keep

@@ -68,7 +68,7 @@ def test_the_packet_of_a_png_is_put_before_all_that_follows(tmp_path, monkeypatc
     noise = samples(900, 900, 3, 8)  # 2.4 MB that cannot be compressed
     Image.fromarray(noise).save(path)
     before = path.read_bytes()
-    metadata.amend_png(path, b"<packet/>")
+    metadata.amend_png(path, None, b"<packet/>")
     after = path.read_bytes()
     added = len(after) - len(before)
     assert len(before) > 2 * 2**20

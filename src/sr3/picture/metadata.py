@@ -156,16 +156,17 @@ def amend_tiff(path: Path, exif: bytes | None, iptc: bytes | None) -> None:
         file.write(end.to_bytes(4, "little"))
 
 
-def amend_png(path: Path, xmp: bytes | None) -> None:
-    """Put an XMP packet into a PNG file, in the kind of chunk that its standard asks for.
+def amend_png(path: Path, icc: bytes | None, xmp: bytes | None) -> None:
+    """Put a profile and an XMP packet into a PNG file, in the kinds of chunks that its standard asks for.
 
-    libvips writes XMP into a compressed Latin-1 chunk, which few readers look into.
+    libvips fails over profiles whose own numbers are not all right, and hides XMP in a compressed Latin-1 chunk.
     """
-    if not xmp:
+    bodies = [b"iCCPicc\0\0" + zlib.compress(icc)] if icc else []
+    bodies += [b"iTXtXML:com.adobe.xmp\0\0\0\0\0" + xmp] if xmp else []
+    if not bodies:
         return
     start = 33  # after the signature and the header chunk
-    body = b"iTXtXML:com.adobe.xmp\0\0\0\0\0" + xmp
-    chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    chunk = b"".join((len(b) - 4).to_bytes(4, "big") + b + zlib.crc32(b).to_bytes(4, "big") for b in bodies)
     with path.open("r+b") as file:
         end = file.seek(0, 2)
         while end > start:  # what follows moves on, the last part first

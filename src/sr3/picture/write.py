@@ -24,6 +24,8 @@ WRITABLE = {
 """The suffixes that `write` knows, with libvips' name of what writes them."""
 
 _LONGEST = {"jpegsave": 65500, "webpsave": 16383, "heifsave": 16384}
+_OWN_CHUNKS = ("icc-profile-data", "xmp-data")
+"""What goes into a PNG file without libvips."""
 _JPEG_BLOCK = 65_000
 """Bytes of XMP that surely fit into one JPEG segment; libvips leaves larger packets out without a word."""
 
@@ -66,7 +68,7 @@ def write(path: str | Path, picture: Picture, *, note: Mapping[str, str] | None 
         with replacing(path) as temporary:
             getattr(image, saver)(os.fsencode(temporary), **options)
             if saver == "pngsave":
-                metadata.amend_png(temporary, blocks.get("xmp-data"))
+                metadata.amend_png(temporary, *map(blocks.get, _OWN_CHUNKS))
             elif saver == "tiffsave":
                 metadata.amend_tiff(temporary, blocks.get("exif-data"), blocks.get("iptc-data"))
     except vips.Error as error:
@@ -95,8 +97,10 @@ def check_format(path: Path, size: tuple[int, int]) -> str:
 def blocks_of(picture: Picture, note: Mapping[str, str] | None, saver: str) -> dict[str, bytes]:
     """The metadata to write, by libvips' names, with the note in them."""
     blocks = dict(picture.keep)
-    if not metadata.fits_icc(blocks.get("icc-profile-data", b""), picture.channels):
-        blocks.pop("icc-profile-data", None)
+    profile = blocks.pop("icc-profile-data", b"")
+    profile = profile[: int.from_bytes(profile[:4], "big")]  # what lies beyond it some readers fail over
+    if metadata.fits_icc(profile, picture.channels):
+        blocks["icc-profile-data"] = profile
     xmp = metadata.clean_xmp(blocks.pop("xmp-data", b""), picture.size)
     if note is not None:
         packet = metadata.add_note(xmp, note)
@@ -122,6 +126,6 @@ def dressed(vips: Any, image: Any, dpi: tuple[float, float], blocks: Mapping[str
         if block == "iptc-data":
             if saver == "jpegsave":
                 image.set_type(vips.GValue.blob_type, block, metadata.wrapped_iptc(data))
-        elif block in BLOCKS and (block, saver) != ("xmp-data", "pngsave"):
+        elif block in BLOCKS and (saver != "pngsave" or block not in _OWN_CHUNKS):
             image.set_type(vips.GValue.blob_type, block, data)
     return image
