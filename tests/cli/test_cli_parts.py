@@ -138,6 +138,7 @@ def test_failures_name_their_picture_once(tmp_path, capsys):
     here = tmp_path / "here.png"
     here.touch()
     refuse_absent([here, tmp_path / "gone.png"])
+    assert capsys.readouterr().err.startswith(f"sr3: {tmp_path / 'gone.png'}: does not exist; ")
     refuse_absent([])
     with pytest.raises(typer.Exit) as end:
         refuse_absent([tmp_path / "gone.png"])

@@ -181,6 +181,15 @@ def test_some_failed_is_1_and_all_failed_3(up, here):
     assert up("bad.png", "-o", "out")[0] == 3
 
 
+def test_a_misspelt_name_among_others_is_said_first_and_once(up, here):
+    code, _, err = up("a.png", "b.png", "-o", "out")
+    assert code == 1
+    first, *more = err.splitlines()
+    assert first == "sr3: b.png: does not exist; did you mean a.png?"
+    assert "out" in more[0]
+    assert "b.png" not in "".join(more)
+
+
 def test_a_pipe_in_and_a_pipe_out(model, here, sr3):
     command = [sys.executable, "-m", "sr3", "upscale", "-", "--model", model, "--steps", "1"]
     given = Path("a.png").read_bytes()

@@ -2,13 +2,16 @@
 
 import io
 import json
+import pickle
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import noise_picture
 from PIL import Image
 
+from sr3.cli import rays
 from sr3.picture.image import read
 
 
@@ -61,6 +64,22 @@ def test_a_shard_gives_a_shard(up, tmp_path):
     assert (told[0]["input"], told[0]["output"], told[0]["error"]) == ("s.tar", ["s-4x.tar"], None)
     assert told[1]["input"] == "s.tar/bad.png"
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".sr3")]
+
+
+def test_what_fails_in_a_shard_elsewhere_comes_back(up, tmp_path, monkeypatch):
+    """As another machine has it: nothing but rows and pickles travels."""
+
+    def over(address, build, jobs, actors):
+        actor = rays.Actor(build)
+        for number, job in enumerate(jobs):
+            found = pickle.loads(actor(rays._row(number, job))["outcome"])
+            yield replace(found, input=jobs[number].name)
+
+    monkeypatch.setattr(rays, "over", over)
+    code, out, err = up("s.tar", "-o", "out", "--json", "--ray", "local")
+    told = [(one["input"], one["error"] is None) for one in map(json.loads, out.splitlines())]
+    assert told == [("s.tar", True), ("s.tar/bad.png", False)]
+    assert (code, "bad.png" in err) == (1, True)
 
 
 def test_a_shard_that_is_done_is_left(up, tmp_path):

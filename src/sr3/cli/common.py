@@ -1,7 +1,7 @@
 """What the commands share: errors as sentences, progress bars, sizes."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from sr3.model.model import Model
     from sr3.picture.collection import Pictures
     from sr3.restore.restorer import Restorer
+
+
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 
 
 def load_restorer(name: str, **options: Any) -> "Restorer":

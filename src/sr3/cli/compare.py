@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sr3.cli.common import Force
+from sr3.cli.jobs import check_free
+
 if TYPE_CHECKING:
     from sr3.evaluation.compare import Comparison
 
@@ -20,6 +23,7 @@ def command(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the intervals and of p.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the comparison as JSON.")] = None,
+    force: Force = False,
 ) -> None:
     """Say which of two evaluations is better, with 95 % intervals of the differences on the same pictures."""
     import json
@@ -28,6 +32,7 @@ def command(
     from sr3.evaluation.run import read_run
     from sr3.files import write_text
 
+    check_free([(json_file, "--json")], [a, b], force=force)
     found = compare(read_run(a), read_run(b), method=method, seed=seed)
     typer.echo(f"A: {a}, {found.methods[0]}\nB: {b}, {found.methods[1]}")
     typer.echo(table(found))

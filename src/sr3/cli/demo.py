@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from sr3.cli.common import bars, load_restorer
+from sr3.cli.common import Force, bars, load_restorer
+from sr3.cli.jobs import check_free
 
 TASKS = {
     "upscale": ("super-resolution", "photo-4x-fast"),
@@ -24,6 +25,7 @@ def command(
         str | None, typer.Option("--model", "-m", help="A model's name, file or Hub id; default: the task's.")
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
+    force: Force = False,
 ) -> None:
     """Damage scikit-image's photographs, restore them, and write one labelled picture with the measures."""
     from sr3.evaluation import demo
@@ -37,6 +39,7 @@ def command(
         raise ConfigError(f"there is no demo of {task!r}{nearest(task, list(TASKS))}")
     if output.suffix.lower() not in WRITABLE:
         raise ConfigError(f"cannot write {output}: its name must end in one of {', '.join(sorted(WRITABLE))}")
+    check_free([(output, "-o")], force=force)
     kind, usual = TASKS[task]
     restorer = load_restorer(model or usual)
     set_task(restorer.model, kind, task)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import bars, held_out, load_restorer, regression_for
+from sr3.cli.common import Force, bars, held_out, load_restorer, regression_for
+from sr3.cli.jobs import check_free
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,11 +85,13 @@ def command(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write protocol, rows and values as JSON.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Measure a model beside its task's baseline and its regression baseline, with 95 % intervals."""
     from sr3.cli import protocols
 
     _check(labels, classifier, report)
+    check_free([(json_file, "--json"), (report, "--report")], [*data, Path(model), labels], force=force)
     walk: dict[str, Any] = {"steps": steps, "sampler": sampler, "spacing": spacing, "quality": quality}
     asked: dict[str, Any] = {"seed": seed, "data": ", ".join(p.name for p in data), "batch": batch, **walk}
     if protocol == "restoration":

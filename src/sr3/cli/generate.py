@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import bars, write_gif
+from sr3.cli.common import Force, bars, write_gif
+from sr3.cli.jobs import check_free
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +52,7 @@ def command(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
+    force: Force = False,
 ) -> None:
     """Make pictures from nothing, by one model or by a cascade."""
     _check(model, cascade, out, grid, trace, chance, against)
@@ -66,6 +68,9 @@ def command(
     made.labels([seed], wanted)
     if out is None and grid is None and trace is None and against is None:
         out = Path()
+    files = {s: out / f"{_plain(made.name)}-{s}.png" for s in range(seed, seed + count)} if out is not None else {}
+    each = [(grid, "--grid"), (trace, "--trace"), *((path, "--out") for path in files.values())]
+    check_free(each, [against, chance], force=force)
     note = _note(made, settings) | ({"class": classes} if classes is not None else {})
     kept: list[Tensor] = []
     frames: list[Tensor] = []
@@ -78,9 +83,9 @@ def command(
                     frames.append(_frame(step, made.sizes[-1]))
                 continue
             assert isinstance(step, Made)
-            if out is not None:
-                for own, picture in zip(step.seeds, step.pictures, strict=True):
-                    _write(out / f"{_plain(made.name)}-{own}.png", picture, {**note, "seed": str(own)})
+            for own, picture in zip(step.seeds, step.pictures, strict=True):
+                if own in files:
+                    _write(files[own], picture, {**note, "seed": str(own)})
             if grid is not None or against is not None or (trace is not None and not kept):
                 kept.append(step.pictures)
     if grid is not None:

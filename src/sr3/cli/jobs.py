@@ -4,12 +4,12 @@ import difflib
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from sr3.cli.names import Naming, is_shard
+from sr3.cli.names import Naming, is_shard, mark_of
 from sr3.cli.pipes import PIPE, PIPED
 
 Key = tuple[int, int] | str
@@ -157,39 +157,80 @@ def _key(path: Path) -> Key:
     return (found.st_dev, found.st_ino) if found.st_ino else _name_key(path)
 
 
-def check(jobs: Sequence[Job], *, samples: int, trace: Path | None, force: bool, skip_existing: bool) -> None:
-    """ConfigError where a job would overwrite a picture that is read, or another's result; or any file, without force.
+def check(
+    jobs: Sequence[Job],
+    *,
+    samples: int,
+    trace: Path | None,
+    force: bool,
+    skip_existing: bool,
+    manifest: Path | None = None,
+    read: Sequence[Path] = (),
+) -> None:
+    """ConfigError where a job would overwrite what is read, or another's result; or any file, without force.
 
     And where a result's place is no folder, or one that cannot be written into, and for several into a pipe.
+    manifest: what is there already is added to.  read: what is read beside the pictures.
     """
     from sr3.model.config import ConfigError
 
     if samples > 1 and any(job.target == PIPE for job in jobs):
         raise ConfigError(f"{samples} samples, their mean and their spread do not go into one pipe; give a file by -o")
-    read = {_key(job.source): job.source for job in jobs if job.source != PIPE}
-    taken: set[Key] = set()
-    there: list[Path] = []
-    for path in (*(p for job in jobs for p in job.written(samples)), *((trace,) if trace is not None else ())):
-        if path == PIPE or (os.path.exists(path) and not path.is_file() and not path.is_dir()):
-            continue  # a pipe or a device
-        key = _key(path)
-        if key in read:
-            raise ConfigError(f"{path} would overwrite the picture {read[key]}; give another -o")
-        if key in taken or _name_key(path) in taken:
-            raise ConfigError(f"two results would both be {path}; give another -o, or the pictures one at a time")
-        taken |= {key, _name_key(path)}
-        if os.path.lexists(path) and not force and (path == trace or not skip_existing):
-            there.append(path)
-    if there:
-        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+    files = [(path, "-o") for job in jobs for path in job.written(samples)]
+    files += [(mark_of(job.target), "-o") for job in jobs if is_shard(job.source)]
+    beside = [(path, option) for path, option in ((trace, "--trace"), (manifest, "--manifest")) if path is not None]
+    found = _there([*files, *beside], [*(job.source for job in jobs), *read])
+    there = [path for path in found if path == trace or not (skip_existing or path == manifest)]
+    if there and not force:
         raise ConfigError(
-            f"{there[0]} is there already{more}; give another -o, --skip-existing to keep what was made in this way, "
-            "or --force to overwrite"
+            f"{_first(there)}; give another -o, --skip-existing to keep what was made in this way, or --force to "
+            "overwrite"
         )
     for folder in {job.target.parent for job in jobs if job.target != PIPE}:
         _check_place(folder, "-o")
-    if trace is not None:
-        _check_place(trace.parent, "--trace")
+    for path, option in beside:
+        _check_place(path.parent, option)
+
+
+def check_free(files: Iterable[tuple[Path | None, str]], read: Iterable[Path | None] = (), *, force: bool) -> None:
+    """ConfigError where a file would overwrite what is read, or another; or one that is there, without force.
+
+    files: those that a command writes, with the options that name them; None: not asked for.
+    """
+    from sr3.model.config import ConfigError
+
+    asked = [(path, option) for path, option in files if path is not None]
+    there = _there(asked, [path for path in read if path is not None])
+    if there and not force:
+        raise ConfigError(f"{_first(there)}; give another name, or --force to overwrite")
+
+
+def _there(files: Iterable[tuple[Path, str]], read: Iterable[Path]) -> list[Path]:
+    """Those of the files to be written that are there already; each comes with the option that names it.
+
+    ConfigError where one would overwrite what is read, or another.
+    """
+    from sr3.model.config import ConfigError
+
+    known = {_key(path): path for path in read if path != PIPE}
+    taken: set[Key] = set()
+    there: list[Path] = []
+    for path, option in files:
+        if path == PIPE or (os.path.exists(path) and not path.is_file() and not path.is_dir()):
+            continue  # a pipe or a device
+        key = _key(path)
+        if key in known:
+            raise ConfigError(f"{path} would overwrite {known[key]}, which is read; give another {option}")
+        if key in taken or _name_key(path) in taken:
+            raise ConfigError(f"two results would both be {path}; give another {option}, or the pictures one at a time")
+        taken |= {key, _name_key(path)}
+        if os.path.lexists(path):
+            there.append(path)
+    return there
+
+
+def _first(there: Sequence[Path]) -> str:
+    return f"{there[0]} is there already" + (f" (and {len(there) - 1} more)" if len(there) > 1 else "")
 
 
 def _check_place(folder: Path, option: str) -> None:

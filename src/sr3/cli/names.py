@@ -103,6 +103,11 @@ def is_shard(path: Path) -> bool:
     return path.suffix.lower() == ".tar"
 
 
+def mark_of(target: Path) -> Path:
+    """The file that says that a shard is done."""
+    return target.with_name(f"{target.name}.done")
+
+
 _SAME = {".jpg": (".jpeg",), ".tif": (".tiff",)}
 _TWINS = {".jpeg": (".jpg",), ".tiff": (".tif",)}
 

@@ -17,7 +17,10 @@ from sr3.cli.pipes import PIPE
 
 @dataclass(frozen=True)
 class Outcome:
-    """One picture's.  left: why it was not made, where that is right; error: what is wrong, in a sentence."""
+    """One picture's.  left: why it was not made, where that is right; error: what is wrong, in a sentence.
+
+    within: of a shard that was made, (name, why) of each picture in it that failed.
+    """
 
     input: str
     output: list[Path] = field(default_factory=list[Path])
@@ -28,6 +31,7 @@ class Outcome:
     note: Mapping[str, str] = field(default_factory=dict[str, str])
     left: str | None = None
     error: str | None = None
+    within: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     def line(self) -> str:
         """Where it is, how large, how long it took, and which model made it and why."""
@@ -63,7 +67,7 @@ class Teller:
         self.failures: list[tuple[str, str]] = []
 
     def __call__(self, outcome: Outcome) -> None:
-        """Count it and say it."""
+        """Count it and say it, and then what failed in it."""
         if outcome.error is not None:
             self.failures.append((outcome.input, outcome.error))
         elif outcome.left is not None:
@@ -77,6 +81,8 @@ class Teller:
             typer.echo(line)
         if self.manifest is not None:
             _append(self.manifest, line)
+        for name, why in outcome.within:
+            self(Outcome(f"{outcome.input}/{name}", error=why))
 
 
 def _append(path: Path, line: str) -> None:
@@ -91,10 +97,10 @@ def _append(path: Path, line: str) -> None:
 
 
 def refuse_absent(inputs: Sequence[Path]) -> None:
-    """Ends at once, before PyTorch is loaded, where none of the inputs exists."""
+    """Say at once, before PyTorch is loaded, which of the inputs do not exist, and end where none does."""
     failures = [(str(path), why) for path in inputs if (why := absent(path)) is not None]
+    say(failures)
     if inputs and len(failures) == len(inputs):
-        say(failures)
         raise typer.Exit(3)
 
 

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ import typer
 
 from sr3.cli.claims import claim
 from sr3.cli.clock import screen, spoken
-from sr3.cli.jobs import Job, check, check_room, plan
+from sr3.cli.jobs import Job, absent, check, check_room, plan
 from sr3.cli.made import all_made_so, is_enlarged
 from sr3.cli.names import Naming, is_shard
 from sr3.cli.outcome import Outcome, Teller, say
@@ -50,7 +50,7 @@ class Work:
     told: what else makes a result this one and no other, for its metadata.
     size_of: the (width, height) of the result, of a picture's own and its model's factor.
     enlarges: what such a command made is left as it is, but by force.  lenient: damaged files are taken, each in its
-    turn.
+    turn.  read: files that are read beside the pictures, as masks are.
     """
 
     run: Run
@@ -62,9 +62,9 @@ class Work:
     told: Mapping[str, str] = field(default_factory=dict[str, str])
     enlarges: bool = False
     lenient: bool = False
+    read: Sequence[Path] = ()
 
     def __post_init__(self) -> None:
-        self.failed: list[tuple[str, str]] = []  # of what is in shards
         self.lock = threading.Lock()  # several pictures at once must not load one model twice
 
     def __call__(self, elsewhere: Callable[[list[Job]], Iterator[Outcome]] | None = None) -> None:
@@ -78,7 +78,9 @@ class Work:
         check_trace(run.trace, len(jobs), run.shard)
         if any(is_shard(job.source) for job in jobs) and (run.samples > 1 or run.trace is not None):
             _refuse("a tar file is restored without --samples and --trace; unpack it for these")
-        check(jobs, samples=run.samples, trace=run.trace, force=run.force, skip_existing=run.skip_existing)
+        how: dict[str, Any] = {"samples": run.samples, "force": run.force, "skip_existing": run.skip_existing}
+        read = [path for path in (*self.read, *map(Path, filter(None, [run.model]))) if path.is_file()]
+        check(jobs, trace=run.trace, manifest=run.manifest, read=read, **how)
         if run.json and any(job.target == PIPE for job in jobs):
             _refuse("--json and the picture do not go into one pipe; give a file by -o")
         if jobs and jobs[0].source != PIPE:  # a model that cannot be loaded fails once, before any work
@@ -86,22 +88,21 @@ class Work:
 
             with suppress(PictureError):  # what is wrong with one picture stops no other
                 self.choose(jobs[0].source)
+        say([one for one in failures if absent(Path(one[0])) is None])  # the others are said already
         with screen(quiet=run.quiet) as shown:
-            say = partial(shown.console.print, soft_wrap=True, markup=False, highlight=False)
-            teller = Teller(None if run.quiet else say, as_json=run.json, manifest=run.manifest)
+            tell = partial(shown.console.print, soft_wrap=True, markup=False, highlight=False)
+            teller = Teller(None if run.quiet else tell, as_json=run.json, manifest=run.manifest)
             for name, why in failures:
                 teller(Outcome(name, error=why))
             whole = shown.add_task("pictures", total=len(jobs)) if len(jobs) > 1 else None
             for outcome in elsewhere(jobs) if elsewhere and jobs else self._outcomes(jobs, shown):
                 teller(outcome)
-                while self.failed:
-                    teller(Outcome(self.failed[0][0], error=self.failed.pop(0)[1]))
                 if whole is not None:
                     shown.advance(whole)
-        self._end(teller, len(jobs))
+        self._end(teller, len(jobs), said=len(failures))
 
-    def _end(self, teller: Teller, count: int) -> None:
-        say(teller.failures)
+    def _end(self, teller: Teller, count: int, said: int) -> None:
+        say(teller.failures[said:])
         if count > 1 and (not self.run.quiet or teller.failures):
             kept = f", {teller.left} left as they are (results of sr3)" if teller.left else ""
             typer.echo(f"{teller.made} done, {len(teller.failures)} failed{kept}", err=True)
@@ -264,10 +265,9 @@ class Work:
         if self.run.skip_existing and done_so(job.target, note):
             return Outcome(job.name, [job.target], note=note, left="made in this way already")
         done = restore_shard(job, restore, self.naming.within, note)
-        for name, why in done.failed.items():
-            self.failed.append((f"{job.name}/{name}", why))
         seconds, why = time.monotonic() - began, f"{done.made} pictures"
-        return Outcome(job.name, [job.target], seconds=seconds, why=why, note=note)
+        failed = list(done.failed.items())
+        return Outcome(job.name, [job.target], seconds=seconds, why=why, note=note, within=failed)
 
     def _finished(self, job: Job, ready: Ready, made: Made) -> Outcome:
         note = written(job, made, ready.notes, self.run, self.naming.suffix)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import bars, held_out, load_restorer, regression_for
+from sr3.cli.common import Force, bars, held_out, load_restorer, regression_for
+from sr3.cli.jobs import check_free
 
 if TYPE_CHECKING:
     from sr3.evaluation.study import Study, Task
@@ -37,6 +38,7 @@ def command(
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the page in a browser.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="Print the fool rates instead.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="With --summary: also write it as JSON.")] = None,
+    force: Force = False,
     make: Annotated[bool, typer.Option("--make", help="Make PAIRS by a model instead, from --data.")] = False,
     data: Annotated[
         list[Path] | None, typer.Option("--data", help="With --make: a folder or zip of originals; may be given again.")
@@ -61,6 +63,7 @@ def command(
         return
     path = answers or pairs / "answers.jsonl"
     if summary:
+        check_free([(json_file, "--json")], [path], force=force)
         _summary(path, json_file)
         return
     from sr3.evaluation.study import Study, read_pairs

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from sr3.cli.jobs import Job
+from sr3.cli.names import mark_of
 from sr3.files import replacing, temporary_folder, write_text
 
 MEMBER = 2**28
@@ -40,11 +41,6 @@ class Done(NamedTuple):
 
 class Shard(NamedTuple):
     """In the place of a picture that is ready: a shard is read as it is restored."""
-
-
-def mark_of(target: Path) -> Path:
-    """The file that says that a shard is done."""
-    return target.with_name(f"{target.name}.done")
 
 
 def done_so(target: Path, note: Mapping[str, str]) -> bool:

@@ -154,7 +154,8 @@ def work_of(
         return _cropped(steps, box) if box is not None and fit == "cover" else steps
 
     told = ({"fit": fit} if box and fit != "inside" else {}) | ({"keep": kept.mark} if kept else {}) | run.told
-    return Work(run, naming, choose, stream, options, size_of, told, enlarges=True, lenient=lenient)
+    beside = [keep] if keep else []
+    return Work(run, naming, choose, stream, options, size_of, told, enlarges=True, lenient=lenient, read=beside)
 
 
 def _size(source: Path, holds: Any) -> tuple[int, int]:
