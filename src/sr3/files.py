@@ -206,7 +206,7 @@ def drop_temporary() -> None:
 
 
 def read_text(path: Path) -> str:
-    """A file's UTF-8 text; OSError where it is no regular one: of a named pipe that nobody fills the end never comes."""
+    """A file's UTF-8 text; OSError where it is no regular one: a named pipe that nobody fills never ends."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
     return path.read_text("utf-8")

@@ -245,7 +245,7 @@ def test_an_empty_folder_among_several_is_one_failure(up, here):
 
 
 def test_what_is_piped_is_called_standard_input(up, here, monkeypatch):
-    monkeypatch.setattr(memory, "available", lambda: 24 * 20 * 60 - 1)
+    monkeypatch.setattr(memory, "available", lambda: 24 * 20 * 95 - 1)
     for brought, says in ((b"no", "is not a picture"), (Path("a.png").read_bytes(), "would become 24x20, which")):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(brought)))
         code, _, err = up("-", "-o", "b.png")
@@ -255,7 +255,7 @@ def test_what_is_piped_is_called_standard_input(up, here, monkeypatch):
 
 
 def test_each_more_sample_takes_memory_of_its_own(here, monkeypatch):
-    for samples, needs in ((1, 60), (2, 72), (5, 108)):
+    for samples, needs in ((1, 95), (2, 107), (5, 143)):
         monkeypatch.setattr(memory, "available", lambda: 20 * 30 * needs)  # noqa: B023
         check_room(Job(Path("a.png"), Path("b.png")), (20, 30), samples)
         monkeypatch.setattr(memory, "available", lambda: 20 * 30 * needs - 1)  # noqa: B023
@@ -278,10 +278,14 @@ def test_what_cannot_be_written_is_refused_before_the_work(up, here, monkeypatch
     code, _, err = up("a.png", "-o", "a.webp", "--size", "20000x9", "--fit", "stretch")
     assert code == 3
     assert "16383" in err
-    monkeypatch.setattr(memory, "available", lambda: 24 * 20 * 60 - 1)
+    monkeypatch.setattr(memory, "available", lambda: 24 * 20 * 95 - 1)
     code, _, err = up("a.png", "-o", "b.png")
     assert code == 3
     assert "a.png would become 24x20, which takes" in err
+    # the model makes that on the way to less, too
+    code, _, err = up("a.png", "-o", "b.png", "--scale", 2)
+    assert code == 3
+    assert "a.png would first become 24x20, which takes" in err
     monkeypatch.setattr(memory, "available", lambda: None)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 23))
     code, _, err = up("a.png", "-o", "b.png")

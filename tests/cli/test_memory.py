@@ -12,6 +12,8 @@ from PIL import Image
 
 from sr3.cli.common import parse_memory
 from sr3.cli.jobs import Job, check_room
+from sr3.cli.run import Run
+from sr3.cli.steps import Choice
 from sr3.cli.upscale import _a_third
 from sr3.picture import memory, room
 from sr3.picture.image import PictureError, read, read_note
@@ -118,8 +120,19 @@ def test_room_is_asked_for_what_bands_need(tiny, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: least - 1)
     with pytest.raises(PictureError, match="would become 16000x16000"):
         check_room(job, want, 1, 1, least)
-    monkeypatch.setattr(memory, "available", lambda: 60 * 80 * 80)
+    monkeypatch.setattr(memory, "available", lambda: 95 * 80 * 80)
     check_room(job, (80, 80), 1, 1, restorer.least((20, 20), (80, 80), settings))
+
+
+def test_what_is_announced_is_what_is_made(tiny):
+    """A scale below the model's factor has the whole made first, and another has two passes."""
+    choice, run = Choice(Restorer(tiny, memory=10**9), ""), Run([], None)
+    assert [choice.takes(run, (60, 50), (n * 60, n * 50)) for n in (1, 2, 4)] == [95 * 240 * 200] * 3
+    assert choice.takes(run, (60, 50), (300, 250)) == 95 * 960 * 800
+    assert choice.takes(run._replace(samples=3), (60, 50), (120, 100)) == 95 * 240 * 200 + 2 * 12 * 120 * 100
+    few = Choice(Restorer(tiny, memory=10**6), "")
+    assert few.takes(run, (60, 50), (240, 200)) == 10**6
+    assert few.takes(run, (60, 50), (120, 100)) == 95 * 240 * 200
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")

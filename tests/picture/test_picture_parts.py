@@ -62,11 +62,13 @@ def test_a_result_needs_room_in_memory_and_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "lacking", lambda pixels, each: asked.append((pixels, each)))
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda where: usage(0, 0, {str(tmp_path): 500}[where.as_posix()]))
-    assert room.memory_for(100, 1) == 6000
-    assert room.memory_for(100, 3) == 6000 + 2400
+    assert room.memory_for(100, 1) == 9500
+    assert room.memory_for(100, 3) == 9500 + 2400
+    assert room.memory_for(100, 3, 400) == 38_000 + 2400
+    assert room.memory_for(100, 1, 90) == 9500
     room.check_room("a.png", tmp_path / "no" / "o.png", (100, 100))
     room.check_room("a.png", tmp_path / "o.gif", (10, 10), samples=2, files=4, frames=3)
-    assert asked == [(1, 600_000), (1, 7200 + 4 * 2 * 100 * 2)]
+    assert asked == [(1, 950_000), (1, 10_700 + 4 * 2 * 100 * 2)]
     room.check_room("a.png", tmp_path / "o.png", (100, 100), files=1)
     for more in ({"files": 2}, {"frames": 2}):
         with pytest.raises(PictureError, match=r"a.png would become 100x100, and the disk of .* is full \(0 MB free\)"):
@@ -75,6 +77,8 @@ def test_a_result_needs_room_in_memory_and_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "lacking", lambda pixels, each: "9 GB")
     with pytest.raises(PictureError, match="a.png would become 3x2, which takes 9 GB; ask for less"):
         room.check_room("a.png", None, (3, 2))
+    with pytest.raises(PictureError, match="a.png would first become 6x4, which takes 9 GB; ask for less"):
+        room.check_room("a.png", None, (3, 2), made=(6, 4))
     with pytest.raises(PictureError, match="70000"):
         room.check_room("a.png", tmp_path / "o.jpg", (70_000, 2))
 

@@ -35,7 +35,7 @@ HELD = {
         "_RGB": ((65536, 0, 91881), (65536, -22554, -46802), (65536, 116130, 0)),
     },
     "picture.jpeg_twin:compress": {"halved": True},
-    "picture.memory": {"READING": 20, "WRITING": 60},
+    "picture.memory": {"READING": 20, "WRITING": 95},
     "picture.metadata": {
         "_UNIT": {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8},
         "_EXIF": 34665,
@@ -61,6 +61,7 @@ HELD = {
     "picture.picture:Picture": {"bits": 8},
     "picture.picture:Picture.save": {"quality": 95},
     "picture.picture:to_samples": {"opaque": False},
+    "picture.room:memory_for": {"made": 0},
     "picture.room:check_room": {"samples": 1, "files": 1, "frames": 1},
     "picture.windows:windows": {"halo": 0, "stride": 1, "blend": 0},
     "picture.write": {"_LONGEST": {"jpegsave": 65500, "webpsave": 16383, "heifsave": 16384}, "_JPEG_BLOCK": 65000},

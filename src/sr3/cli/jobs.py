@@ -245,12 +245,20 @@ def _check_place(folder: Path, option: str) -> None:
         raise ConfigError(f"nothing may be written into {nearest}; give another {option}")
 
 
-def check_room(job: Job, size: tuple[int, int], samples: int, frames: int = 1, least: int | None = None) -> None:
+def check_room(
+    job: Job,
+    size: tuple[int, int],
+    samples: int,
+    frames: int = 1,
+    least: int | None = None,
+    made: tuple[int, int] | None = None,
+) -> None:
     """PictureError where results of this (width, height) fit neither their format, nor the memory, nor the disk.
 
-    least: bytes of memory that will do, where it is known.
+    least: bytes of memory that will do, where it is known.  made: of the largest picture on the way.
     """
     from sr3.picture.room import check_room
 
     target = None if job.target == PIPE else job.target
-    check_room(job.name, target, size, samples=samples, files=len(job.written(samples)), frames=frames, least=least)
+    files = len(job.written(samples))
+    check_room(job.name, target, size, samples=samples, files=files, frames=frames, least=least, made=made)

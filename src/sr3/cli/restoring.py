@@ -200,7 +200,7 @@ class Work:
             check_holds(job.target, frames, job.name)
         size = self.size_of(have, choice.restorer.model.task.factor)
         least = choice.least(run, have, size) if frames == 1 and self.options.get("keep") is None else None
-        check_room(job, size, run.samples, frames, least)
+        check_room(job, size, run.samples, frames, least, choice.made(have, size))
         light = size[0] * size[1] <= LIGHT and run.jobs > 1 and frames == 1 and not self.lenient
         return Ready(source, decoded(source) if light else source, choice, notes, have, size, frames)
 

@@ -33,11 +33,18 @@ class Choice(NamedTuple):
             return None
         return self.restorer.least(have, size, self.restorer.settings(**run.settings))
 
+    def made(self, have: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) of the largest picture on the way to a result."""
+        from sr3.restore.size import made_size
+
+        return made_size(have, size, self.restorer.model.task.factor)
+
     def takes(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> int:
         """Bytes that a picture will take: all that it needs, or what it is allowed where that is less."""
         from sr3.picture.room import memory_for
 
-        whole = memory_for(size[0] * size[1], run.samples)
+        made = self.made(have, size)
+        whole = memory_for(size[0] * size[1], run.samples, made[0] * made[1])
         return whole if self.least(run, have, size) is None else min(whole, self.restorer.memory or whole)
 
     def extent(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> Extent | None:

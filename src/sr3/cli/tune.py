@@ -1,11 +1,13 @@
 """`sr3 tune`: search the way of sampling that serves a model best, and write it into the model's file."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.common import bars, held_out, regression_for
+from sr3.cli.common import Force, bars, held_out, regression_for
+from sr3.cli.jobs import check_free
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +51,7 @@ def command(
     seed: Annotated[int, typer.Option(help="Of the noise, the same in every trial.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Plot quality against steps: .png, .svg or .pdf.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every trial as JSON.")] = None,
+    force: Force = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
 ) -> None:
@@ -67,6 +70,8 @@ def command(
     from sr3.restore.restorer import Restorer
 
     budgets = _checked(steps, plot)
+    files = [(_elsewhere(out, model), "--out"), (json_file, "--json"), (plot, "--plot")]
+    check_free(files, [Path(model), *data], force=force)
     loaded = Model.from_pretrained(model)
     out = _own_file(model) if out is None else out
     restorer = Restorer(loaded, device=device, precision=precision)
@@ -77,8 +82,7 @@ def command(
     found: Tuned | None = None
     with bars() as shown:
         bar = shown.add_task("tuning", total=None)
-        how: dict[str, Any] = {"budgets": budgets, "regression": other, "within": within, "seed": seed}
-        how |= {"criterion": judged}
+        how: dict[str, Any] = dict(budgets=budgets, regression=other, within=within, seed=seed, criterion=judged)
         for step in tune_betas(restorer, pictures, trials=betas, **how) if betas else tune(restorer, pictures, **how):
             if isinstance(step, Searching):
                 shown.update(bar, completed=step.done, description=f"{step.steps} steps")
@@ -101,6 +105,12 @@ def command(
         write_text(json_file, json.dumps({**record, "trials": [t.as_dict() for t in found.trials]}, indent=2) + "\n")
     if plot is not None:
         _plot(found, plot, f"{loaded.config.name}: quality against steps")
+
+
+def _elsewhere(out: Path | None, model: str) -> Path | None:
+    """The file to write where that is not the model's own, which is there, and is to be written anew."""
+    own = out is None or (out.exists() and os.path.exists(model) and out.samefile(model))
+    return None if own else out
 
 
 def _own_file(model: str) -> Path:

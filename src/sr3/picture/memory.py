@@ -8,8 +8,8 @@ from pathlib import Path
 READING = 20
 """Bytes for each pixel of 8 bits while a picture is read: its samples twice and float32, in three channels."""
 
-WRITING = 60
-"""Bytes for each pixel of a result while it is made and written."""
+WRITING = 95
+"""Bytes for each pixel of a result that is made at once, while it is made and written."""
 
 
 def available() -> int | None:

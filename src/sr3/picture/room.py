@@ -9,9 +9,12 @@ from sr3.picture.picture import PictureError, shown
 from sr3.picture.write import check_format
 
 
-def memory_for(pixels: int, samples: int) -> int:
-    """Bytes that results of so many pixels take while they are made and written."""
-    return pixels * (WRITING + 12 * (samples - 1))
+def memory_for(pixels: int, samples: int, made: int = 0) -> int:
+    """Bytes that results of so many pixels take while they are made and written.
+
+    made: pixels of the largest picture on the way to each, where that is larger.
+    """
+    return max(pixels, made) * WRITING + 12 * pixels * (samples - 1)
 
 
 def check_room(
@@ -23,21 +26,27 @@ def check_room(
     files: int = 1,
     frames: int = 1,
     least: int | None = None,
+    made: tuple[int, int] | None = None,
 ) -> None:
     """PictureError where results of this (width, height) fit neither their format, nor the memory, nor the disk.
 
     name: of the picture that they are made of, for the sentence.  target: the first of so many files; None: a pipe.
     frames: of an animation, whose own formats are looked at elsewhere.  least: bytes of memory that will do, where it
     is made by bands; these are then on the disk too until they are saved.
+    made: (width, height) of the largest picture on the way, where that is another.
     """
     if frames == 1:
         check_format(target or Path("picture.png"), size)
     pixels = size[0] * size[1]
     # of frames that are done, their samples are kept
-    whole = memory_for(pixels, samples) + 4 * samples * pixels * (frames - 1)
+    largest = size if made is None else made
+    whole = memory_for(pixels, samples, largest[0] * largest[1]) + 4 * samples * pixels * (frames - 1)
     least = whole if least is None else min(least, whole)
     if (lack := lacking(1, least)) is not None:
-        raise PictureError(f"{shown(name)} would become {size[0]}x{size[1]}, which takes {lack}; ask for less")
+        first = "" if largest == size else "first "
+        raise PictureError(
+            f"{shown(name)} would {first}become {largest[0]}x{largest[1]}, which takes {lack}; ask for less"
+        )
     if target is None:
         return
     nearest = next(p for p in target.absolute().parents if os.path.exists(p))

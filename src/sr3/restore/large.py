@@ -13,7 +13,7 @@ from sr3.model.config import ConfigError, Sampling
 from sr3.model.model import Model
 from sr3.model.walk import NO_NOISE
 from sr3.picture.large import LargePicture, Scratch
-from sr3.picture.memory import give_back, in_use
+from sr3.picture.memory import WRITING, give_back, in_use
 from sr3.picture.picture import Picture, to_samples
 from sr3.picture.resize import enlarge
 from sr3.picture.windows import around
@@ -27,9 +27,6 @@ from sr3.task import Given, SuperResolution
 POINTWISE = {"once": (1, 2), "ancestral": (1, 2), "ddim": (1, 3), "dpmpp": (1, 2), "heun": (2, 6)}
 """The samplers that treat each pixel alike, so that their walks can be cut: how often they ask in a step, and how many
 pictures they hold meanwhile."""
-
-WHOLE = 95
-"""Bytes for each pixel of a result that is made at once."""
 
 MOST = 100
 """Questions of a walk by bands; of as many as this, nearly all of a picture would be under way at once."""
@@ -66,7 +63,7 @@ def suits(model: Model, settings: Sampling, have: tuple[int, int], want: tuple[i
 def fits_whole(size: tuple[int, int], memory: int) -> bool:
     """Whether a result of (width, height) may be made at once, where the whole process may take so many bytes."""
     # and the inverses along its axes
-    return size[0] * size[1] * WHOLE + 2 * (size[0] ** 2 + size[1] ** 2) <= memory - in_use()
+    return size[0] * size[1] * WRITING + 2 * (size[0] ** 2 + size[1] ** 2) <= memory - in_use()
 
 
 def cut_for(model: Model, settings: Sampling, size: tuple[int, int], memory: int, tile: int) -> Cut:

@@ -49,6 +49,12 @@ def passes(have: tuple[int, int], want: tuple[int, int], factor: int) -> int:
     return max(1, math.ceil(math.log(need) / math.log(factor) - 1e-9)) if factor > 1 else 1
 
 
+def made_size(have: tuple[int, int], want: tuple[int, int], factor: int) -> tuple[int, int]:
+    """(width, height) of the largest picture on the way to a result: a model enlarges by its own factor alone."""
+    whole = factor ** passes(have, want, factor)
+    return max(want[0], have[0] * whole), max(want[1], have[1] * whole)
+
+
 def check_sides(config: ModelConfig, size: tuple[int, int], larger: int) -> None:
     """PictureError where the picture, or what the last of several passes is given, is none the model is for."""
     if config.sides is None:

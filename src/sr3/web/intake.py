@@ -87,7 +87,8 @@ def take(queue: Queue, request: Request) -> Record:
         if not banded:
             check_memory(called, largest, options, queue.limits.memory)
         least = 0 if banded else None  # the worker knows it, who has the model
-        check_room(called, place / files[0], result, samples=options.samples, files=len(files), least=least)
+        asked = {"samples": options.samples, "files": len(files)}
+        check_room(called, place / files[0], result, least=least, made=largest, **asked)
         record = Record(
             id=name,
             task=use.name,

@@ -17,7 +17,7 @@ from sr3.restore.fill import inpainted, uncropped
 from sr3.restore.places import Mask, bands, check_bands, hole
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Progress, Restorer, needs_picture
-from sr3.restore.size import fitted, passes, target_size
+from sr3.restore.size import fitted, made_size, target_size
 from sr3.restore.usual import FAST
 from sr3.restore.whole import set_task, stream
 from sr3.task import TASKS, Restoration
@@ -99,8 +99,7 @@ class Use:
     def largest_size(self, size: tuple[int, int], factor: int, options: Options) -> tuple[int, int]:
         """(width, height) of the largest picture on the way to the result: a model enlarges by its own factor alone."""
         result = self.result_size(size, factor, options)
-        whole = factor ** passes(size, result, factor) if self.kind == ENLARGE else 1
-        return max(result[0], size[0] * whole), max(result[1], size[1] * whole)
+        return made_size(size, result, factor if self.kind == ENLARGE else 1)
 
     def marked(self, factor: int, options: Options) -> str:
         """What a result is called after its picture's name."""

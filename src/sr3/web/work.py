@@ -104,9 +104,11 @@ def _make(record: Record, folder: Path, bench: Bench, catalogue: Catalogue) -> I
     if by_bands(use, options, record.mask):
         how = restorer.settings(steps=options.steps, sampler=options.sampler, quality=options.quality)
         least = restorer.least(record.size, size, how)
+    largest = use.largest_size(record.size, entry.factor, options)
     if least is None:
-        check_memory(record.name, use.largest_size(record.size, entry.factor, options), options, restorer.memory)
-    check_room(record.name, target, size, samples=options.samples, files=options.samples, least=least)
+        check_memory(record.name, largest, options, restorer.memory)
+    asked = {"samples": options.samples, "files": options.samples}
+    check_room(record.name, target, size, least=least, made=largest, **asked)
     asked = Asked(restorer, source, _mask(record, folder), options)
     note = note_of(restorer, _noted(asked, use)) | {"result": use.marked(entry.factor, options), **use.told(asked)}
     result: Progress | Restored | None = None
