@@ -14,6 +14,9 @@ def test_the_oldest_and_the_newest_are_those_of_the_project():
     assert f'"torch=={oldest}.*"' in TEXT
     assert f'"torch<{below}"' in TEXT
     assert f'python: ["{project["requires-python"].removeprefix(">=")}"' in TEXT
+    named = re.search(r"python: \[(.*)\]", TEXT).group(1)
+    newest = max(tuple(map(int, version.split("."))) for version in re.findall(r'"([\d.]+)"', named))
+    assert newest >= (3, 14)
     for system in ("ubuntu", "windows", "macos"):
         assert f"{system}-latest" in TEXT
 
