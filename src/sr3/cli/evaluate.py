@@ -90,8 +90,7 @@ def command(
     """Measure a model beside its task's baseline and its regression baseline, with 95 % intervals."""
     from sr3.cli import protocols
 
-    _check(labels, classifier, report)
-    check_free([(json_file, "--json"), (report, "--report")], [*data, Path(model), labels], force=force)
+    _check(labels, classifier, report, json_file, [*data, Path(model)], force=force)
     walk: dict[str, Any] = {"steps": steps, "sampler": sampler, "spacing": spacing, "quality": quality}
     asked: dict[str, Any] = {"seed": seed, "data": ", ".join(p.name for p in data), "batch": batch, **walk}
     if protocol == "restoration":
@@ -155,13 +154,23 @@ def _finished(running: "Iterator[Progress | Result]") -> "Result":
     raise AssertionError("an evaluation ends with its result")
 
 
-def _check(labels: Path | None, classifier: str | None, report: Path | None) -> None:
+def _check(
+    labels: Path | None,
+    classifier: str | None,
+    report: Path | None,
+    json_file: Path | None,
+    read: list[Path],
+    *,
+    force: bool,
+) -> None:
+    """ConfigError for what cannot be done, before any work.  read: what is, beside the labels."""
     from sr3.model.config import ConfigError
 
     if labels is not None and classifier is None:
         raise ConfigError("labels are for a classifier; give --classifier too")
     if report is not None and not report.parent.is_dir():
         raise ConfigError(f"there is no folder {report.parent} to write the report to")
+    check_free([(json_file, "--json"), (report, "--report")], [*read, labels], force=force)
 
 
 def _write(found: "Result", json_file: Path | None, report: Path | None) -> None:

@@ -70,8 +70,7 @@ def command(
     from sr3.restore.restorer import Restorer
 
     budgets = _checked(steps, plot)
-    files = [(_elsewhere(out, model), "--out"), (json_file, "--json"), (plot, "--plot")]
-    check_free(files, [Path(model), *data], force=force)
+    check_free(_files(out, model, json_file, plot), [Path(model), *data], force=force)
     loaded = Model.from_pretrained(model)
     out = _own_file(model) if out is None else out
     restorer = Restorer(loaded, device=device, precision=precision)
@@ -103,14 +102,13 @@ def command(
     _say(found)
     if json_file is not None:
         write_text(json_file, json.dumps({**record, "trials": [t.as_dict() for t in found.trials]}, indent=2) + "\n")
-    if plot is not None:
-        _plot(found, plot, f"{loaded.config.name}: quality against steps")
+    _plot(found, plot, f"{loaded.config.name}: quality against steps")
 
 
-def _elsewhere(out: Path | None, model: str) -> Path | None:
-    """The file to write where that is not the model's own, which is there, and is to be written anew."""
+def _files(out: Path | None, model: str, json_file: Path | None, plot: Path | None) -> list[tuple[Path | None, str]]:
+    """What is written, but for the model's own file, which is there, and is to be written anew."""
     own = out is None or (out.exists() and os.path.exists(model) and out.samefile(model))
-    return None if own else out
+    return [(None if own else out, "--out"), (json_file, "--json"), (plot, "--plot")]
 
 
 def _own_file(model: str) -> Path:
@@ -171,7 +169,9 @@ def _say(found: "Tuned") -> None:
         typer.echo(f"{name}: {settings.model_dump(mode='json', exclude_none=True)}")
 
 
-def _plot(found: "Tuned", path: Path, title: str) -> None:
+def _plot(found: "Tuned", path: Path | None, title: str) -> None:
+    if path is None:
+        return
     from sr3.evaluation.tune import plot
     from sr3.files import replacing
 
