@@ -55,14 +55,14 @@ def walk(
     detail: str | None = None,
     hole: bool = False,
     size_of: "SizeOf | None" = None,
-    read: Path | None = None,
+    beside: Path | None = None,
 ) -> None:
     """Restore every picture by a model for this kind of task; None: for what each picture needs.
 
     told: what else makes the results what they are, for their metadata.  size_of: their size, of a picture's own and
     its model's factor; by default so many times as large.
     detail: a model that enlarges what is made of reduced pictures.  hole: see `chooser`.
-    read: a file that is read beside the pictures.
+    beside: a file that is read beside the pictures.
     """
     refuse_absent(run.inputs)
     check_trace(run.trace)
@@ -90,8 +90,8 @@ def walk(
 
     naming = Naming(MARKS[command], run.name, run.format, suffixes=EXACT, values={"seed": str(run.seed)})
     told = {**(told or {}), **({"detail": detail} if detail else {}), **run.told}
-    beside = [path for path in (read, Path(detail) if detail else None) if path is not None]
-    Work(run, naming, choose, steps, options, size_of or as_large, told, lenient=lenient, read=beside)()
+    also = [path for path in (beside, Path(detail) if detail else None) if path is not None]
+    Work(run, naming, choose, steps, options, size_of or as_large, told, lenient=lenient, read=also)()
 
 
 def _chooser(run: Run, command: str, kind: str | None, *, hole: bool, lenient: bool) -> Callable[[Path], Choice]:
@@ -169,7 +169,7 @@ def colorize(
 
     told = {"grey": str(grey).lower()} | ({"hints": mark_of(painted)} if painted else {})
     how: dict[str, Any] = {"free": free, "fidelity": fidelity, "lenient": lenient}
-    walk(run, "colorize", "colorization", begin, told=told, read=hints, **how)
+    walk(run, "colorize", "colorization", begin, told=told, beside=hints, **how)
 
 
 @options(USUAL["inpainting"], output=BESIDE)
@@ -196,7 +196,7 @@ def inpaint(
 
     told = {"mask": drawn.mark if drawn else "none", "boxes": " ".join(box or [])}
     told |= {"grow": str(grow), "feather": str(feather)}
-    walk(run, "inpaint", "inpainting", begin, lenient=lenient, told=told, detail=detail, read=mask)
+    walk(run, "inpaint", "inpainting", begin, lenient=lenient, told=told, detail=detail, beside=mask)
 
 
 @options(USUAL["uncropping"], output=BESIDE)
@@ -261,4 +261,4 @@ def restore(
 
     told = {"mask": drawn.mark if drawn else "none", "boxes": " ".join(box or [])} if drawn or boxes else {}
     how: dict[str, Any] = {"free": free, "fidelity": fidelity, "lenient": lenient, "hole": bool(drawn or boxes)}
-    walk(run, "restore", None, begin, told=told, read=mask, **how)
+    walk(run, "restore", None, begin, told=told, beside=mask, **how)
