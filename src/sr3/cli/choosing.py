@@ -14,7 +14,7 @@ AUTO = "auto"
 """The usual model of what the picture needs."""
 
 USUAL = {
-    "colorization": "face-palette",
+    "colorization": "face-color",
     "denoising": "photo-denoise",
     "inpainting": "face-palette",
     "jpeg-restoration": "photo-jpeg-regression",

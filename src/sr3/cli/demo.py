@@ -10,7 +10,7 @@ from sr3.cli.jobs import check_free
 
 TASKS = {
     "upscale": ("super-resolution", "photo-4x-fast"),
-    "colorize": ("colorization", "face-palette"),
+    "colorize": ("colorization", "face-color"),
     "inpaint": ("inpainting", "face-palette"),
     "uncrop": ("uncropping", "face-palette"),
     "dejpeg": ("jpeg-restoration", "photo-jpeg-regression"),

@@ -199,7 +199,7 @@ USES = (
         "colorize",
         "colorized",
         ("free", "grey"),
-        usual="face-palette",
+        usual="face-color",
         begin=_colorized,
         told=lambda asked: {"grey": str(asked.options.grey).lower()},
     ),
