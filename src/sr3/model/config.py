@@ -90,11 +90,12 @@ def _options(
 @lru_cache(maxsize=256)
 def _checker(kind: str, maker: Callable[..., Any], fixed: frozenset[str]) -> tuple[tuple[str, ...], type[BaseModel]]:
     """The names of the options of a maker and what checks them, which takes longer to build than most models."""
+    parameters = inspect.signature(maker).parameters
     plain = is_dataclass(maker) or inspect.isfunction(maker)
     hints = get_type_hints(maker if plain else getattr(maker, "__init__"))  # noqa: B009
     fields: dict[str, Any] = {
         name: (hints.get(name, Any), p.default)
-        for name, p in inspect.signature(maker).parameters.items()
+        for name, p in parameters.items()
         if p.default is not inspect.Parameter.empty and name not in fixed and name != "noise"
     }
     return tuple(fields), create_model(kind, __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
