@@ -265,7 +265,7 @@ def test_each_more_sample_takes_memory_of_its_own(here, monkeypatch):
 
 def test_another_version_keeps_what_was_made(up, here, monkeypatch):
     assert up("a.png", "-o", "b.png")[0] == 0
-    monkeypatch.setattr("sr3.__version__", "99")
+    monkeypatch.setattr("sr3.restore.note.__version__", "99")
     before = Path("b.png").stat().st_mtime_ns
     assert up("a.png", "-o", "b.png", "--skip-existing")[0] == 0
     assert Path("b.png").stat().st_mtime_ns == before

@@ -241,7 +241,7 @@ def test_what_the_eye_sees_is_measured_unasked_of_many_pictures(command, tmp_pat
     monkeypatch.setattr("sr3.metric.extra.lite", lambda **_: small_eye())
 
     def rows(*arguments):
-        code, _, err = command(*arguments, "--json", tmp_path / "e.json")
+        code, _, err = command(*arguments, "--json", tmp_path / "e.json", "--force")
         assert code == 0, err
         return json.loads((tmp_path / "e.json").read_text())["rows"]
 
@@ -333,6 +333,8 @@ def test_pairs_that_were_made_elsewhere(restorer, pictures, tmp_path, capsys, mo
 
     line = ["--given", str(tmp_path / "lr"), "--json", str(tmp_path / "e.json")]
     assert measured(*line)[0] == 0
+    assert measured(*line)[0] == 2
+    line.append("--force")
     found = json.loads((tmp_path / "e.json").read_text())
     assert [row["psnr"] for row in found["rows"]] == [pytest.approx(row["psnr"], abs=1e-2) for row in paired.rows]
     Image.fromarray(given[0][:-1]).save(tmp_path / "lr" / "0x4.png")
