@@ -205,7 +205,8 @@ def the_documents_second_example_works(run):
     picture = torch.tensor(found["picture"]).permute(2, 0, 1)[None]
     wanted = run(picture, torch.tensor(found["noise"]))
     np.testing.assert_array_equal(found["result"], wanted[0])
-    assert Image.open("large.png").size == (96, 64)
+    with Image.open("large.png") as large:
+        assert large.size == (96, 64)
 
 
 def said_by(kind, path):
