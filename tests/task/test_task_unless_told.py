@@ -29,6 +29,7 @@ HELD = {
     "task.data_term:Exact.nearest": {"rounds": 1},
     "task.data_term:InBins": {"sigma": 0.0},
     "task.data_term:InBins.nearest": {"rounds": 1},
+    "task.data_term:Soft": {"grid": ((8, 0), (8, 0))},
     "task.data_term:Soft.nearest": {"rounds": 1},
     "task.denoising:Denoising": {"sigma": 25.0},
     "task.generation:Generation": {"size": 32, "classes": 0},
