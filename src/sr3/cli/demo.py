@@ -5,15 +5,16 @@ from typing import Annotated
 
 import typer
 
+from sr3.cli.choosing import USUAL
 from sr3.cli.common import Force, bars, load_restorer
 from sr3.cli.jobs import check_free
 
 TASKS = {
     "upscale": ("super-resolution", "photo-4x-fast"),
-    "colorize": ("colorization", "face-color"),
-    "inpaint": ("inpainting", "face-palette"),
-    "uncrop": ("uncropping", "face-palette"),
-    "dejpeg": ("jpeg-restoration", "photo-jpeg-regression"),
+    "colorize": ("colorization", USUAL["colorization"]),
+    "inpaint": ("inpainting", USUAL["inpainting"]),
+    "uncrop": ("uncropping", USUAL["uncropping"]),
+    "dejpeg": ("jpeg-restoration", USUAL["jpeg-restoration"]),
 }
 """The kind of each command's task, and its usual model."""
 

@@ -54,17 +54,17 @@ def rows(restorer: Restorer, regression: Restorer | None, *, seed: int = 0) -> I
 
     Where the model enlarges, last `COMPRESSED` once more, given as a JPEG file.
     """
-    task, fourth = needs_picture(restorer.model), None
+    task, compressed = needs_picture(restorer.model), None
     others = [(one, s) for one, s in ((regression, 0), (restorer, seed)) if one is not None]
     for name, original in photographs():
         given = task.degrade(original)
         if name == COMPRESSED and isinstance(task, SuperResolution):
-            fourth = original, given
+            compressed = original, given
         results = [(one.model.config.name, make(one, given, [s])) for one, s in others]
         yield Row(name, [*_given(restorer, given), *_rounded(results), ("original", original)])
-    if fourth is None:
+    if compressed is None:
         return
-    original, given = fourth
+    original, given = compressed
     file = io.BytesIO()
     to_pil(Picture(given.image[0])).save(file, "JPEG", quality=QUALITY)
     small = Image.open(file).convert("RGB")
