@@ -11,6 +11,7 @@ import torch
 from conftest import noise_picture
 
 from sr3.cli.train import _recipe
+from sr3.metric.lite import installed
 from sr3.model import recipe as recipes
 from sr3.model.checkpoint import read_tensors
 from sr3.model.config import ConfigError
@@ -75,7 +76,7 @@ def test_parts_are_models_and_the_curve_is_measured(go, val, tmp_path):
     # projected results agree with what was given but for their rounding
     assert points[0]["measures"]["consistency"] < 1
     panels = [name for name in plot.SHOWN if name in points[0]["measures"]]
-    assert panels[:3] == ["psnr", "swd", "consistency_free"]
+    assert panels == ["psnr", "swd", "consistency_free", *(["feature"] if installed() else [])]
     assert (out / "curve.svg").read_text().count("<circle") == len(panels) * 4
     assert "estimate for 160" in said
     assert [row["seen"] for row in rows(out)] == [4, 8, 12, 16]
