@@ -1,7 +1,7 @@
 """How near the engine comes to the machine's own rate: FLOP, seconds, share and memory of each shipped model.
 
-    python benchmarks/engine.py                             # 256 -> 1024, held to the picture as always
-    python benchmarks/engine.py --large                     # 1024 -> 4096 too
+    python benchmarks/engine.py                             # 256 -> 1024 or 512, held to the picture as always
+    python benchmarks/engine.py --large                     # 1024 -> 4096 or 2048 too
     python benchmarks/engine.py --against ../other/src      # in turns with another checkout, medians of pairs
 
 FLOP are those of the network on the whole picture, at every step: what tiles see twice, the projection, the sampler and
@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-SHIPPED = ("photo-4x", "photo-4x-regression", "photo-4x-fast")
+SHIPPED = ("photo-4x", "photo-4x-regression", "photo-4x-fast", "photo-2x")
 SIDE = 256
 
 
@@ -59,7 +59,8 @@ def serve(name: str, side: int, precision: str, threads: int) -> None:
 
     with torch.inference_mode():
         layer(x)
-        print(json.dumps({"flop": flop, "steps": steps, "precision": str(restorer.dtype).split(".")[1]}), flush=True)
+        about = {"flop": flop, "steps": steps, "factor": factor, "precision": str(restorer.dtype).split(".")[1]}
+        print(json.dumps(about), flush=True)
         for _ in sys.stdin:
             rates = [work / timed(lambda: layer(x)) for _ in range(3)]
             took = timed(lambda: restorer.make(given, [1]))
@@ -110,9 +111,10 @@ def measure(name: str, side: int, sources: list[Path], precision: str, threads: 
         took = statistics.median(run[k]["seconds"] for run in runs)
         share = statistics.median(server.about["flop"] / run[k]["seconds"] / run[k]["rate"] for run in runs)
         rate, peak = statistics.median(run[k]["rate"] for run in runs), max(run[k]["peak"] for run in runs)
+        sizes = f"{side:5d} -> {server.about['factor'] * side:<5d} {server.about['precision']:8s}"
         print(
-            f"{name:20s} {side:5d} -> {4 * side:<5d} {server.about['precision']:8s} {server.about['flop'] / 1e9:8.0f} "
-            f"GFLOP {took:8.2f} s  share {share:.2f} of {rate / 1e9:.0f} GFLOP/s  {peak / 1e9:.2f} GB  {source}",
+            f"{name:20s} {sizes} {server.about['flop'] / 1e9:8.0f} GFLOP {took:8.2f} s  share {share:.2f} of "
+            f"{rate / 1e9:.0f} GFLOP/s  {peak / 1e9:.2f} GB  {source}",
             flush=True,
         )
         server.close()

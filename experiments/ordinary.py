@@ -4,6 +4,7 @@
 
 Middles of originals are made four times smaller in three ways, written as files, restored from these files, and
 compared: CPU seconds a megapixel of result, Y-PSNR, consistency with the file's pixels, and the eye's two distances.
+With --factor 2 they are made two times smaller, and models of another factor are asked for that scale.
 A method is a model's name or file; what other programs made of OUT/CONDITION/given joins the table from
 OUT/CONDITION/NAME, by NAME.  Each call adds its pictures to OUT, and the table is of all that are there.
 Needs the extra `eye`, and SciPy.
@@ -31,7 +32,7 @@ from sr3.model.shipped import names
 from sr3.picture.collection import load
 from sr3.picture.resize import enlarge, round8, shrink
 
-FACTOR, SIDE = 4, 384
+SIDE = 384
 """Of a picture its middle is taken, so large at most, and a multiple of the factor."""
 
 CONDITIONS = ("clean", "jpeg", "worn")
@@ -49,9 +50,9 @@ def pixels_of(picture: Tensor) -> np.ndarray:
     return ((round8(picture)[0] + 1) * 127.5).round().permute(1, 2, 0).byte().numpy()
 
 
-def middle(pixels: np.ndarray) -> np.ndarray:
+def middle(pixels: np.ndarray, factor: int = 4) -> np.ndarray:
     """The part that is measured."""
-    sides = [min(SIDE, n) // FACTOR * FACTOR for n in pixels.shape[:2]]
+    sides = [min(SIDE, n) // factor * factor for n in pixels.shape[:2]]
     top, left = ((n - side) // 2 for n, side in zip(pixels.shape[:2], sides, strict=True))
     return pixels[top : top + sides[0], left : left + sides[1]]
 
@@ -63,7 +64,7 @@ def coded(pixels: np.ndarray, quality: int) -> bytes:
     return file.getvalue()
 
 
-def given(pixels: np.ndarray, condition: str, name: str) -> tuple[bytes, str]:
+def given(pixels: np.ndarray, condition: str, name: str, factor: int = 4) -> tuple[bytes, str]:
     """The small file and its ending; what is drawn depends on the name alone.
 
     worn: Gaussian blur of 0.4 to 1.2 pixels of the original, Gaussian noise of 2 to 8 steps on the small picture, and
@@ -71,18 +72,18 @@ def given(pixels: np.ndarray, condition: str, name: str) -> tuple[bytes, str]:
     """
     if condition == "clean":
         file = io.BytesIO()
-        Image.fromarray(pixels_of(shrink(tensor(pixels), FACTOR))).save(file, "PNG")
+        Image.fromarray(pixels_of(shrink(tensor(pixels), factor))).save(file, "PNG")
         return file.getvalue(), ".png"
     if condition == "jpeg":
-        return coded(pixels_of(shrink(tensor(pixels), FACTOR)), QUALITY), ".jpg"
+        return coded(pixels_of(shrink(tensor(pixels), factor)), QUALITY), ".jpg"
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     blur, noise, quality = rng.uniform(0.4, 1.2), rng.uniform(2, 8), int(rng.integers(40, 81))
     soft = gaussian_filter(pixels.astype(np.float32), (blur, blur, 0), mode="nearest").round().clip(0, 255)
-    small = pixels_of(shrink(tensor(soft.astype(np.uint8)), FACTOR)).astype(np.float32)
+    small = pixels_of(shrink(tensor(soft.astype(np.uint8)), factor)).astype(np.float32)
     return coded((small + rng.normal(0, noise, small.shape)).round().clip(0, 255).astype(np.uint8), quality), ".jpg"
 
 
-def made(method: str, given: Path, where: Path) -> tuple[float, float]:
+def made(method: str, given: Path, where: Path, factor: int) -> tuple[float, float]:
     """Restore the files of a folder that are not restored yet; CPU seconds, and megapixels of results."""
     restorer = None
     spent = pixels = 0.0
@@ -92,24 +93,24 @@ def made(method: str, given: Path, where: Path) -> tuple[float, float]:
         if result.exists():
             continue
         if method == "bicubic":
-            Image.fromarray(pixels_of(enlarge(tensor(np.asarray(Image.open(file))), FACTOR))).save(result)
+            Image.fromarray(pixels_of(enlarge(tensor(np.asarray(Image.open(file))), factor))).save(result)
             continue
         restorer = restorer or Restorer.load(method)
         began = time.process_time()
-        restored = restorer(file)
+        restored = restorer(file, scale=factor)
         spent += time.process_time() - began
         pixels += restored.width * restored.height / 1e6
         restored.save(result)
     return spent, pixels
 
 
-def compared(where: Path, given: Path, originals: Path, network: Lite) -> dict[str, float]:
+def compared(where: Path, given: Path, originals: Path, network: Lite, factor: int = 4) -> dict[str, float]:
     """The measures of a folder of results; ValueError where one is missing."""
     files = [where / f"{file.stem}.png" for file in sorted(originals.iterdir())]
     if missing := [file for file in files if not file.exists()]:
         raise ValueError(f"{missing[0]} is missing ({len(missing)} in all); it is to be made of {given}")
     kernel = FeatureDistance(network, {"kernel": DISTANCES["kernel"]})
-    metrics = [PSNR(FACTOR), Consistency(lambda x: shrink(x, FACTOR)), LPIPS(network.distance, "feature"), kernel]
+    metrics = [PSNR(factor), Consistency(lambda x: shrink(x, factor)), LPIPS(network.distance, "feature"), kernel]
     for file in files:
         small = next(given.glob(f"{file.stem}.*"))
         result, original, start = (
@@ -121,7 +122,7 @@ def compared(where: Path, given: Path, originals: Path, network: Lite) -> dict[s
     return {name: value for metric in metrics for name, value in metric.compute().items()}
 
 
-def table(out: Path, methods: list[str]) -> Iterator[str]:
+def table(out: Path, methods: list[str], factor: int) -> Iterator[str]:
     """Line by line."""
     network = lite()
     for condition in CONDITIONS:
@@ -130,8 +131,8 @@ def table(out: Path, methods: list[str]) -> Iterator[str]:
         for method in methods:
             where, spent, pixels = out / condition / Path(method).stem, 0.0, 0.0
             if method == "bicubic" or method in names() or Path(method).is_file():
-                spent, pixels = made(method, small, where)
-            row = compared(where, small, out / "original", network)
+                spent, pixels = made(method, small, where, factor)
+            row = compared(where, small, out / "original", network, factor)
             speed = f"{spent / pixels:7.2f}" if spent else "      -"
             yield (
                 f"{where.name:22}  {row['psnr_y']:6.2f}  {row['consistency']:7.3f}  {row['feature']:7.4f}  "
@@ -146,18 +147,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--methods", default="bicubic,photo-4x-regression,photo-4x")
     parser.add_argument("--every", type=int, default=1, help="only every n-th picture")
+    parser.add_argument("--factor", type=int, default=4, help="how many times smaller; a folder OUT for each")
     chosen = parser.parse_args()
     (chosen.out / "original").mkdir(parents=True, exist_ok=True)
     pictures = load(chosen.data)
     for name, whole in list(zip(pictures.names, pictures.pixels, strict=True))[:: chosen.every]:
-        stem, pixels = Path(name).stem, middle(np.asarray(whole))
+        stem, pixels = Path(name).stem, middle(np.asarray(whole), chosen.factor)
         Image.fromarray(pixels).save(chosen.out / "original" / f"{stem}.png")
         for condition in CONDITIONS:
-            data, ending = given(pixels, condition, stem)
+            data, ending = given(pixels, condition, stem, chosen.factor)
             folder = chosen.out / condition / "given"
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{stem}{ending}").write_bytes(data)
-    for line in table(chosen.out, chosen.methods.split(",")):
+    for line in table(chosen.out, chosen.methods.split(","), chosen.factor):
         print(line, flush=True)
 
 

@@ -45,6 +45,30 @@ def test_clean_and_jpeg(original):
     assert data == file.getvalue()
 
 
+def test_other_factors():
+    whole = np.asarray(noise_picture(402, 91, seed=3))
+    original = ordinary.middle(whole, 2)
+    np.testing.assert_array_equal(original, whole[0:90, 9:393])
+    small = ordinary.pixels_of(shrink(ordinary.tensor(original), 2))
+    np.testing.assert_array_equal(opened(ordinary.given(original, "clean", "a", 2)[0]), small)
+    for condition in ("jpeg", "worn"):
+        assert opened(ordinary.given(original, condition, "a", 2)[0]).shape == small.shape
+
+
+def test_models_are_asked_for_the_factor(tmp_path, monkeypatch, original):
+    asked = []
+
+    def restored(file, scale):
+        asked.append(scale)
+        return Image.fromarray(original)
+
+    monkeypatch.setattr(ordinary.Restorer, "load", lambda name: restored)
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "a.png").write_bytes(ordinary.given(original, "clean", "a", 2)[0])
+    ordinary.made("photo-4x", tmp_path / "given", tmp_path / "made", 2)
+    assert asked == [2]
+
+
 def test_worn_pictures_depend_on_their_names_alone(original):
     data, ending = ordinary.given(original, "worn", "a")
     assert ending == ".jpg"
@@ -93,7 +117,7 @@ def test_what_was_made_before_is_completed_and_what_is_missing_is_said(tmp_path,
     for name in "ab":
         (given / f"{name}{ending}").write_bytes(data)
         Image.fromarray(original).save(originals / f"{name}.png")
-        ordinary.made("bicubic", given, where)
+        ordinary.made("bicubic", given, where, 4)
         assert sorted(p.name for p in where.iterdir()) == [f"{n}.png" for n in "ab"[: 1 + "ab".index(name)]]
     (where / "b.png").unlink()
     with pytest.raises(ValueError, match=r"b.png is missing \(1 in all\)"):
