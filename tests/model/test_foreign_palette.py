@@ -13,6 +13,7 @@ from sr3.model.checkpoint import CheckpointError
 from sr3.model.config import ConfigError
 from sr3.model.foreign import bring
 from sr3.model.model import Model
+from sr3.nn.sr3_unet import Attention
 from sr3.restore.restorer import Restorer
 from sr3.task import Given
 
@@ -22,7 +23,7 @@ SHAPES = {
     "one-head": dict(channels=4, widths=(8, 16), blocks=1, attention=(0,), groups=4, head=0),
     "one-level": dict(channels=8, widths=(12,), blocks=2, attention=(), groups=3, head=6),
 }
-BETAS = 1e-4, 0.2, 50
+BETAS = 1e-4, 0.4, 50
 
 
 def knots(betas):
@@ -272,7 +273,7 @@ def test_what_the_file_says_is_read_and_the_rest_is_as_published(betas, tmp_path
     assert (model.config.task, model.config.sides) == ({"kind": "colorization"}, (32, 256))
     assert [model.config.quality[name].steps for name in ("fast", "balanced", "best")] == [8, 50, 1000]
     assert model.config.sampling == model.config.quality["balanced"]
-    assert [layer.heads for name, layer in model.net.named_modules() if name.endswith(".attention")][-1] == 2
+    assert {layer.heads for layer in model.net.modules() if isinstance(layer, Attention)} == {2}
     norm = model.net.middle[0].norm_first
     assert (norm.num_groups, norm.eps) == (32, 1e-5)
     assert torch.equal(model.net.get_parameter("enter.weight"), state["denoise_fn.input_blocks.0.0.weight"])
@@ -327,7 +328,8 @@ REFUSED = {
     ),
     "no way up": ({k: v for k, v in PLAIN.items() if "output_blocks" not in k}, "unlike numbers of blocks"),
     "no way down": ({k: v for k, v in PLAIN.items() if "input_blocks.1" not in k}, "unlike numbers of blocks"),
-    "a level too many": (PLAIN | {f"{N}input_blocks.9.0.x": torch.zeros(1)}, "unlike numbers of blocks"),
+    "a block too many": (PLAIN | {f"{N}input_blocks.9.0.x": torch.zeros(1)}, "does not fit: as down"),
+    "a level too many": (PLAIN | {f"{N}output_blocks.9.0.x": torch.zeros(1)}, "unlike numbers of blocks"),
     "only the first layers": (
         {k: PLAIN[k] for k in PLAIN if k.startswith((f"{N}input_blocks.0.", f"{N}cond_embed", f"{N}out."))},
         "unlike numbers of blocks",

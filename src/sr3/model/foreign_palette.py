@@ -139,9 +139,10 @@ def _renamed(path: Path, network: Mapping[str, Tensor]) -> dict[str, Tensor]:
         place, inner = ".".join(parts[:split]), ".".join(parts[split:])
         if place in places and (not inner or place not in ENDS):
             whole = f"{places[place]}.{NAMES.get(inner, inner)}".removesuffix(".")
-        if f"{whole}.{leaf}" in tensors:
+        own = f"{whole}.{leaf}".removeprefix(".")
+        if own in tensors:
             raise CheckpointError(f"{path} has {name} besides another that is the same in that code's networks")
-        tensors[f"{whole}.{leaf}"] = t
+        tensors[own] = t
     return tensors
 
 
