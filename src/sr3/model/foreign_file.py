@@ -65,7 +65,7 @@ def check_ends(path: Path, name: str, tensors: Mapping[str, Tensor]) -> None:
     if weight.ndim != 4:
         raise CheckpointError(f"{path}: denoise_fn.{name}.weight has {weight.ndim} sides, and not 4")
     if weight.shape[1] != 2 * len(tensors.get("leave.weight", ())):
-        raise CheckpointError(f"{path} is of a network that makes pictures from nothing, and not of another picture")
+        raise CheckpointError(f"{path} is of a network that makes pictures from nothing: it sees only the noisy one")
 
 
 def list_of(path: Path, name: str, t: Tensor) -> Tensor:
