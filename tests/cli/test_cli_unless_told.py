@@ -12,7 +12,7 @@ HELD = {
     "cli.evaluate:command": {"samples": 8, "seed": 0, "free": False, "keep": 24},
     "cli.export:command": {"force": False},
     "cli.generate:command": {"count": 1, "seed": 0},
-    "cli.import_:command": {"factor": 8, "force": False},
+    "cli.import_:command": {"force": False},
     "cli.jobs:check_room": {"frames": 1},
     "cli.outcome:Outcome": {"frames": 1, "seconds": 0.0},
     "cli.palette:dejpeg": {"free": False, "fidelity": 1.0, "lenient": False},

@@ -36,7 +36,13 @@ class Asked:
 def test_what_the_network_is_told(size):
     at = level(0.6 * size, 0.8 * size)
     told = {name: tell(at).item() for name, tell in TELLS.items()}
-    wanted = {"alpha": 3000.0, "plain-alpha": 0.6, "logsnr": 250 * math.log(0.8 / 0.6), "nothing": 0.0}
+    wanted = {
+        "alpha": 3000.0,
+        "plain-alpha": 0.6,
+        "plain-alpha-bar": 0.36,
+        "logsnr": 250 * math.log(0.8 / 0.6),
+        "nothing": 0.0,
+    }
     assert told == pytest.approx(wanted)
 
 
@@ -64,6 +70,21 @@ def test_a_model_of_pictures_does_not_look_at_the_first_guess():
     torch.testing.assert_close(denoiser(x, level(0.5, 0.3), Example(base=base)), torch.full_like(x, 0.25))
     torch.testing.assert_close(net.x, x)
     torch.testing.assert_close(denoiser.target(x, base, level(0.5, 0.3), Example(base=base)), x)
+
+
+def test_known_pixels_are_shown_as_they_are_where_they_are_pasted():
+    x, cond = fields(2, 2, 3, 4, 4)
+    mask, at, net = torch.rand(2, 1, 4, 4) < 0.5, level(0.5, 0.3), Asked(0.25)
+    example = Example(cond=cond, mask=mask)
+    found = Denoiser(net, PREDICTIONS["eps"](), pasted=True)(x, at, example)
+    torch.testing.assert_close(net.x, torch.where(mask, x, cond))
+    torch.testing.assert_close(found, (x - 0.3 * 0.25) / 0.5)  # of its own x: known pixels are put back by who knows
+    for denoiser, seen in (
+        (Denoiser(net, PREDICTIONS["eps"]()), example),
+        (Denoiser(net, PREDICTIONS["eps"](), pasted=True), example._replace(mask=None)),
+    ):
+        denoiser.raw(x, at, seen)
+        assert torch.equal(net.x, x)
 
 
 @pytest.mark.parametrize("prediction", EVERY.values(), ids=EVERY)

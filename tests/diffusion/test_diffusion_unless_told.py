@@ -4,7 +4,7 @@ from unless_told import differing
 
 HELD = {
     "diffusion.denoiser": {"TERMINAL_ALPHA_BAR": 0.001},
-    "diffusion.denoiser:Denoiser": {"residual": False},
+    "diffusion.denoiser:Denoiser": {"residual": False, "pasted": False},
     "diffusion.denoiser:Regressor": {"scale": 1.0, "residual": True},
     "diffusion.denoiser:start": {"spread": 1.0},
     "diffusion.exact:Gaussian": {"mean": 0.0, "std": 1.0},

@@ -301,7 +301,9 @@ def test_a_files_name_becomes_one_that_a_model_can_have(tmp_path):
 
 def test_what_is_asked_for_and_cannot_be_is_refused(made, sr3, tmp_path):
     _, _, _, path = made
-    with pytest.raises(ConfigError, match="no code 'diffusers' to import from; there is janspiry-sr3"):
+    with pytest.raises(
+        ConfigError, match="no code 'diffusers' to import from; there is janspiry-palette, janspiry-sr3"
+    ):
         bring(path, "diffusers")
     with pytest.raises(ConfigError, match="divisible by num_groups"):
         bring(path, "janspiry-sr3", groups=3)

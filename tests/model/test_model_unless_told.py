@@ -10,7 +10,7 @@ HELD = {
     "model.checkpoint:save": {"half": True},
     "model.checkpoint:load": {"weights": True},
     "model.config:Sampling": {"steps": 16},
-    "model.config:ModelConfig": {"residual": False},
+    "model.config:ModelConfig": {"residual": False, "pasted": False},
     "model.config:Training": {
         "pictures": 1000000,
         "batch": 16,
@@ -31,6 +31,7 @@ HELD = {
         "sample_every": 50000,
     },
     "model.export:export": {"force": False},
+    "model.foreign:janspiry_palette": {"side": 256, "groups": 32},
     "model.foreign:janspiry_sr3": {"factor": 8},
     "model.model:Model.methods": {"samples": 1},
     "model.walk:Refinement": {"varies": True},

@@ -4,6 +4,19 @@ from unless_told import differing
 
 HELD = {
     "nn.energy:EnergyScore": {"needs_double_backward": True},
+    "nn.janspiry_palette:JanspiryPaletteUNet": {
+        "channels": 64,
+        "widths": (64, 128, 256, 512),
+        "blocks": 2,
+        "attention": (),
+        "groups": 32,
+        "head": 32,
+        "in_channels": 3,
+        "cond_channels": 3,
+        "out_channels": 3,
+        "dropout": 0.0,
+        "checkpointing": False,
+    },
     "nn.janspiry_unet:JanspiryUNet": {
         "channels": 64,
         "multipliers": (1, 2, 4, 8, 8),

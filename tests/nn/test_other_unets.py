@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from test_definitions import Weights, batch, shaken, silu
 from torch import Tensor, nn
 
+from sr3.nn.janspiry_palette import JanspiryPaletteUNet
 from sr3.nn.janspiry_unet import JanspiryUNet
 from sr3.nn.settled import settled
 from sr3.nn.sr3_unet import Attention, ResidualBlock, SR3UNet, _norm
@@ -136,6 +137,22 @@ def test_the_network_of_the_public_code():
     ]
     assert has == ["down.2", "middle.0", "up.0"]
     assert {m.p for m in net.modules() if isinstance(m, nn.Dropout)} == {0.2}
+
+
+def test_the_public_palettes_network_has_guided_blocks_with_norms_and_heads_as_told():
+    net = JanspiryPaletteUNet(8, (12, 24), 1, (1,), groups=3, head=6, dropout=0.2)
+    assert {m.eps for m in net.modules() if isinstance(m, nn.GroupNorm)} == {1e-5}
+    assert {m.num_groups for m in net.modules() if isinstance(m, nn.GroupNorm)} == {3}
+    assert {(m.heads, m.scale) for m in net.modules() if isinstance(m, Attention)} == {(4, 1.0)}
+    assert {m.heads for m in JanspiryPaletteUNet(8, (12, 24), 1, (1,), 3, 0).modules() if isinstance(m, Attention)} == {
+        1
+    }
+    blocks = [m for m in net.modules() if isinstance(m, ResidualBlock)]
+    assert {(m.guided, m.scale, m.dropout.p, m.told.in_features) for m in blocks} == {(True, 1.0, 0.2, 32)}
+    assert (net.embed.features, net.embed.first.out_features, net.embed.second.out_features) == (8, 32, 32)
+    for wrong in ({"widths": ()}, {"head": 5}, {"head": -1}, {"groups": 5}):
+        with pytest.raises(ValueError, match="levels and heads|no heads of 5|divisible"):
+            JanspiryPaletteUNet(**{"channels": 8, "widths": (12, 24), "groups": 3, "head": 6} | wrong)
 
 
 def test_a_settled_network_is_the_one_that_is_told_its_level():

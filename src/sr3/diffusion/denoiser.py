@@ -44,6 +44,11 @@ def tell_plain_alpha(level: Level) -> Tensor:
     return level.alpha / (level.alpha**2 + level.sigma**2).sqrt()
 
 
+def tell_plain_alpha_bar(level: Level) -> Tensor:
+    """alpha-bar unscaled, as the common public re-implementation of Palette does."""
+    return level.alpha**2 / (level.alpha**2 + level.sigma**2)
+
+
 def tell_logsnr(level: Level) -> Tensor:
     """250 * log(sigma / alpha): EDM's c_noise = log(sigma) / 4 at a sinusoid's usual scale of 1000."""
     return 250 * (level.sigma.log() - level.alpha.log()).clamp(-20, 20)
@@ -57,6 +62,7 @@ def tell_nothing(level: Level) -> Tensor:
 TELLS: dict[str, Callable[[Level], Tensor]] = {
     "alpha": tell_alpha,
     "plain-alpha": tell_plain_alpha,
+    "plain-alpha-bar": tell_plain_alpha_bar,
     "logsnr": tell_logsnr,
     "nothing": tell_nothing,
 }
@@ -69,17 +75,22 @@ class Denoiser:
     net: (x [B, C, H, W], told [B], cond | None) -> [B, C, H, W]; where there is a label, that is a fourth argument.
     residual: predict the difference from `example.base`: the network is shown x - alpha * base, so that the
         diffusion is still of the picture itself and samplers and wrappers need not know.
+    pasted: show the network the known pixels of `example.cond` in x too, as they are, instead of noisy ones: where
+        `example.mask` is False.  Which ones x has there is then all the same, in training and in use.
     """
 
     net: nn.Module
     prediction: Prediction
     tell: Callable[[Level], Tensor] = tell_alpha
     residual: bool = False
+    pasted: bool = False
 
     def raw(self, x: Tensor, level: Level, example: Example) -> Tensor:
         """The network's own answer at x_t, for objectives: to be compared with `target`."""
         told = self.tell(level).float().to(x.device).expand(len(x))
         inside = self._shift(x, level, example)
+        if self.pasted and example.mask is not None and example.cond is not None:
+            inside = torch.where(example.mask, inside, example.cond.to(inside))
         return _asked(self.net, self.prediction.enter(inside, level), told, example).to(x.dtype)
 
     def target(self, x0: Tensor, eps: Tensor, level: Level, example: Example) -> Tensor:

@@ -132,6 +132,8 @@ class ModelConfig(_Strict):
     prediction: Spec = Field(default_factory=lambda: {"kind": "eps"})
     tell: str = "alpha"
     residual: bool = False
+    pasted: bool = False
+    """Whether the known pixels around a hole are shown to the network as they are, and not noisy as the hole is."""
     first: "ModelConfig | str | None" = None
     """A regression model whose answer is the first guess that a residual model corrects; None: the enlargement.  In a
     recipe its name or file; in a model's file its configuration, as its weights are in the same file."""

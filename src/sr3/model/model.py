@@ -19,16 +19,24 @@ from sr3.model.config import ConfigError, ModelConfig, build, nearest
 from sr3.model.recipe import change
 from sr3.model.shipped import elsewhere, names, shipped
 from sr3.model.walk import KINDS, NO_NOISE, Walk, spread_of
+from sr3.nn.janspiry_palette import JanspiryPaletteUNet
 from sr3.nn.janspiry_unet import JanspiryUNet
 from sr3.nn.plain import PlainNet
 from sr3.nn.sr3_unet import SR3UNet
 from sr3.nn.unet import UNet
 from sr3.task import TASKS, Generation, Given, Task
+from sr3.task.inpainting import Filling
 
 FIRST = "first."
 """What the names of the first model's weights begin with in a file."""
 
-NETWORKS = {"unet": UNet, "plain": PlainNet, "sr3-unet": SR3UNet, "janspiry-unet": JanspiryUNet}
+NETWORKS = {
+    "unet": UNet,
+    "plain": PlainNet,
+    "sr3-unet": SR3UNet,
+    "janspiry-unet": JanspiryUNet,
+    "janspiry-palette-unet": JanspiryPaletteUNet,
+}
 
 
 class Model:
@@ -48,6 +56,10 @@ class Model:
             raise ConfigError(
                 f"{config.name}: the network can be told {told} labels and the task has {known} classes; "
                 "let network.labels be their number"
+            )
+        if config.pasted and (config.residual or not isinstance(self.task, Filling)):
+            raise ConfigError(
+                f"{config.name}: pasted is for inpainting and uncropping, of models that are not residual"
             )
         self.schedule: Schedule = build("schedule", SCHEDULES, config.schedule)
         self.prediction = build("prediction", PREDICTIONS, config.prediction)

@@ -69,7 +69,8 @@ class Refinement:
     varies = True
 
     def denoiser(self, net: nn.Module) -> Denoiser:
-        return Denoiser(net, self.prediction, TELLS[self.config.tell], residual=self.config.residual)
+        config = self.config
+        return Denoiser(net, self.prediction, TELLS[config.tell], residual=config.residual, pasted=config.pasted)
 
     def methods(self, name: str, samples: int) -> list[str]:
         return [name, *([f"{name}-mean-{samples}"] if samples > 1 else [])]

@@ -1,6 +1,6 @@
 """The U-Net of the SR3 paper: BigGAN residual blocks, skips over sqrt 2, attention where pictures are small."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,10 @@ from sr3.nn.ladder import Ladder, Resample, resampled
 def _norm(width: int) -> nn.GroupNorm:
     """Groups of at least four channels, and at most 32 groups."""
     return nn.GroupNorm(min(width // 4, 32), width, eps=1e-6)
+
+
+Norm = Callable[[int], nn.GroupNorm]
+"""Makes the norm of so many channels."""
 
 
 def _conv(width_in: int, width_out: int, side: int, *, zero: bool = False) -> nn.Conv2d:
@@ -31,10 +35,10 @@ def _conv(width_in: int, width_out: int, side: int, *, zero: bool = False) -> nn
 class Attention(nn.Module):
     """(x + attention(norm(x))) * scale over all positions, in one or more heads.  [B, C, H, W] -> [B, C, H, W]."""
 
-    def __init__(self, width: int, scale: float = 0.5**0.5, heads: int = 1):
+    def __init__(self, width: int, scale: float = 0.5**0.5, heads: int = 1, norm: Norm = _norm):
         super().__init__()
         self.scale, self.heads = scale, heads
-        self.norm = _norm(width)
+        self.norm = norm(width)
         self.qkv = _conv(width, 3 * width, 1)
         self.out = _conv(width, width, 1, zero=True)
         # three maps of width -> width side by side, and each is to preserve the variance on its own
@@ -62,6 +66,7 @@ class ResidualBlock(nn.Module):
     guided: as in Dhariwal & Nichol (2021): the noise level scales and shifts what the second norm leaves, the skip of a
         resampled picture is the picture, and attention has heads of 64 channels.
     heads: of attention, where it is not one, or not as guided says.
+    norm: makes the norms, where they are not the paper's.
     (x [B, C, H, W], embedding [B, E]) -> [B, width_out, H', W'].  Song et al. (2021, score SDE), appendix H.
     """
 
@@ -77,23 +82,24 @@ class ResidualBlock(nn.Module):
         scale: float = 0.5**0.5,
         guided: bool = False,
         heads: int | None = None,
+        norm: Norm = _norm,
     ):
         super().__init__()
         self.guided = guided
         self.resample: Resample | None = resample
         self.scale = scale
-        self.norm_first = _norm(width_in)
+        self.norm_first = norm(width_in)
         self.first = _conv(width_in, width_out, 3)
         self.told = nn.Linear(embedding, 2 * width_out if guided else width_out)
         nn.init.xavier_uniform_(self.told.weight)
         nn.init.zeros_(self.told.bias)
-        self.norm_second = _norm(width_out)
+        self.norm_second = norm(width_out)
         self.dropout = nn.Dropout(dropout)
         self.second = _conv(width_out, width_out, 3, zero=True)
         changes = width_in != width_out or (resample is not None and not guided)
         self.skip = _conv(width_in, width_out, 1) if changes else nn.Identity()
         heads = heads or (max(1, width_out // 64) if guided else 1)
-        self.attention = Attention(width_out, scale, heads) if attend else nn.Identity()
+        self.attention = Attention(width_out, scale, heads, norm) if attend else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.first(resampled(F.silu(self.norm_first(x)), self.resample))
