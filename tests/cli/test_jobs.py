@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from conftest import noise_picture, spent
 from PIL import Image
 
-from sr3.cli.jobs import PIPE, Job, absent, check_room, plan
+from sr3.cli.jobs import PIPE, Job, absent, check, check_room, plan
 from sr3.cli.names import Naming
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
@@ -156,6 +158,36 @@ def test_each_result_has_a_name_of_its_own(here):
     assert names(plan([Path(".")], None, Naming("2x")).jobs) == [(here / "x-2x/deep/photo.jpg").as_posix()]
     with pytest.raises(ConfigError, match="would overwrite"):
         plan([Path("../x")], Path("."), Naming("4x"))
+
+
+def test_ten_thousand_names_take_little(tmp_path):
+    """All are known before any work, as two results may not have one name: in a second or two and some megabytes, and
+    no longer for each where there are more."""
+
+    def planned(root: Path) -> tuple[float, list[Job]]:
+        began = time.process_time()
+        jobs, failures = plan([root], None, Naming("4x"))
+        check(jobs, samples=1, trace=None, force=False, skip_existing=True)
+        assert not failures
+        return time.process_time() - began, jobs
+
+    for k in range(10_000):
+        folder = tmp_path / "in" / f"{k % 4}"
+        folder.mkdir(parents=True, exist_ok=k > 3)
+        (folder / f"{k}.jpg").touch()
+    few = min(planned(tmp_path / "in" / "0")[0] for _ in range(2))
+    took, jobs = planned(tmp_path / "in")
+    assert len({job.target for job in jobs}) == 10_000
+    # four times as long, and not sixteen
+    assert took < 10 * max(few, 0.02)
+    assert took < 3.0
+    del jobs
+    tracemalloc.start()
+    try:
+        planned(tmp_path / "in" / "0")  # a quarter, as they are slow when they are watched
+        assert tracemalloc.get_traced_memory()[1] < 20e6 / 4
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_misspelt_name_is_refused_before_anything_is_loaded(here):

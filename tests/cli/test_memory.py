@@ -1,20 +1,22 @@
-"""`sr3 upscale --memory`: large pictures by bands, from the command line to the file."""
+"""`--memory`: large pictures by bands or smaller tiles, or refused, from the command line to the file."""
 
 import platform
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import typer
-from conftest import noise_picture
+from conftest import noise_picture, tiny_config
 from PIL import Image
 
-from sr3.cli.common import parse_memory
+from sr3.cli import palette
+from sr3.cli.common import a_third, parse_memory
 from sr3.cli.jobs import Job, check_room
 from sr3.cli.run import Run
 from sr3.cli.steps import Choice
-from sr3.cli.upscale import _a_third
+from sr3.model.model import Model
 from sr3.picture import memory, room
 from sr3.picture.image import PictureError, read, read_note
 from sr3.restore import large
@@ -99,9 +101,11 @@ def test_no_amount_of_memory(up, text):
 
 def test_by_default_it_is_a_third_of_what_is_free(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 3 * 10**9)
-    assert _a_third() == 10**9
+    assert a_third() == 10**9
     monkeypatch.setattr(memory, "available", lambda: None)
-    assert _a_third() is None
+    assert a_third() is None
+    assert Run([], None).allowed is None
+    assert Run([], None, memory="2GB").allowed == 2 * 10**9
 
 
 def test_room_is_asked_for_what_bands_need(tiny, monkeypatch):
@@ -143,3 +147,115 @@ def test_blocks_are_given_back_where_the_library_can():
     assert memory.in_use() > before + 2**25
     del block
     assert memory.in_use() < before + 2**25
+
+
+@pytest.fixture
+def mend(sr3, tmp_path, monkeypatch):
+    """A command of Palette's tasks, by a small model, where the process is said to have 400 MB."""
+    monkeypatch.setattr(memory, "in_use", lambda: 400_000_000)
+    monkeypatch.chdir(tmp_path)
+
+    def run(command, *arguments):
+        kind = {"uncrop": "uncropping", **KINDS}[command]
+        torch.manual_seed(0)
+        model = Model(tiny_config(task={"kind": kind}, kind="regression"))
+        for p in model.net.parameters():
+            torch.nn.init.normal_(p, std=0.05)
+        file = model.save_pretrained(tmp_path / kind)
+        return sr3(command, "--model", file, "--precision", "fp32", *arguments)
+
+    return run
+
+
+KINDS = {"dejpeg": "jpeg-restoration", "colorize": "colorization", "inpaint": "inpainting", "restore": "denoising"}
+
+
+def test_a_jpeg_is_restored_by_bands_to_the_same_file(mend, monkeypatch):
+    noise_picture(70, 150).save("p.jpg", quality=40)
+    seen = by_bands(monkeypatch)
+    for name, more in (("whole", ()), ("bands", ("--memory", "1MB"))):
+        code, _, err = mend("dejpeg", "p.jpg", "-o", f"{name}.png", *more)
+        assert code == 0, err
+    assert seen == [10**6]
+    whole, bands = read(Path("whole.png")), read(Path("bands.png"))
+    apart = (whole.pixels - bands.pixels).abs()
+    assert (apart > 0).float().mean() < 5e-3
+    assert apart.max() < 1.01 / 127.5
+    assert read_note(Path("whole.png")) == read_note(Path("bands.png"))
+    # what is local goes so, whatever it is called by
+    assert mend("restore", "whole.png", "-o", "r.png", "--memory", "1MB")[0] == 0
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "pixels", "each", "help"),
+    [
+        ("colorize", ["--grey"], 70 * 100, 95, "or give a smaller picture"),
+        ("inpaint", ["--box", "4,4,8x8"], 70 * 100, 95, "or give a smaller picture"),
+        ("uncrop", ["--right", 30], 100 * 100, 140, "or add less"),
+        ("dejpeg", ["--trace", "t.gif"], 70 * 100, 150, "or leave out --trace, so that it is made by bands"),
+        ("dejpeg", ["--samples", 1, "--trace", "t.gif"], 70 * 100, 150, "or leave out --trace"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_work(mend, monkeypatch, command, more, pixels, each, help):
+    """In one sentence, with the memory that will do, and not a megabyte more; a tile is at work beside the picture."""
+    noise_picture(70, 100).save("p.jpg", quality=40)
+    asked = [command, "p.jpg", "-o", "r.png", *more]
+    with monkeypatch.context() as before:
+        before.setattr(Restorer, "refine", lambda *_, **__: pytest.fail("it was begun"))
+        code, _, err = mend(*asked, "--memory", "1MB")
+    assert (code, err.count("\n")) == (3, 1), err
+    assert "p.jpg would become" in err
+    assert "takes 0.4 GB of memory with all else, and 0.0 GB are allowed" in err
+    assert help in err
+    enough = -(-(400_000_000 + pixels * (each + 160)) // 10**6)
+    found = re.search("give --memory ([0-9]+)MB", err)
+    assert found is not None
+    assert int(found[1]) == enough
+    assert mend(*asked, "--memory", f"{enough - 1}MB")[0] == 3
+    code, _, err = mend(*asked, "--memory", f"{enough}MB")
+    assert code == 0, err
+
+
+def test_what_helps_is_said_where_all_that_is_free_does_not_suffice(mend, monkeypatch):
+    noise_picture(70, 100).save("p.png")
+    monkeypatch.setattr(memory, "available", lambda: 95 * 70 * 100 - 1)
+    code, _, err = mend("colorize", "p.png", "--grey")
+    assert code == 3
+    assert "GB are free; give a smaller picture" in err
+    monkeypatch.setattr(memory, "available", lambda: 140 * 100 * 100 - 1)
+    assert "GB are free; add less" in mend("uncrop", "p.png", "--right", 30)[2]
+    monkeypatch.setattr(memory, "available", lambda: 140 * 100 * 100)
+    assert mend("uncrop", "p.png", "--right", 30)[0] == 0
+
+
+def test_by_default_palettes_commands_take_a_third_as_well(mend, monkeypatch):
+    noise_picture(70, 100).save("p.png")
+    loaded: list[Restorer] = []
+    real = palette.load_restorer
+    monkeypatch.setattr(palette, "load_restorer", lambda *a, **b: loaded.append(real(*a, **b)) or loaded[-1])
+    monkeypatch.setattr(memory, "available", lambda: 3 * 10**9)
+    assert mend("colorize", "p.png", "--grey")[0] == 0
+    assert mend("colorize", "p.png", "--grey", "--memory", "2GB", "-o", "q.png")[0] == 0
+    assert mend("colorize", "p.png", "--grey", "--trace", "t.gif", "-o", "r.png")[0] == 0
+    assert [one.memory for one in loaded] == [10**9, 2 * 10**9, None]
+    code, _, err = mend("colorize", "p.png", "--memory", "much")
+    assert code == 2
+    assert "no amount of memory" in err.replace("\n", " ")
+
+
+def test_out_of_memory_the_tiles_are_halved_and_it_goes_on(mend, monkeypatch):
+    noise_picture(150, 100).save("p.png")
+    tried: list[int] = []
+    real = Restorer.refine
+
+    def refine(self, *arguments, **options):
+        tried.append(self.tile)
+        if self.tile > 80:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Restorer, "refine", refine)
+    code, _, err = mend("inpaint", "p.png", "--box", "4,4,8x8")
+    assert code == 0, err
+    assert tried == [1024, 75]

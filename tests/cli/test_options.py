@@ -3,16 +3,22 @@
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pytest
+import typer
 from conftest import noise_picture, spent
 from PIL import Image
+from typer.main import get_command
 
+from sr3.cli import app as sr3_app
 from sr3.cli.clock import Clock, Extent, spoken
+from sr3.cli.helps import HOW, ORDER, grouped
 from sr3.cli.jobs import Job
 from sr3.cli.names import Naming
 from sr3.cli.parts import share
@@ -180,6 +186,34 @@ def test_help_is_grouped_and_has_examples(sr3):
     for example in examples[:6]:
         assert example.split("  ")[0] in readme, example
     assert "Pictures:" in sr3("--help")[1]
+
+
+MEASURING = ("evaluate", "train", "tune", "compare", "study", "generate", "demo")
+RESTORING = ("dejpeg", "colorize", "inpaint", "uncrop", "restore", "upscale")
+
+
+@pytest.mark.parametrize("command", [*MEASURING, *RESTORING])
+def test_every_option_is_in_a_group_and_examples_can_be_typed(sr3, command):
+    out, _, examples = sr3(command, "--help")[1].partition("Example")
+    places = [out.index(f"\n{group}:\n") for group in ORDER if f"\n{group}:\n" in out]
+    assert len(places) >= 2
+    assert places == sorted(places)
+    assert out.partition("\nOptions:\n")[2].split() == ["--help", "Show", "this", "message", "and", "exit."]
+    lines = [line.strip().split("  ")[0] for line in examples.splitlines() if "sr3 " in line]
+    assert lines
+    app = get_command(sr3_app)
+    for line in lines:
+        words = shlex.split(line[line.index("sr3 ") :])
+        assert words[1] == command
+        with app.commands[command].make_context(command, words[2:]):  # what cannot be parsed is an error
+            pass
+
+
+def test_a_group_of_no_option_is_an_error():
+    def command(a: Annotated[int, typer.Option()] = 1) -> None: ...
+
+    with pytest.raises(KeyError, match="b"):
+        grouped({HOW: "a b"})(command)
 
 
 def test_help_takes_a_fifth_of_a_second():

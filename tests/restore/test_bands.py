@@ -67,6 +67,62 @@ def test_whatever_it_is_held_to(tmp_path, monkeypatch, suffix, turned, options):
     assert most <= (3 if settles else 1)
 
 
+@pytest.mark.parametrize("options", [{}, {"free": True}, {"fidelity": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    ("mode", "turned", "subsampling"), [("RGB", 1, 2), ("RGB", 3, 2), ("RGB", 6, 0), ("RGB", 8, 1), ("L", 1, 0)]
+)
+def test_a_jpeg_is_restored_by_bands_in_its_own_blocks(tmp_path, monkeypatch, mode, turned, subsampling, options):
+    """The end visits the bins until a band is near them, and not until all of the picture is."""
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    path = tmp_path / "a.jpg"
+    size = (75, 141) if turned < 5 else (141, 75)
+    noise_picture(*size).convert(mode).save(path, quality=40, subsampling=subsampling, exif=exif)
+    made = model("regression", task={"kind": "jpeg-restoration"})
+    found, wanted, *_ = both(made, path, monkeypatch, rows=64, tile=64, **options)
+    share, most = off(found, wanted)
+    assert share < (5e-3 if options == {} else 1e-4)
+    assert most <= 1
+
+
+def test_noise_is_taken_away_by_bands(monkeypatch):
+    found, wanted, *_ = both(model(task={"kind": "denoising"}), noise_picture(75, 141), monkeypatch, rows=64)
+    assert off(found, wanted)[1] <= 1
+
+
+def test_tiles_are_as_large_as_the_memory_allows(monkeypatch):
+    """Halved down to 256, and not at all where the result would be another."""
+    monkeypatch.setattr(large, "in_use", lambda: 0)
+    size, made = (4000, 3000), model(task={"kind": "colorization"})
+    whole, halo = 95 * 4000 * 3000, 2 * made.net.reach
+    for tile in (1024, 512, 256):
+        enough = whole + 160 * (tile + halo) ** 2
+        assert large.at_work(made, size, tile) == enough - whole
+        assert large.tile_for(made, size, 1, enough, 1024) == tile
+        assert large.tile_for(made, size, 1, enough - 1, 1024) == max(256, tile // 2)
+        assert large.tile_for(made, size, 3, enough + 2 * 12 * 4000 * 3000, 1024) == tile
+    assert large.tile_for(made, size, 1, 0, 100) == 100
+    # in what is no larger than a tile nothing is gained
+    assert large.at_work(made, (200, 100), 1024) == 160 * 200 * 100
+    assert large.at_work(model(task={"kind": "colorization"}, sides=(8, 64)), size, 1024) == 160 * 64 * 64
+    seeing = model(task={"kind": "colorization"}, network=TINY | {"attention": 2})
+    assert large.tile_for(seeing, size, 1, 0, 1024) == 1024
+    assert large.smallest(seeing, 1024) == 1024
+    assert (large.smallest(made, 1024), large.smallest(made, 100)) == (256, 100)
+
+
+def test_the_tile_of_a_picture_is_not_the_next_ones(monkeypatch):
+    tried: list[int] = []
+    restorer = Restorer(model(task={"kind": "colorization"}), tile=512, memory=1)
+    real = restorer.refine
+    monkeypatch.setattr(restorer, "refine", lambda *a, **b: (tried.append(restorer.tile), real(*a, **b))[1])
+    grey = noise_picture(300, 8).convert("L")
+    restorer.restore(grey)
+    restorer.memory = 10**12
+    restorer.restore(grey)
+    assert tried == [256, 512]
+
+
 @pytest.mark.parametrize("mode", ["L", "RGBA", "LA", "I;16"])
 def test_grey_alpha_and_16_bits(tmp_path, monkeypatch, mode):
     path = tmp_path / "a.png"

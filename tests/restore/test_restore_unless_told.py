@@ -2,6 +2,8 @@
 
 from unless_told import differing
 
+from sr3.task import JpegRestoration, Uncropping
+
 HELD = {
     "restore.agreement": {"_VISITS": 24, "_STRIDE": 1.7, "_NEAR": 0.5, "_ROUNDS": 3},
     "restore.agreement:Agreement": {"share": 1.0},
@@ -26,6 +28,8 @@ HELD = {
     "restore.generate": {"PIXELS_AT_ONCE": 262144, "MOST": 64},
     "restore.generate:Cascade.stream": {"count": 1, "seed": 0},
     "restore.generate:grid": {"gap": 2},
+    "restore.large": {"_EACH": {JpegRestoration: 150, Uncropping: 140}, "LEAST": 64, "_AT_WORK": 160},
+    "restore.large:fits_whole": {"each": 95},
     "restore.many": {"BATCH": 16, "SMALL": 262144},
     "restore.many:many": {"ahead": 2},
     "restore.restored:Restored.save": {"quality": 95},

@@ -65,24 +65,19 @@ _add("uncrop", palette.uncrop, PICTURES, "Example: sr3 uncrop photo.png --right 
 _add(
     "restore", palette.restore, PICTURES, "Example: sr3 restore noisy.png --model runs/photo-denoise/model.safetensors"
 )
-_add(
-    "generate",
-    generate.command,
-    PICTURES,
-    "Example: sr3 generate --cascade face-16,face-8x --count 16 --grid faces.png",
-)
-_add("demo", demo.command, PICTURES)
+_add("generate", generate.command, PICTURES, generate.EXAMPLES)
+_add("demo", demo.command, PICTURES, demo.EXAMPLES)
 _add("web", web.command, PICTURES, "Example: sr3 web")
 _add("models", models.list_command, MODELS)
 _add("show", models.show_command, MODELS, "Example: sr3 show photo-4x")
 _add("recipes", models.recipes_command, MODELS)
-_add("train", train.command, MODELS, "Example: sr3 train photo-4x --data my-photos/ --out runs/mine")
+_add("train", train.command, MODELS, train.EXAMPLES)
 _add("export", export.command, MODELS, "Example: sr3 export photo-4x-regression --to onnx")
 _add("import", import_.command, MODELS, "Example: sr3 import FILE.pth --from janspiry-sr3")
 _add("evaluate", evaluate.command, MEASURES, evaluate.EXAMPLES)
-_add("compare", compare.command, MEASURES, "Example: sr3 compare a.json b.json")
+_add("compare", compare.command, MEASURES, compare.EXAMPLES)
 _add("tune", tune.command, MEASURES, tune.EXAMPLES)
-_add("study", study.command, MEASURES, "Example: sr3 study pairs/")
+_add("study", study.command, MEASURES, study.EXAMPLES)
 
 
 def _version(asked: bool) -> None:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sr3.cli.helps import RESULT
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from sr3.restore.restorer import Restorer
 
 
-Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.", rich_help_panel=RESULT)]
 
 
 def load_restorer(name: str, **options: Any) -> "Restorer":
@@ -108,6 +110,14 @@ def parse_memory(text: str | None) -> int | None:
     if not size:
         raise typer.BadParameter(f"{text!r} is no amount of memory; write it as 2GB, or 800MB")
     return size
+
+
+def a_third() -> int | None:
+    """Of the memory that is free, in bytes; None where the system does not say."""
+    from sr3.picture.memory import available
+
+    free = available()
+    return None if free is None else free // 3
 
 
 Box = tuple[int | None, int | None]

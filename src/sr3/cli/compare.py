@@ -6,12 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sr3.cli.common import Force
+from sr3.cli.helps import MEASURED, RESULT, grouped
 from sr3.cli.jobs import check_free
 
 if TYPE_CHECKING:
     from sr3.evaluation.compare import Comparison
 
 
+EXAMPLES = "Example: sr3 compare a.json b.json"
+
+
+@grouped(
+    {
+        RESULT: "json_file",
+        MEASURED: "method seed",
+    }
+)
 def command(
     a: Annotated[Path, typer.Argument(metavar="A.json", help="What `sr3 evaluate --json` wrote.")],
     b: Annotated[Path, typer.Argument(metavar="B.json", help="The same, of another run on the same pictures.")],

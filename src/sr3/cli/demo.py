@@ -7,6 +7,7 @@ import typer
 
 from sr3.cli.choosing import USUAL
 from sr3.cli.common import Force, bars, load_restorer
+from sr3.cli.helps import HOW, RESULT, grouped
 from sr3.cli.jobs import check_free
 
 TASKS = {
@@ -19,6 +20,19 @@ TASKS = {
 """The kind of each command's task, and its usual model."""
 
 
+EXAMPLES = """Examples:
+
+\b
+sr3 demo
+sr3 demo --task dejpeg -o dejpeg.png"""
+
+
+@grouped(
+    {
+        RESULT: "output",
+        HOW: "task model seed",
+    }
+)
 def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="The picture to write.")] = Path("demo.png"),
     task: Annotated[str, typer.Option(help="upscale, colorize, inpaint, uncrop or dejpeg.")] = "upscale",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sr3.cli.common import Force, bars, held_out, load_restorer, regression_for
+from sr3.cli.helps import GIVEN, HOW, MACHINE, MEASURED, RESULT, grouped
 from sr3.cli.jobs import check_free
 
 if TYPE_CHECKING:
@@ -32,6 +33,15 @@ SEEN, FEW = ("feature", "kernel"), 16
 """What is measured unasked where its network is installed, as SWD misleads; of so few pictures it would say little."""
 
 
+@grouped(
+    {
+        GIVEN: "data given limit task labels",
+        RESULT: "report keep json_file",
+        HOW: "model regression samples seed steps sampler spacing quality free",
+        MEASURED: "protocol measures border features classifier",
+        MACHINE: "device precision batch",
+    }
+)
 def command(
     data: Annotated[list[Path], typer.Option("--data", help="A folder or zip of originals; may be given again.")],
     model: Annotated[str, typer.Option("--model", "-m", help="A model's name, file or Hub id.")] = "photo-4x",

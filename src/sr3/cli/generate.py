@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sr3.cli.common import Force, bars, write_gif
+from sr3.cli.helps import HOW, MACHINE, MEASURED, RESULT, grouped
 from sr3.cli.jobs import check_free
 
 if TYPE_CHECKING:
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
     from sr3.restore.generate import Cascade, Walking
 
 
+EXAMPLES = """Examples:
+
+\b
+sr3 generate --model face-16 --trace walk.gif
+sr3 generate --cascade face-16,face-8x --count 16 --grid faces.png"""
+
+
+@grouped(
+    {
+        RESULT: "count classes out grid trace",
+        HOW: "model cascade seed steps sampler spacing quality",
+        MEASURED: "against chance",
+        MACHINE: "device precision batch",
+    }
+)
 def command(
     model: Annotated[str | None, typer.Option("--model", "-m", help="A model's name, file or Hub id: face-16.")] = None,
     cascade: Annotated[

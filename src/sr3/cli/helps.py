@@ -3,13 +3,31 @@
 Plain, so that it comes at once: what draws boxes takes longer to load than all the rest.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from sr3.cli.run import HOW, MACHINE, MANY, RESULT, SIZE
+GIVEN, SIZE, RESULT, HOW = "What is given", "How large", "The result", "How it is made"
+MEASURED, PAGE, MACHINE, MANY = "What is measured", "The page", "The machine", "Many pictures"
+"""The groups of `--help`."""
 
-ORDER = ("Arguments", SIZE, RESULT, HOW, MACHINE, MANY)
+ORDER = ("Arguments", GIVEN, SIZE, RESULT, HOW, MEASURED, PAGE, MACHINE, MANY)
+
+
+def grouped(groups: Mapping[str, str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command whose options are in groups of its help.
+
+    groups: of each group the parameters, with spaces.  KeyError for one that the command has not.
+    """
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        for group, names in groups.items():
+            for name in names.split():
+                command.__annotations__[name].__metadata__[0].rich_help_panel = group
+        return command
+
+    return decorated
 
 
 class Grouped(TyperCommand):

@@ -7,10 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sr3.cli.names import Naming, is_shard, mark_of
 from sr3.cli.pipes import PIPE, PIPED
+
+if TYPE_CHECKING:
+    from sr3.picture.room import Allowed
 
 Key = tuple[int, int] | str
 """One for each file, however it is named."""
@@ -106,7 +109,7 @@ def _add_folder(found: Plan, source: Path, output: Path | None, naming: Naming, 
     found.failures.extend((name, "cannot be listed, and its pictures are left out") for name in unreadable)
     for path in pictures:
         within = path.relative_to(source)
-        found.jobs.append(Job(path, root / within.parent / naming.within(path), within.as_posix()))
+        found.jobs.append(Job(path, root.joinpath(within.parent, naming.within(path)), within.as_posix()))
 
 
 def _target(source: Path, output: Path | None, naming: Naming, *, many: bool) -> Path:
@@ -139,22 +142,25 @@ def _told_apart(jobs: list[Job]) -> list[Job]:
 
 
 def _name_key(path: Path) -> Key:
-    real = os.path.realpath(path) if path.is_symlink() else os.path.join(_real(path.parent.absolute()), path.name)
+    folder, name = os.path.split(path)
+    link = os.path.islink(path) or name in ("", "..")
+    real = os.path.realpath(path) if link else os.path.join(_real(os.path.join(os.getcwd(), folder)), name)
     return real.casefold() if real.isascii() else unicodedata.normalize("NFC", real).casefold()
 
 
 @lru_cache(maxsize=4096)
-def _real(folder: Path) -> str:
+def _real(folder: str) -> str:
     """A folder's name without links; asked once, as thousands of files may be in it."""
     return os.path.realpath(folder)
 
 
-def _key(path: Path) -> Key:
+def _key(path: Path, name: Key | None = None) -> Key:
+    """name: its `_name_key`, where that is known."""
     try:
         found = os.stat(path)
     except OSError:
-        return _name_key(path)
-    return (found.st_dev, found.st_ino) if found.st_ino else _name_key(path)
+        return name or _name_key(path)
+    return (found.st_dev, found.st_ino) if found.st_ino else name or _name_key(path)
 
 
 def check(
@@ -216,15 +222,17 @@ def _there(files: Iterable[tuple[Path, str]], read: Iterable[Path]) -> list[Path
     taken: set[Key] = set()
     there: list[Path] = []
     for path, option in files:
-        if path == PIPE or (os.path.exists(path) and not path.is_file() and not path.is_dir()):
+        new = not os.path.lexists(path)  # as most are: asked once of each, as there may be thousands
+        if path == PIPE or not (new or path.is_file() or path.is_dir() or not os.path.exists(path)):
             continue  # a pipe or a device
-        key = _key(path)
+        name = _name_key(path)
+        key = name if new else _key(path, name)
         if key in known:
             raise ConfigError(f"{path} would overwrite {known[key]}, which is read; give another {option}")
-        if key in taken or _name_key(path) in taken:
+        if key in taken or name in taken:
             raise ConfigError(f"two results would both be {path}; give another {option}, or the pictures one at a time")
-        taken |= {key, _name_key(path)}
-        if os.path.lexists(path):
+        taken |= {key, name}
+        if not new:
             there.append(path)
     return there
 
@@ -252,13 +260,16 @@ def check_room(
     frames: int = 1,
     least: int | None = None,
     made: tuple[int, int] | None = None,
+    allowed: "Allowed | None" = None,
 ) -> None:
     """PictureError where results of this (width, height) fit neither their format, nor the memory, nor the disk.
 
     least: bytes of memory that will do, where it is known.  made: of the largest picture on the way.
+    allowed: what may be taken; None: what is free.
     """
-    from sr3.picture.room import check_room
+    from sr3.picture.room import FREE, check_room
 
     target = None if job.target == PIPE else job.target
     files = len(job.written(samples))
-    check_room(job.name, target, size, samples=samples, files=files, frames=frames, least=least, made=made)
+    room: Any = {"least": least, "made": made, "allowed": allowed or FREE}
+    check_room(job.name, target, size, samples=samples, files=files, frames=frames, **room)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sr3.cli.choosing import AUTO, USUAL, chooser
-from sr3.cli.common import load_restorer, parse_size
+from sr3.cli.common import load_restorer, parse_memory, parse_size
+from sr3.cli.helps import GIVEN, HOW, SIZE
 from sr3.cli.names import EXACT, Naming
 from sr3.cli.outcome import refuse_absent
 from sr3.cli.restoring import Work
@@ -21,13 +22,22 @@ if TYPE_CHECKING:
     from sr3.restore.restorer import Progress, Restored, Restorer
     from sr3.task import Restoration
 
-Free = Annotated[bool, typer.Option("--free", help="Do not hold the result to what is given.")]
+Free = Annotated[bool, typer.Option("--free", help="Do not hold the result to what is given.", rich_help_panel=HOW)]
 MaskFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A picture of the same size: white is made, black is kept.")
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="A picture of the same size: white is made, black is kept.", rich_help_panel=GIVEN
+    ),
 ]
-Boxes = Annotated[list[str] | None, typer.Option(metavar="X,Y,WxH", help="A box to make; may be given again.")]
+Boxes = Annotated[
+    list[str] | None,
+    typer.Option(metavar="X,Y,WxH", help="A box to make; may be given again.", rich_help_panel=GIVEN),
+]
 Detail = Annotated[
-    str | None, typer.Option(metavar="MODEL", help="Enlarges what was made of a reduced picture, as photo-4x does.")
+    str | None,
+    typer.Option(
+        metavar="MODEL", help="Enlarges what was made of a reduced picture, as photo-4x does.", rich_help_panel=HOW
+    ),
 ]
 
 BESIDE = "The file or folder to write.  Default: a PNG beside the input."
@@ -56,14 +66,17 @@ def walk(
     hole: bool = False,
     size_of: "SizeOf | None" = None,
     beside: Path | None = None,
+    instead: str = "give a smaller picture",
 ) -> None:
     """Restore every picture by a model for this kind of task; None: for what each picture needs.
 
+    instead: what would help where a picture does not fit into the memory, beside fewer samples.
     told: what else makes the results what they are, for their metadata.  size_of: their size, of a picture's own and
     its model's factor; by default so many times as large.
     detail: a model that enlarges what is made of reduced pictures.  hole: see `chooser`.
     beside: a file that is read beside the pictures.
     """
+    most = parse_memory(run.memory)
     refuse_absent(run.inputs)
     check_trace(run.trace)
     from sr3.picture.image import Picture, from_any, read
@@ -91,13 +104,17 @@ def walk(
     naming = Naming(MARKS[command], run.name, run.format, suffixes=EXACT, values={"seed": str(run.seed)})
     told = {**(told or {}), **({"detail": detail} if detail else {}), **run.told}
     also = [path for path in (beside, Path(detail) if detail else None) if path is not None]
-    Work(run, naming, choose, steps, options, size_of or as_large, told, lenient=lenient, read=also)()
+    instead = " or ".join([*(["ask for one sample"] if run.samples > 1 else []), instead])
+    how: dict[str, Any] = {"lenient": lenient, "read": also, "most": most, "instead": instead}
+    Work(run, naming, choose, steps, options, size_of or as_large, told, **how)()
 
 
 def _chooser(run: Run, command: str, kind: str | None, *, hole: bool, lenient: bool) -> Callable[[Path], Choice]:
     from sr3.restore.whole import set_task
 
     where: dict[str, Any] = {"device": run.device, "precision": run.precision, "tile": run.tile}
+    # a trace shows whole pictures
+    where["memory"] = run.allowed if run.trace is None else None
 
     def ready(restorer: "Restorer") -> object:
         # what cannot be had fails before any work
@@ -131,7 +148,9 @@ def dejpeg(run: Run, free: Free = False, fidelity: Fidelity = 1.0, lenient: Leni
         # a damaged file's coefficients are not all there, and it is not held to any
         return go(picture, taken(task, picture, file)[0] if lenient else task.take(picture, file))
 
-    walk(run, "dejpeg", "jpeg-restoration", begin, free=free, fidelity=fidelity, lenient=lenient)
+    how: dict[str, Any] = {"free": free, "fidelity": fidelity, "lenient": lenient}
+    instead = "give a smaller picture" if run.trace is None else "leave out --trace, so that it is made by bands"
+    walk(run, "dejpeg", "jpeg-restoration", begin, **how, instead=instead)
 
 
 @options(USUAL["colorization"], output=BESIDE)
@@ -140,10 +159,16 @@ def colorize(
     free: Free = False,
     fidelity: Fidelity = 1.0,
     lenient: Lenient = False,
-    grey: Annotated[bool, typer.Option("--grey", help="Make a picture that has colours grey first.")] = False,
+    grey: Annotated[
+        bool, typer.Option("--grey", help="Make a picture that has colours grey first.", rich_help_panel=GIVEN)
+    ] = False,
     hints: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Known colours: a picture of the same size, transparent where none is."),
+        typer.Option(
+            metavar="FILE",
+            help="Known colours: a picture of the same size, transparent where none is.",
+            rich_help_panel=GIVEN,
+        ),
     ] = None,
 ) -> None:
     """Give grey pictures colours.  The result, made grey again, is the picture given."""
@@ -177,8 +202,12 @@ def inpaint(
     run: Run,
     mask: MaskFile = None,
     box: Boxes = None,
-    grow: Annotated[int, typer.Option(min=0, max=256, help="Pixels by which the hole is made larger.")] = 0,
-    feather: Annotated[int, typer.Option(min=0, max=256, help="Pixels around it over which old meets new.")] = 0,
+    grow: Annotated[
+        int, typer.Option(min=0, max=256, help="Pixels by which the hole is made larger.", rich_help_panel=GIVEN)
+    ] = 0,
+    feather: Annotated[
+        int, typer.Option(min=0, max=256, help="Pixels around it over which old meets new.", rich_help_panel=HOW)
+    ] = 0,
     detail: Detail = None,
     lenient: Lenient = False,
 ) -> None:
@@ -202,12 +231,13 @@ def inpaint(
 @options(USUAL["uncropping"], output=BESIDE)
 def uncrop(
     run: Run,
-    left: Annotated[int, typer.Option(min=0, help="Pixels to add at the left.")] = 0,
-    right: Annotated[int, typer.Option(min=0, help="Pixels to add at the right.")] = 0,
-    top: Annotated[int, typer.Option(min=0, help="Pixels to add at the top.")] = 0,
-    bottom: Annotated[int, typer.Option(min=0, help="Pixels to add at the bottom.")] = 0,
+    left: Annotated[int, typer.Option(min=0, help="Pixels to add at the left.", rich_help_panel=SIZE)] = 0,
+    right: Annotated[int, typer.Option(min=0, help="Pixels to add at the right.", rich_help_panel=SIZE)] = 0,
+    top: Annotated[int, typer.Option(min=0, help="Pixels to add at the top.", rich_help_panel=SIZE)] = 0,
+    bottom: Annotated[int, typer.Option(min=0, help="Pixels to add at the bottom.", rich_help_panel=SIZE)] = 0,
     to: Annotated[
-        str | None, typer.Option(metavar="WxH", help="The size wanted, with the picture in its middle.")
+        str | None,
+        typer.Option(metavar="WxH", help="The size wanted, with the picture in its middle.", rich_help_panel=SIZE),
     ] = None,
     detail: Detail = None,
     lenient: Lenient = False,
@@ -228,7 +258,8 @@ def uncrop(
     def size_of(have: tuple[int, int], times: int) -> tuple[int, int]:
         return wanted or (have[0] + left + right, have[1] + top + bottom)
 
-    walk(run, "uncrop", "uncropping", begin, lenient=lenient, told=told, detail=detail, size_of=size_of)
+    how: dict[str, Any] = {"lenient": lenient, "told": told, "detail": detail, "size_of": size_of}
+    walk(run, "uncrop", "uncropping", begin, **how, instead="add less")
 
 
 @options(AUTO, output=BESIDE)

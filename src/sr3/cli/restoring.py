@@ -51,6 +51,8 @@ class Work:
     size_of: the (width, height) of the result, of a picture's own and its model's factor.
     enlarges: what such a command made is left as it is, but by force.  lenient: damaged files are taken, each in its
     turn.  read: files that are read beside the pictures, as masks are.
+    most: bytes that the process may take, by which is refused what cannot be made by bands; None: by what is free.
+    instead: what would help where a picture does not fit.
     """
 
     run: Run
@@ -63,6 +65,10 @@ class Work:
     enlarges: bool = False
     lenient: bool = False
     read: Sequence[Path] = ()
+    most: int | None = None
+    instead: str = "ask for less"
+    used: int = 0
+    """Bytes that the process takes before its first picture."""
 
     def __post_init__(self) -> None:
         self.lock = threading.Lock()  # several pictures at once must not load one model twice
@@ -88,6 +94,9 @@ class Work:
 
             with suppress(PictureError):  # what is wrong with one picture stops no other
                 self.choose(jobs[0].source)
+        from sr3.picture.memory import in_use
+
+        self.used = in_use()
         say([one for one in failures if absent(Path(one[0])) is None])  # the others are said already
         with screen(quiet=run.quiet) as shown:
             tell = partial(shown.console.print, soft_wrap=True, markup=False, highlight=False)
@@ -200,7 +209,8 @@ class Work:
             check_holds(job.target, frames, job.name)
         size = self.size_of(have, choice.restorer.model.task.factor)
         least = choice.least(run, have, size) if frames == 1 and self.options.get("keep") is None else None
-        check_room(job, size, run.samples, frames, least, choice.made(have, size))
+        room = choice.room(size, self.most, self.used, self.instead)
+        check_room(job, size, run.samples, frames, least, choice.made(have, size), room)
         light = size[0] * size[1] <= LIGHT and run.jobs > 1 and frames == 1 and not self.lenient
         return Ready(source, decoded(source) if light else source, choice, notes, have, size, frames)
 

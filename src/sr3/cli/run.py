@@ -8,10 +8,9 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from sr3.cli.common import a_third, parse_memory
 from sr3.cli.complete import devices, models
-
-RESULT, SIZE, HOW, MACHINE, MANY = "The result", "How large", "How it is made", "The machine", "Many pictures"
-"""The groups of `--help`."""
+from sr3.cli.helps import HOW, MACHINE, MANY, RESULT
 
 Fidelity = Annotated[
     float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.", rich_help_panel=HOW)
@@ -86,6 +85,14 @@ class Run(NamedTuple):
     tile: Annotated[
         int | None, typer.Option(help="Pixels computed at once; smaller needs less memory.", rich_help_panel=MACHINE)
     ] = None
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="What it may take, as 2GB, by bands or smaller tiles.  Default: a third of what is free.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None
     jobs: Annotated[
         int,
         typer.Option(
@@ -116,6 +123,14 @@ class Run(NamedTuple):
     def settings(self) -> dict[str, Any]:
         """How the model is to be sampled."""
         return {"steps": self.steps, "sampler": self.sampler, "spacing": self.spacing, "quality": self.quality}
+
+    @property
+    def allowed(self) -> int | None:
+        """Bytes that the process may take: what was said, or a third of what is free; None where nobody knows.
+
+        typer.BadParameter where what was said is no amount.
+        """
+        return parse_memory(self.memory) or a_third()
 
     @property
     def told(self) -> dict[str, str]:

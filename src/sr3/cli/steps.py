@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sr3.cli.run import Run
     from sr3.picture.frames import Timing
     from sr3.picture.image import Picture
+    from sr3.picture.room import Allowed
     from sr3.restore.restorer import Progress, Restored, Restorer
 
 
@@ -33,6 +34,20 @@ class Choice(NamedTuple):
             return None
         return self.restorer.least(have, size, self.restorer.settings(**run.settings))
 
+    def room(self, size: tuple[int, int], most: int | None, used: int, instead: str) -> "Allowed":
+        """What may be taken for a result of this size where it is made at once.
+
+        most: bytes that were allowed; None: what is free.  used: bytes that the process takes before it begins.
+        instead: what would help where it is not enough.
+        """
+        from sr3.picture.room import Allowed
+        from sr3.restore.large import at_work, each, smallest
+
+        model, tile = self.restorer.model, self.restorer.largest
+        # an accelerator has a memory of its own
+        tiles = at_work(model, size, smallest(model, tile)) if self.restorer.device.type == "cpu" else 0
+        return Allowed(most, used + tiles, each(model.task), instead)
+
     def made(self, have: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) of the largest picture on the way to a result."""
         from sr3.restore.size import made_size
@@ -42,9 +57,10 @@ class Choice(NamedTuple):
     def takes(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> int:
         """Bytes that a picture will take: all that it needs, or what it is allowed where that is less."""
         from sr3.picture.room import memory_for
+        from sr3.restore.large import each
 
         made = self.made(have, size)
-        whole = memory_for(size[0] * size[1], run.samples, made[0] * made[1])
+        whole = memory_for(size[0] * size[1], run.samples, made[0] * made[1], each=each(self.restorer.model.task))
         return whole if self.least(run, have, size) is None else min(whole, self.restorer.memory or whole)
 
     def extent(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> Extent | None:

@@ -6,12 +6,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sr3.cli.common import Force, bars, held_out, load_restorer, regression_for
+from sr3.cli.helps import GIVEN, MACHINE, MEASURED, PAGE, RESULT, grouped
 from sr3.cli.jobs import check_free
 
 if TYPE_CHECKING:
     from sr3.evaluation.study import Study, Task
 
 
+EXAMPLES = """Examples:
+
+\b
+sr3 study pairs --make --data originals --model photo-4x --limit 100    make the pairs
+sr3 study pairs --limit 50                                              ask
+sr3 study pairs --summary --json figures.json                           how often people were fooled"""
+
+
+@grouped(
+    {
+        GIVEN: "make data model regression",
+        RESULT: "answers summary json_file",
+        MEASURED: "rater task seconds limit seed",
+        PAGE: "enlarge port host no_open",
+        MACHINE: "device",
+    }
+)
 def command(
     pairs: Annotated[Path, typer.Argument(help="A folder with original/, given/ (optional) and one for each method.")],
     rater: Annotated[str | None, typer.Option(help="Who answers; otherwise the page asks.")] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sr3.cli.common import bars
+from sr3.cli.helps import GIVEN, HOW, MACHINE, RESULT, grouped
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -22,6 +23,22 @@ WARM_UP_STEPS = 100
 """After --begin the rate rises over at least so many steps: Adam knows nothing of the weights yet."""
 
 
+EXAMPLES = """Examples:
+
+\b
+sr3 train photo-4x --data my-photos/ --out runs/mine
+sr3 train photo-4x --data my-photos/ --out runs/mine --begin photo-4x    from its weights
+sr3 train photo-4x --data my-photos/ --out runs/mine --dry-run           what it takes"""
+
+
+@grouped(
+    {
+        GIVEN: "data val val_pictures labels",
+        RESULT: "out tracker",
+        HOW: "settings begin minutes part_minutes profile dry_run",
+        MACHINE: "device",
+    }
+)
 def command(
     recipe: Annotated[str, typer.Argument(help="A recipe's or a cascade's name, or a .toml file.")],
     data: Annotated[list[Path], typer.Option("--data", help="A folder or zip of pictures; may be given again.")],

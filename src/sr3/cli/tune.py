@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sr3.cli.common import Force, bars, held_out, regression_for
+from sr3.cli.helps import GIVEN, MACHINE, MEASURED, RESULT, grouped
 from sr3.cli.jobs import check_free
 
 if TYPE_CHECKING:
@@ -17,12 +18,23 @@ if TYPE_CHECKING:
     from sr3.model.model import Model
 
 
-EXAMPLES = "Example: sr3 tune runs/mine/model.safetensors --data held-out/ --steps 2,4,8,16,32"
+EXAMPLES = """Example:
+
+\b
+sr3 tune runs/mine/model.safetensors --data held-out/ --steps 2,4,8,16,32"""
 
 LEAST = 16
 """Pictures; from fewer the choice would be chance."""
 
 
+@grouped(
+    {
+        GIVEN: "data limit task",
+        RESULT: "out plot json_file",
+        MEASURED: "steps by betas features regression within seed",
+        MACHINE: "device precision",
+    }
+)
 def command(
     model: Annotated[str, typer.Argument(help="A model's name or file.")],
     data: Annotated[list[Path], typer.Option("--data", help="Held-out pictures of one size; may be given again.")],

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sr3.cli.common import Box, load_restorer, parse_box, parse_memory
+from sr3.cli.helps import HOW, MANY, SIZE
 from sr3.cli.names import Naming
 from sr3.cli.outcome import refuse_absent
 from sr3.cli.pipes import PIPE
 from sr3.cli.restoring import Work
-from sr3.cli.run import HOW, MACHINE, MANY, SIZE, Fidelity, Lenient, Run, options
+from sr3.cli.run import Fidelity, Lenient, Run, options
 from sr3.cli.steps import Choice, check_trace
 
 if TYPE_CHECKING:
@@ -61,14 +62,6 @@ def command(
         typer.Option(metavar="MASK", help="What is white in it is only enlarged.", rich_help_panel=HOW),
     ] = None,
     lenient: Lenient = False,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="What it may take, as 2GB: large pictures are made by bands.  Default: a third of what is free.",
-            rich_help_panel=MACHINE,
-        ),
-    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -81,10 +74,10 @@ def command(
 ) -> None:
     """Make pictures larger: a file gives a file, a folder gives a folder with its tree kept."""
     parse_box(size)
-    parse_memory(memory)
+    parse_memory(run.memory)
     refuse_absent(run.inputs)
     check_trace(run.trace)
-    own = (scale, size, fit, free, fidelity, noise, keep, lenient, memory)
+    own = (scale, size, fit, free, fidelity, noise, keep, lenient)
     work = work_of(run, *own)
     if ray is None:
         work()
@@ -115,7 +108,6 @@ def work_of(
     noise: float | None,
     keep: Path | None,
     lenient: bool,
-    memory: str | None = None,
 ) -> Work:
     """What the command does, with its models loaded as they are needed."""
     box = parse_box(size)
@@ -128,8 +120,8 @@ def work_of(
     ways = (v for key, v in run.settings.items() if key != "quality")
     refined = any(v is not None for v in (*ways, run.trace)) or run.samples > 1
     # a trace shows whole pictures
-    most = (parse_memory(memory) or _a_third()) if run.trace is None else None
-    choose, factor = _chooser(run, scale, refined=refined, memory=most), FACTOR
+    memory = run.allowed if run.trace is None else None
+    choose, factor = _chooser(run, scale, refined=refined, memory=memory), FACTOR
     if run.model is not None or refined:  # what cannot be had fails before any work
         restorer = choose(run.inputs[0]).restorer
         factor = restorer.model.task.factor
@@ -190,14 +182,6 @@ def _cropped(steps: "Iterator[Progress | Restored]", box: Box) -> "Iterator[Prog
 
 SMALLER = {2: "photo-2x", 3: "photo-3x"}
 """What is taken instead for scales up to so much, where there is such a model."""
-
-
-def _a_third() -> int | None:
-    """Of the memory that is free, in bytes."""
-    from sr3.picture.memory import available
-
-    free = available()
-    return None if free is None else free // 3
 
 
 def _chooser(run: Run, scale: float | None, *, refined: bool, memory: int | None) -> Callable[[Path], Choice]:

@@ -19,8 +19,8 @@ from sr3.random import Rows
 from sr3.restore.agreement import Agreement
 from sr3.restore.beside import Aside
 from sr3.restore.tiles import Runner, reach_of
-from sr3.task import Given, SuperResolution
-from sr3.task.data_term import Exact, InBins
+from sr3.task import Given, Restoration
+from sr3.task.data_term import Exact, InBins, Reduction
 
 FADES = 16
 """Pixels of the picture given beyond which nothing is left of a projection: it falls to a third with each, and so to
@@ -47,9 +47,10 @@ class NotFiniteError(ArithmeticError):
 class Bands:
     """One picture's restoration, by bands of so many rows of the result.
 
-    model: for super-resolution, without a first model, its network's reach bounded.
+    model: for a task of `sr3.restore.large.LOCAL`, without a first model, its network's reach bounded.
     run: runs its network, in tiles as wide as the run's.
-    given: [1, 3, h, w] and no more.  held: what all of it is held to.  rows: a multiple of `unit`.
+    given: [1, 3, h, w], and its file where that is known; no more.  held: what all of it is held to.
+    rows: a multiple of `unit`.
     """
 
     model: Model
@@ -62,9 +63,9 @@ class Bands:
     fields: dict[int, Rows] = field(default_factory=dict[int, Rows])
 
     @property
-    def task(self) -> SuperResolution:
+    def task(self) -> Restoration:
         """The model's."""
-        assert isinstance(self.model.task, SuperResolution)
+        assert isinstance(self.model.task, Restoration)
         return self.model.task
 
     @property
@@ -82,10 +83,11 @@ class Bands:
         height = self.size[0]
         bands = [slice(start, min(height, start + self.rows)) for start in range(0, height, self.rows)]
         looks = [self._network()]
+        reduces = isinstance(self.task, Reduction)  # of other tasks nothing fades, and units of blocks are held alone
         if self.held.share > 0:
-            looks.append(self._held(FADES, lambda held, x, given: held.project(self.task, x, given)))
+            looks.append(self._held(FADES if reduces else 0, lambda held, x, given: held.project(self.task, x, given)))
         settles = FADES if isinstance(self.held.term, Exact) else SETTLES
-        end = self._held(settles if self.held.share == 1 else 0, self._finish)
+        end = self._held((settles if reduces else 0) if self.held.share == 1 else None, self._finish)
         self.fields.clear()
         with torch.inference_mode():
             for band in Wave(bands, self._begin, looks, [end]):
@@ -107,10 +109,10 @@ class Bands:
 
     def _example(self, rows: slice, columns: slice) -> Example:
         """What the network sees of a part of the result, whose edges are multiples of the factor or the picture's."""
-        factor, image = self.task.factor, self.given.image
+        factor, sides = self.task.factor, self.given.image.shape[-2:]
         low = [slice(part.start // factor, part.stop // factor) for part in (rows, columns)]
-        seen = [around(part, size, _MARGIN) for part, size in zip(low, image.shape[-2:], strict=True)]
-        example = self.task.prepare(Given(image[..., seen[0], seen[1]].to(self.run.device)))
+        seen = [around(part, size, _MARGIN) for part, size in zip(low, sides, strict=True)]
+        example = self.task.prepare(self.given.cut(*seen).to(self.run.device))
         inner = [
             slice(part.start - whole.start * factor, part.stop - whole.start * factor)
             for part, whole in zip((rows, columns), seen, strict=True)
@@ -140,25 +142,28 @@ class Bands:
 
         return Look(lambda rows: around(rows, height, reach, step), work)
 
-    def _held(self, halo: int, hold: Callable[[Agreement, Tensor, Given], Tensor]) -> Look:
-        """What holds an estimate to the picture given, and sees `halo` pixels of that around each."""
+    def _held(self, halo: int | None, hold: Callable[[Agreement, Tensor, Given], Tensor]) -> Look:
+        """What holds an estimate to the picture given, and sees `halo` pixels of that around each; None: each alone."""
         factor = self.task.factor
         high, wide = self.given.image.shape[-2:]
-        term = self.held.term
-        down, across = term.bins.grid if isinstance(term, InBins) else ((UNIT, 0), (UNIT, 0))
+        term, files = self.held.term, self.given.files
+        bins = term.bins if isinstance(term, InBins) else files[0] if files else None
+        down, across = ((UNIT, 0), (UNIT, 0)) if bins is None else bins.grid
 
         def rows_around(rows: slice) -> slice:
             low = slice(rows.start // factor, rows.stop // factor)
-            return _times(around(low, high, halo, *down) if halo else low, factor)
+            return _times(low if halo is None else around(low, high, halo, *down), factor)
 
         def work(see: See, seen: slice, wanted: slice, level: Level) -> Tensor:
             made = self._empty(wanted)
             low = slice(seen.start // factor, seen.stop // factor)
             for core in blocks(slice(0, wide), wide, UNIT, 0, max(UNIT, self.run.tile // factor)):
-                outer = around(core, wide, halo, *across) if halo else core
+                outer = core if halo is None else around(core, wide, halo, *across)
                 window = Window((seen, _times(outer, factor)), (wanted, _times(core, factor)))
-                x, part = see(window.outer[1]), Given(self.given.image[..., low, outer].to(self.run.device))
-                held = hold(self._cut(low, outer) if halo else self.held, x, part)
+                x, part = see(window.outer[1]), self.given.cut(low, outer).to(self.run.device)
+                if halo is not None and files:
+                    part = part._replace(files=(files[0].cut(low, outer),))
+                held = hold(self.held if halo is None else self._cut(low, outer), x, part)
                 made[..., window.core[1]] = held[(..., *window.inner)]
             if self.run.heard is not None:
                 self.run.heard(Aside(made.shape[-2] * made.shape[-1] if hold != self._finish else 0))

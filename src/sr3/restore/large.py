@@ -13,16 +13,21 @@ from sr3.model.config import ConfigError, Sampling
 from sr3.model.model import Model
 from sr3.model.walk import NO_NOISE
 from sr3.picture.large import LargePicture, Scratch
-from sr3.picture.memory import WRITING, give_back, in_use
+from sr3.picture.memory import give_back, in_use
 from sr3.picture.picture import Picture, to_samples
 from sr3.picture.resize import enlarge
+from sr3.picture.room import WRITING, memory_for
 from sr3.picture.windows import around
 from sr3.restore.agreement import Agreement
 from sr3.restore.bands import SETTLES, Bands, NotFiniteError, unit
 from sr3.restore.beside import Beside, beside
 from sr3.restore.restored import UNUSABLE, Progress, Restored
 from sr3.restore.tiles import Runner, reach_of
-from sr3.task import Given, SuperResolution
+from sr3.task import Denoising, Given, JpegRestoration, SuperResolution, Task, Uncropping
+from sr3.task.data_term import Reduction
+
+LOCAL = (SuperResolution, JpegRestoration, Denoising)
+"""The tasks whose results are made, at each place, of what is given near it, so that they can be cut."""
 
 POINTWISE = {"once": (1, 2), "ancestral": (1, 2), "ddim": (1, 3), "dpmpp": (1, 2), "heun": (2, 6)}
 """The samplers that treat each pixel alike, so that their walks can be cut: how often they ask in a step, and how many
@@ -50,7 +55,7 @@ def suits(model: Model, settings: Sampling, have: tuple[int, int], want: tuple[i
     """Whether a result of a size (width, height) can be made by bands: in one pass, by a network of bounded reach."""
     task, sampler = model.task, settings.sampler["kind"]
     return (
-        type(task) is SuperResolution
+        type(task) in LOCAL
         and want == (have[0] * task.factor, have[1] * task.factor)
         and model.first is None
         and reach_of(model) is not None
@@ -60,10 +65,42 @@ def suits(model: Model, settings: Sampling, have: tuple[int, int], want: tuple[i
     )
 
 
-def fits_whole(size: tuple[int, int], memory: int) -> bool:
-    """Whether a result of (width, height) may be made at once, where the whole process may take so many bytes."""
+def each(task: Task) -> int:
+    """Bytes for each pixel of a result that is made at once, while it is made and written."""
+    return _EACH.get(type(getattr(task, "own", task)), WRITING)
+
+
+def fits_whole(size: tuple[int, int], memory: int, each: int = WRITING) -> bool:
+    """Whether a result of (width, height) may be made at once, where the whole process may take so many bytes.
+
+    each: bytes for a pixel.
+    """
     # and the inverses along its axes
-    return size[0] * size[1] * WRITING + 2 * (size[0] ** 2 + size[1] ** 2) <= memory - in_use()
+    return size[0] * size[1] * each + 2 * (size[0] ** 2 + size[1] ** 2) <= memory - in_use()
+
+
+def tile_for(model: Model, size: tuple[int, int], samples: int, memory: int, tile: int) -> int:
+    """The tile with which a result of (width, height) that is made at once fits so many bytes, or else the smallest.
+
+    It is halved from `tile` on, and stays where that would change the result: where a network sees the whole picture.
+    """
+    room = memory - in_use() - memory_for(size[0] * size[1], samples, each=each(model.task))
+    while tile // 2 >= smallest(model, tile) and at_work(model, size, tile) > room:
+        tile //= 2
+    return tile
+
+
+def smallest(model: Model, tile: int) -> int:
+    """The side of the smallest tile that `tile_for` comes to."""
+    return min(tile, 4 * LEAST) if all(reach_of(one) is not None for one in model.chain) else tile
+
+
+def at_work(model: Model, size: tuple[int, int], tile: int) -> int:
+    """Bytes that a tile of a result of (width, height) takes while the network is at it."""
+    halo, sides = 2 * max(reach_of(one) or 0 for one in model.chain), model.config.sides
+    most = max(size) if sides is None else sides[1] * model.task.factor
+    wide, high = (min(side, tile + halo, most) for side in size)
+    return _AT_WORK * wide * high
 
 
 def cut_for(model: Model, settings: Sampling, size: tuple[int, int], memory: int, tile: int) -> Cut:
@@ -180,7 +217,8 @@ def _cut(model: Model, settings: Sampling, size: tuple[int, int], rows: int, til
     that are at work."""
     width, height = size
     tile = min(tile, LARGEST, max(width, LEAST))
-    questions, halo = _questions(model, settings), 2 * SETTLES * model.task.factor
+    settles = SETTLES * model.task.factor if isinstance(model.task, Reduction) else 0
+    questions, halo = _questions(model, settings), 2 * max(settles, reach_of(model) or 0)
     # each question is two bands further down, and what their neighbours look at is kept; one works
     each = 2 * POINTWISE[settings.sampler["kind"]][1] + 3
     rows_kept = min(questions * (each * rows + halo // 2) + 12 * rows, (each + 3) * height)
@@ -193,6 +231,9 @@ _FLOATS = 12
 
 _AT_WORK = 160
 """Bytes for each pixel of a tile while it is held to the picture given, and more than a network takes."""
+
+_EACH: dict[type, int] = {JpegRestoration: 150, Uncropping: 140}
+"""`each`, where it is not `WRITING`: the file's coefficients, and the picture before it was made wider."""
 
 
 def _questions(model: Model, settings: Sampling) -> int:

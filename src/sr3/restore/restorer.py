@@ -28,7 +28,7 @@ from sr3.restore.beside import Aside, Beside
 from sr3.restore.keep import Keep
 from sr3.restore.note import enlarging_note
 from sr3.restore.restored import Progress, Restored, finite, noted, restored
-from sr3.restore.size import check_sides, passes, target_size
+from sr3.restore.size import check_sides, made_size, passes, target_size
 from sr3.restore.tiles import BLEND, TILE, Runner, check_tile
 from sr3.task import Given, Restoration
 
@@ -55,7 +55,7 @@ class Restorer:
     tile: side, in pixels of the result, of the pieces that the network is given one at a time; smaller needs less
         memory and gives the same picture.
     memory: bytes that the process may take; larger pictures are made by bands, where they can be (`sr3.restore.large`),
-        and are then a `LargePicture`.  None: whatever it takes.
+        and are then a `LargePicture`, or else in smaller tiles.  None: whatever it takes.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Restorer:
         self.model = model
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
-        self.tile = TILE if tile is None else tile
+        self.tile = self.largest = TILE if tile is None else tile
         self.heard: Callable[[int | Beside | Aside], None] | None = None
         """Called, where it is set, as a `Runner`'s is."""
         self.memory = memory
@@ -218,7 +218,10 @@ class Restorer:
         chosen = agreement(task, origin, source, given=given, fidelity=0.0 if free else fidelity, noise=noise)
         alone = samples == 1 and keep is None and given.mask is None
         memory = self.memory if alone and large.suits(self.model, how, have, (wide, high)) else None
-        cut = memory is not None and not large.fits_whole((wide, high), memory)
+        cut = memory is not None and not large.fits_whole((wide, high), memory, large.each(task))
+        if self.memory is not None and self.device.type == "cpu":  # an accelerator's tiles are in its own
+            made = made_size(have, (wide, high), factor)
+            self.tile = self.largest if cut else large.tile_for(self.model, made, samples, self.memory, self.largest)
         asked: dict[str, Any] = dict(scale=scale, size=size, steps=steps, sampler=sampler, spacing=spacing)
         asked |= dict(quality=quality, seed=seed, samples=samples, free=free, fidelity=fidelity, noise=noise)
         note = enlarging_note(self, asked)
@@ -239,7 +242,8 @@ class Restorer:
 
     def _halve(self, size: tuple[int, int]) -> bool:
         """Make tiles half as large as did not fit for a result of this size; False where they are too small already."""
-        before, self.tile = self.tile, max(2 * BLEND, min(self.tile, max(size)) // 2)
+        before = self.tile
+        self.tile = self.largest = max(2 * BLEND, min(self.tile, max(size)) // 2)
         return self.tile < before
 
     def _at_once(
