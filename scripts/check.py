@@ -21,12 +21,18 @@ FOLDERS = [
     *(["packages"] if (ROOT / "packages").exists() else []),
 ]
 """The source archive holds no other packages."""
+ALONE = [
+    str(file.relative_to(ROOT))
+    for file in sorted((ROOT / "tests").rglob("test_*.py"))
+    if "mark.alone" in file.read_text("utf-8")
+]
+"""To gather the tests of all files takes longer than these do."""
 CHECKS = [
     ["ruff", "format", "--check", *FOLDERS],
     ["ruff", "check", *FOLDERS],
     ["basedpyright", "--level", "error", "--pythonpath", sys.executable],
     ["pytest", "-n", "auto", "--dist", "worksteal", "-m", "not alone"],
-    ["pytest", "-m", "alone"],
+    ["pytest", "-m", "alone", *ALONE],
 ]
 TESTS = 2
 
