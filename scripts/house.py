@@ -9,6 +9,7 @@ Exit code 1 where an import runs upward or along a floor, or where there is more
 import ast
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
@@ -53,7 +54,8 @@ def room(name: str) -> str:
     return name.split(".")[0]
 
 
-def imports_of(file: Path) -> set[str]:
+@cache
+def imports_of(file: Path) -> frozenset[str]:
     """All that a file imports, with dots, wherever in the file it does.  ValueError for a relative import."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -64,12 +66,12 @@ def imports_of(file: Path) -> set[str]:
                 raise ValueError(f"{file.name} imports relatively; write sr3.… so that one search finds it")
             whole = {f"{node.module}.{name.name}" for name in node.names}
             found |= {name if name.removeprefix("sr3.") in MODULES else node.module for name in whole}
-    return found
+    return frozenset(found)
 
 
-def modules_used(file: Path) -> set[str]:
+def modules_used(file: Path) -> frozenset[str]:
     """The package's modules that a file imports."""
-    names = {name.removeprefix("sr3.") for name in imports_of(file) if name.startswith("sr3.")}
+    names = frozenset(name.removeprefix("sr3.") for name in imports_of(file) if name.startswith("sr3."))
     return (names & MODULES) - {module(file)}
 
 
