@@ -1,6 +1,7 @@
 """Shared: one thread (small tensors are quicker so), tiny models, and pictures made on the spot."""
 
 import functools
+import importlib
 import os
 import subprocess
 import sys
@@ -19,6 +20,30 @@ from sr3.model.model import Model
 torch.set_num_threads(1)
 # built anew at every call of the command line, which a process makes once and these tests a thousand times
 typer.main.get_command = functools.cache(typer.main.get_command)
+
+SLOW = (
+    "web/test_study_browser.py",
+    "training/test_stop.py",
+    "web/test_page_browser.py",
+    "model/test_export.py",
+    "training/test_train.py",
+    "training/test_session.py",
+    "restore/test_generate.py",
+    "scripts/test_mutate.py",
+    "web/test_page_looks.py",
+    "training/test_run.py",
+    "web/test_api_attack.py",
+    "experiments/test_faithful.py",
+    "picture/test_image.py",
+)
+"""The files that take the longest: they come first, lest at the end one process has them and the others nothing."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A plugin that shuffles comes after, and has its way."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(SLOW)}
+    items.sort(key=lambda item: place.get(item.path, len(SLOW)))
 
 
 def noise_picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -39,14 +64,19 @@ def spent(*arguments: str) -> float:
     return min(took)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def picture_folder(place: Path) -> Path:
     """A folder with four pictures of different sizes, one in a sub-folder."""
-    root = tmp_path / "pictures"
+    root = place / "pictures"
     (root / "deep er").mkdir(parents=True)
     for i, (name, size) in enumerate({"a.png": (40, 48), "b.jpg": (64, 33), "deep er/c ü.webp": (50, 50)}.items()):
         noise_picture(*size, seed=i).save(root / name)
     return root
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of pictures, of the test's own."""
+    return picture_folder(tmp_path)
 
 
 TINY = {"kind": "unet", "patch": 4, "widths": [8, 16], "blocks": [1, 1], "embedding": 16}
@@ -89,6 +119,12 @@ class Spoilt(torch.nn.Module):
             return out * float("nan") if torch.is_autocast_enabled("cpu") else out
         assert cond is not None
         return torch.where((cond.mean((1, 2, 3)) > self.above)[:, None, None, None], torch.nan, out)
+
+
+@pytest.fixture(scope="session")
+def diffusers():
+    """Hugging Face's, which takes seconds to load: only a process that compares with it does."""
+    return importlib.import_module("diffusers")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
 from sr3.diffusion.level import Level
 from sr3.diffusion.path import given, walk
@@ -78,8 +77,8 @@ def levels_of(scheduler, steps):
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_ddim_is_diffusers(eta):
-    scheduler = DDIMScheduler(1000, 1e-4, 0.02, "linear", clip_sample=False, set_alpha_to_one=True)
+def test_ddim_is_diffusers(diffusers, eta):
+    scheduler = diffusers.DDIMScheduler(1000, 1e-4, 0.02, "linear", clip_sample=False, set_alpha_to_one=True)
     scheduler.set_timesteps(10)
     path = given(levels_of(scheduler, scheduler.timesteps))
     x = ours = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(1))
@@ -99,8 +98,8 @@ def test_ddim_is_diffusers(eta):
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # inside diffusers
-def test_dpmpp_is_diffusers():
-    scheduler = DPMSolverMultistepScheduler(
+def test_dpmpp_is_diffusers(diffusers):
+    scheduler = diffusers.DPMSolverMultistepScheduler(
         1000, 1e-4, 0.02, "linear", solver_order=2, algorithm_type="dpmsolver++", lower_order_final=True,
         final_sigmas_type="zero", euler_at_final=True,
     )  # fmt: skip

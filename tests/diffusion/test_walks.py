@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler
 
 from sr3.diffusion.level import Level
 from sr3.diffusion.path import given, walk
@@ -97,8 +96,8 @@ def test_ddim_shares_its_variance_between_old_noise_and_new(eta):
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # inside diffusers
-def test_dpmpp_of_the_reverse_sde_is_diffusers():
-    scheduler = DPMSolverMultistepScheduler(
+def test_dpmpp_of_the_reverse_sde_is_diffusers(diffusers):
+    scheduler = diffusers.DPMSolverMultistepScheduler(
         1000, 1e-4, 0.02, "linear", solver_order=2, algorithm_type="sde-dpmsolver++", lower_order_final=True,
         final_sigmas_type="zero", euler_at_final=True,
     )  # fmt: skip

@@ -1,11 +1,12 @@
 """A stopped run goes on bit for bit; the average is the average; what is not finite is skipped and said."""
 
 import itertools
+from functools import cache
 from math import isfinite, isnan, nan
 
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, picture_folder
 
 from sr3.model import recipe as recipes
 from sr3.model.checkpoint import read_tensors
@@ -44,15 +45,26 @@ def states(folder):
     return read_tensors(folder / "state.safetensors")[0]
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """Of a recipe's name: (where it is told to begin, the state its run ends in, its model), once for all stops."""
+    place = tmp_path_factory.mktemp("uninterrupted")
+    picture_folder(place)
+
+    @cache
+    def of(name):
+        begin = () if name == "photo-4x-regression" else (f"training.begin={of('photo-4x-regression')[2]}",)
+        for _ in train(recipe(*begin, name=name), Crops(load(place / "pictures"), 32), place / name):
+            pass
+        return begin, states(place / name), place / name / "model.safetensors"
+
+    return of
+
+
 @pytest.mark.parametrize("name", ["photo-4x-regression", "photo-4x"])
 @pytest.mark.parametrize("stop", [4, 24, 32])
-def test_stop_and_resume_is_the_uninterrupted_run(crops, tmp_path, name, stop):
-    begin = tmp_path / "begin"
-    for _ in train(recipe(), crops, begin):
-        pass
-    more = [f"training.begin={begin / 'model.safetensors'}"] if name == "photo-4x" else []
-    for _ in train(recipe(*more, name=name), crops, tmp_path / "whole"):
-        pass
+def test_stop_and_resume_is_the_uninterrupted_run(crops, uninterrupted, tmp_path, name, stop):
+    more, whole, _ = uninterrupted(name)
     running = train(recipe(*more, name=name), crops, tmp_path / "parts")
     for _, report in running:
         if report.seen >= stop:
@@ -60,7 +72,7 @@ def test_stop_and_resume_is_the_uninterrupted_run(crops, tmp_path, name, stop):
     running.close()
     for _ in train(recipe(*more, name=name), crops, tmp_path / "parts"):
         pass
-    whole, parts = states(tmp_path / "whole"), states(tmp_path / "parts")
+    parts = states(tmp_path / "parts")
     assert whole.keys() == parts.keys()
     for key in whole:
         assert torch.equal(whole[key], parts[key]), key
