@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -148,9 +149,32 @@ def exported(model, kind, folder):
     return export(model, kind, folder / f"model.v1{FORMATS[kind].suffix}")
 
 
+WRITTEN: dict[tuple[str, ...], bytes] = {}
+
+
+@pytest.fixture
+def once(monkeypatch):
+    """What ONNX holds is what OpenVINO is made from: PyTorch's exporter, which takes seconds, is run once for both."""
+    write = FORMATS["onnx"].write
+
+    def written(name, graph, stem, said):
+        key = (name, *said.values())
+        if key not in WRITTEN:
+            write(graph, stem, said)
+            WRITTEN[key] = stem.with_suffix(".onnx").read_bytes()
+        stem.with_suffix(".onnx").write_bytes(WRITTEN[key])
+
+    def of(name):
+        monkeypatch.setattr("sr3.model.export._onnx", partial(written, name))
+        monkeypatch.setitem(FORMATS, "onnx", FORMATS["onnx"]._replace(write=partial(written, name)))
+
+    return of
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("name", ["plain", "unet", "one-step"])
-def test_runtimes_answer_as_the_restorer_does(name, kind, tmp_path, monkeypatch, capfd):
+def test_runtimes_answer_as_the_restorer_does(name, kind, once, tmp_path, monkeypatch, capfd):
+    once(name)
     model = MODELS[name]()
     model.about["license"] = "apache-2.0"
     paths = exported(model, kind, tmp_path)
