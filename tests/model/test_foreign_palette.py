@@ -371,7 +371,10 @@ def test_what_is_told_must_fit(tmp_path, sr3):
     for told, why in (
         ({}, "is not in it, and is not told; give --task, one of colorization, inpainting, uncropping"),
         ({"task": "jpeg-restoration"}, "'jpeg-restoration' is no task of that code; give --task"),
-        ({"task": "inpainting", "factor": 4}, "janspiry-palette is told no factor; it is told task, side, groups, head-width"),
+        (
+            {"task": "inpainting", "factor": 4},
+            "janspiry-palette is told no factor; it is told task, side, groups, head-width",
+        ),
         ({"task": "inpainting", "groups": 4, "head_width": 5}, "32 channels are no heads of 5 each"),
         ({"task": "inpainting", "groups": 3, "head_width": 8}, "divisible by num_groups"),
     ):
