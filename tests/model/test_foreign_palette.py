@@ -371,7 +371,10 @@ def test_what_is_told_must_fit(tmp_path, sr3):
     for told, why in (
         ({}, "is not in it, and is not told; give --task, one of colorization, inpainting, uncropping"),
         ({"task": "jpeg-restoration"}, "'jpeg-restoration' is no task of that code; give --task"),
-        ({"task": "inpainting", "factor": 4}, "janspiry-palette is told no factor; it is told task, side, groups"),
+        (
+            {"task": "inpainting", "factor": 4},
+            "janspiry-palette is told no factor; it is told task, side, groups, head-width",
+        ),
         ({"task": "inpainting", "groups": 4, "head_width": 5}, "32 channels are no heads of 5 each"),
         ({"task": "inpainting", "groups": 3, "head_width": 8}, "divisible by num_groups"),
     ):
@@ -391,6 +394,6 @@ def test_known_pixels_are_pasted_for_holes_alone(tmp_path):
     configs = [bring(tmp_path / "a.pth", "janspiry-palette", task=task, **told).config for task in TASKS]
     assert [config.pasted for config in configs] == [True, True, False]
     config = configs[0]
-    for change in ({"residual": True}, {"task": {"kind": "colorization"}}):
+    for change in ({"residual": True}, {"task": {"kind": "colorization"}}, {"kind": "regression"}):
         with pytest.raises(ConfigError, match="pasted is for inpainting and uncropping"):
             Model(config.model_copy(update=change))

@@ -61,6 +61,7 @@ HELD = {
     "picture.picture:Picture": {"bits": 8},
     "picture.picture:Picture.save": {"quality": 95},
     "picture.picture:to_samples": {"opaque": False},
+    "picture.room": {"_APART": 0.01},
     "picture.room:Allowed": {"most": None, "beside": 0, "each": 95, "instead": "ask for less"},
     "picture.room:memory_for": {"made": 0, "each": 95},
     "picture.room:check_room": {"samples": 1, "files": 1, "frames": 1},

@@ -21,7 +21,11 @@ import httpx
 from live import gate, live, picture, state, tiny_file, until
 
 from sr3.client import Client, ServerError
+from sr3.picture.picture import PictureError
 from sr3.web.limits import Limits
+from sr3.web.shapes import Options
+from sr3.web.uses import uses
+from sr3.web.work import check_memory
 
 
 @pytest.fixture(scope="module")
@@ -466,6 +470,31 @@ def test_what_is_large_for_the_memory_is_made_by_bands_or_refused(client, models
                 ServerError, match="a.png takes 0.4 GB of memory while it becomes 96x320, and 0.4 GB are"
             ):
                 few.restore(small, model="tiny", **options)
+
+
+@pytest.mark.parametrize(("task", "name"), [("jpeg-restoration", "a.jpg"), ("denoising", "a.png")])
+def test_what_is_large_is_restored_by_bands_or_refused(tmp_path, monkeypatch, task, name):
+    """As the command does it, of all tasks that look at what is near alone."""
+    model, small = tiny_file(tmp_path, task={"kind": task}, residual=False), tmp_path / name
+    noise_picture(70, 150).save(small, quality=40)
+    with live(tmp_path / "whole", [model]) as (address, _), Client(address) as client:
+        whole = client.restore(small, task=task, seed=3, metadata=False)
+    monkeypatch.setattr("sr3.restore.large.in_use", lambda: 401_000_000)
+    # 150 bytes for each pixel with the file's coefficients, and else 95
+    enough = 400_000_000 + (150 if task == "jpeg-restoration" else 95) * 70 * 150
+    with live(tmp_path / "web", [model], limits=Limits(memory=enough - 1)) as (address, _), Client(address) as few:
+        job = few.submit(small, task=task, seed=3, metadata=False)
+        assert {data["total"] for _, kind, data in few.events(job) if kind == "progress"} == {4}
+        made = few.ask("GET", f"/v1/jobs/{job['id']}/result").content
+        a, b = (np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in (made, whole))
+        assert np.abs(a - b).max() <= 1
+        assert (a != b).mean() < 5e-3
+        with pytest.raises(ServerError, match=f"{name} takes 0.4 GB of memory while it becomes 70x150, and 0.4 GB are"):
+            few.submit(small, task=task, samples=2)
+    use, asked = next(use for use in uses() if use.name == task), Options()
+    check_memory(name, (70, 150), use, asked, enough)
+    with pytest.raises(PictureError, match="send a smaller one, or ask for less"):
+        check_memory(name, (70, 150), use, asked, enough - 1)
 
 
 def test_bounds(models, tmp_path, monkeypatch):

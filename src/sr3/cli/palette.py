@@ -112,9 +112,8 @@ def walk(
 def _chooser(run: Run, command: str, kind: str | None, *, hole: bool, lenient: bool) -> Callable[[Path], Choice]:
     from sr3.restore.whole import set_task
 
-    where: dict[str, Any] = {"device": run.device, "precision": run.precision, "tile": run.tile}
-    # a trace shows whole pictures
-    where["memory"] = run.allowed if run.trace is None else None
+    where: dict[str, Any] = {"device": run.device, "precision": run.precision}
+    where |= {"tile": run.tile, "memory": run.allowed}
 
     def ready(restorer: "Restorer") -> object:
         # what cannot be had fails before any work

@@ -30,9 +30,9 @@ class Choice(NamedTuple):
 
     def least(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> int | None:
         """Bytes that a picture takes at least where it may be made by bands; None where it may not."""
-        if self.restorer.memory is None or run.samples > 1:
+        if run.trace is not None:
             return None
-        return self.restorer.least(have, size, self.restorer.settings(**run.settings))
+        return self.restorer.least(have, size, self.restorer.settings(**run.settings), run.samples)
 
     def room(self, size: tuple[int, int], most: int | None, used: int, instead: str) -> "Allowed":
         """What may be taken for a result of this size where it is made at once.
@@ -142,6 +142,7 @@ def walked(
     from sr3.picture.frames import Timing, loops, read_frames, samples_of
 
     source, restorer, frames = ready.source, ready.choice.restorer, ready.frames
+    restorer.bands = frames == 1 and run.trace is None  # frames are put together, and a trace shows whole pictures
     restorer.near = None if job.target == PIPE else next(p for p in job.target.absolute().parents if p.is_dir())
     clock = Clock(extent, frames, estimated)
     bar = shown.add_task(job.source.name, total=None, clock=clock)

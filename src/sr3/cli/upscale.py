@@ -119,9 +119,7 @@ def work_of(
     # whatever quality is asked for, the usual model's is the best there is
     ways = (v for key, v in run.settings.items() if key != "quality")
     refined = any(v is not None for v in (*ways, run.trace)) or run.samples > 1
-    # a trace shows whole pictures
-    memory = run.allowed if run.trace is None else None
-    choose, factor = _chooser(run, scale, refined=refined, memory=memory), FACTOR
+    choose, factor = _chooser(run, scale, refined=refined, memory=run.allowed), FACTOR
     if run.model is not None or refined:  # what cannot be had fails before any work
         restorer = choose(run.inputs[0]).restorer
         factor = restorer.model.task.factor

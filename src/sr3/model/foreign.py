@@ -24,5 +24,6 @@ def bring(path: Path, origin: str, **told: Any) -> Model:
     known = list(inspect.signature(FOREIGN[origin]).parameters)[1:]
     for name in told:
         if name not in known:
-            raise ConfigError(f"{origin} is told no {name.replace('_', '-')}; it is told {', '.join(known)}")
+            said = [one.replace("_", "-") for one in (name, *known)]
+            raise ConfigError(f"{origin} is told no {said[0]}; it is told {', '.join(said[1:])}")
     return FOREIGN[origin](path, **told)

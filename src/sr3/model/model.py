@@ -57,9 +57,10 @@ class Model:
                 f"{config.name}: the network can be told {told} labels and the task has {known} classes; "
                 "let network.labels be their number"
             )
-        if config.pasted and (config.residual or not isinstance(self.task, Filling)):
+        shown = isinstance(self.task, Filling) and KINDS[config.kind].varies and not config.residual
+        if config.pasted and not shown:
             raise ConfigError(
-                f"{config.name}: pasted is for inpainting and uncropping, of models that are not residual"
+                f"{config.name}: pasted is for inpainting and uncropping, of diffusion models that are not residual"
             )
         self.schedule: Schedule = build("schedule", SCHEDULES, config.schedule)
         self.prediction = build("prediction", PREDICTIONS, config.prediction)

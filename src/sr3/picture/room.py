@@ -34,6 +34,9 @@ class Allowed(NamedTuple):
 
 FREE = Allowed()
 
+_APART = 0.01
+"""By what share of it a process takes more at one time than at another: what is said to be enough must be."""
+
 
 def check_room(
     name: str,
@@ -67,7 +70,7 @@ def check_room(
     if least is None and most is not None and total > most:
         raise PictureError(
             f"{becomes} {total / 1e9:.1f} GB of memory with all else, and {most / 1e9:.1f} GB are allowed; give "
-            f"--memory {math.ceil(total / 1e6)}MB, or {allowed.instead}"
+            f"--memory {math.ceil((1 + _APART) * total / 1e6)}MB, or {allowed.instead}"
         )
     least = whole if least is None else min(least, whole)
     if (lack := lacking(1, least)) is not None:

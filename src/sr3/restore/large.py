@@ -67,7 +67,12 @@ def suits(model: Model, settings: Sampling, have: tuple[int, int], want: tuple[i
 
 def each(task: Task) -> int:
     """Bytes for each pixel of a result that is made at once, while it is made and written."""
-    return _EACH.get(type(getattr(task, "own", task)), WRITING)
+    return each_of(type(getattr(task, "own", task)))
+
+
+def each_of(kind: type) -> int:
+    """The same, of a kind of task."""
+    return _EACH.get(kind, WRITING)
 
 
 def fits_whole(size: tuple[int, int], memory: int, each: int = WRITING) -> bool:

@@ -73,7 +73,7 @@ class Restorer:
         self.tile = self.largest = TILE if tile is None else tile
         self.heard: Callable[[int | Beside | Aside], None] | None = None
         """Called, where it is set, as a `Runner`'s is."""
-        self.memory = memory
+        self.memory, self.bands = memory, True  # bands: to be set to False where pictures are wanted whole
         self.near: Path | None = None
         """The folder that large pictures are kept in until they are saved; None: the system's."""
         check_tile(model, self.tile)
@@ -107,9 +107,10 @@ class Restorer:
         """
         return self.model.walk.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality, samples=samples)
 
-    def least(self, have: tuple[int, int], want: tuple[int, int], settings: Sampling) -> int | None:
-        """Bytes that a result of a size (width, height) takes at least by bands; None where it cannot be made so."""
-        return large.least(self.model, settings, want) if large.suits(self.model, settings, have, want) else None
+    def least(self, have: tuple[int, int], want: tuple[int, int], settings: Sampling, samples: int = 1) -> int | None:
+        """Bytes that a result of a size (width, height) takes at least by bands; None where it is not made so."""
+        cut = self.bands and self.memory is not None and samples == 1 and large.suits(self.model, settings, have, want)
+        return large.least(self.model, settings, want) if cut else None
 
     def refine(
         self,
@@ -213,11 +214,10 @@ class Restorer:
             raise ConfigError(f"{samples} samples cannot be made; give at least 1")
         have = (given.image.shape[-1], given.image.shape[-2])
         wide, high = target_size(have, factor, scale, size)
-        count = passes(have, (wide, high), factor)
-        check_sides(self.model.config, have, factor ** (count - 1))
+        check_sides(self.model.config, have, factor ** (passes(have, (wide, high), factor) - 1))
         chosen = agreement(task, origin, source, given=given, fidelity=0.0 if free else fidelity, noise=noise)
-        alone = samples == 1 and keep is None and given.mask is None
-        memory = self.memory if alone and large.suits(self.model, how, have, (wide, high)) else None
+        least = None if keep is not None or given.mask is not None else self.least(have, (wide, high), how, samples)
+        memory = None if least is None else self.memory
         cut = memory is not None and not large.fits_whole((wide, high), memory, large.each(task))
         if self.memory is not None and self.device.type == "cpu":  # an accelerator's tiles are in its own
             made = made_size(have, (wide, high), factor)

@@ -16,7 +16,7 @@ from sr3.web.problem import Problem
 from sr3.web.queue import Queue, size_of
 from sr3.web.shapes import Options
 from sr3.web.store import Record
-from sr3.web.work import by_bands, check_memory, files_of
+from sr3.web.work import by_bands, check_memory, files_of, room
 
 SUFFIXES = (*WRITABLE, ".heic", ".heif", ".gif", ".bmp", ".tga", ".jp2", ".ico", ".ppm", ".qoi")
 """Ends of names that an upload may keep; they tell some old formats apart."""
@@ -85,10 +85,10 @@ def take(queue: Queue, request: Request) -> Record:
         marked = None if request.mask is None else "mask"
         banded = by_bands(use, options, marked)
         if not banded:
-            check_memory(called, largest, options, queue.limits.memory)
+            check_memory(called, largest, use, options, queue.limits.memory)
         least = 0 if banded else None  # the worker knows it, who has the model
         asked = {"samples": options.samples, "files": len(files)}
-        check_room(called, place / files[0], result, least=least, made=largest, **asked)
+        check_room(called, place / files[0], result, least=least, made=largest, allowed=room(use), **asked)
         record = Record(
             id=name,
             task=use.name,

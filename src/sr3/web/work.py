@@ -11,16 +11,18 @@ from sr3.model.config import ConfigError
 from sr3.picture.image import Picture, PictureError, write
 from sr3.picture.large import LargePicture
 from sr3.picture.resize import resize
-from sr3.picture.room import check_room, memory_for
+from sr3.picture.room import Allowed, check_room, memory_for
+from sr3.restore.large import LOCAL, each_of
 from sr3.restore.note import each_note, note_of
 from sr3.restore.places import Mask, read_mask
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Progress, Restorer
+from sr3.task import TASKS
 from sr3.web.catalogue import Catalogue, Entry
 from sr3.web.limits import Limits
 from sr3.web.shapes import Options
 from sr3.web.store import Record
-from sr3.web.uses import ENLARGE, Asked, Use
+from sr3.web.uses import Asked, Use
 
 BESIDE = 400_000_000
 """Bytes that PyTorch, a model and the server take beside what is made."""
@@ -58,19 +60,25 @@ class Bench:
 
 def by_bands(use: Use, options: Options, mask: str | None) -> bool:
     """Whether a result may be made a few rows at a time, if its model and its size allow it."""
-    return use.kind == ENLARGE and options.samples == 1 and mask is None
+    return TASKS[use.kind] in LOCAL and options.samples == 1 and mask is None
 
 
-def check_memory(name: str, size: tuple[int, int], options: Options, most: int | None) -> None:
+def room(use: Use) -> Allowed:
+    """What a result that is made at once takes of the memory, and what helps where that is too much."""
+    return Allowed(each=each_of(TASKS[use.kind]), instead="send a smaller one, or ask for less")
+
+
+def check_memory(name: str, size: tuple[int, int], use: Use, options: Options, most: int | None) -> None:
     """PictureError where a picture of this (width, height) is made whole and takes more than the server may take.
 
     most: bytes of the server, of which PyTorch and the models have their part.
     """
-    need = memory_for(size[0] * size[1], options.samples) + BESIDE
+    how = room(use)
+    need = memory_for(size[0] * size[1], options.samples, each=how.each) + BESIDE
     if most is not None and need > most:
         raise PictureError(
             f"{name} takes {need / 1e9:.1f} GB of memory while it becomes {size[0]}x{size[1]}, and {most / 1e9:.1f} GB "
-            "are allowed here; send a smaller one, or ask for less"
+            f"are allowed here; {how.instead}"
         )
 
 
@@ -106,9 +114,9 @@ def _make(record: Record, folder: Path, bench: Bench, catalogue: Catalogue) -> I
         least = restorer.least(record.size, size, how)
     largest = use.largest_size(record.size, entry.factor, options)
     if least is None:
-        check_memory(record.name, largest, options, restorer.memory)
+        check_memory(record.name, largest, use, options, restorer.memory)
     asked = {"samples": options.samples, "files": options.samples}
-    check_room(record.name, target, size, least=least, made=largest, **asked)
+    check_room(record.name, target, size, least=least, made=largest, allowed=room(use), **asked)
     asked = Asked(restorer, source, _mask(record, folder), options)
     note = note_of(restorer, _noted(asked, use)) | {"result": use.marked(entry.factor, options), **use.told(asked)}
     result: Progress | Restored | None = None
