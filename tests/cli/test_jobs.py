@@ -327,6 +327,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(up, here, monkeypatch
 
 def test_a_model_is_loaded_when_a_file_deserves_it(sr3, tmp_path, monkeypatch):
     assert {Model.from_pretrained(name).task.factor for name in (usual.PLAIN, usual.FAST)} == {usual.FACTOR}
+    assert Model.from_pretrained(usual.TWICE).task.factor == 2
     loaded: list[str] = []
     load = Restorer.load
     monkeypatch.setattr(Restorer, "load", lambda name, **how: (loaded.append(name), load(name, **how))[1])
@@ -365,6 +366,10 @@ def test_what_is_not_refined_is_made_in_one_step(sr3, tmp_path, monkeypatch):
     # what only refinement has, and a model that is named, are what was asked for
     asked = (
         (["--quality", "best"], "photo-4x-fast"),
+        (["--scale", 2], "photo-2x"),
+        (["--scale", 1], "photo-2x"),
+        (["--scale", 3], "photo-4x-fast"),
+        (["--scale", 2, "--steps", 1], "photo-4x"),
         (["--samples", 2], "photo-4x"),
         (["--quality", "fast", "--steps", 2], "photo-4x"),
         (["--model", "photo-4x-regression"], "photo-4x-regression"),

@@ -108,8 +108,12 @@ def test_tiles_are_larger_than_what_they_overlap_by():
 
 
 def test_the_usual_model_is_another_for_refinement():
-    assert usual(refined=False) == "photo-4x-fast"
-    assert usual(refined=True) == "photo-4x"
+    assert usual(refined=False) == ("photo-4x-fast", "the default")
+    assert usual(refined=False, scale=2.1) == ("photo-4x-fast", "the default")
+    for scale in (1, 2):
+        assert usual(refined=False, scale=scale) == ("photo-2x", "for scales up to 2")
+    for scale in (None, 2, 4):
+        assert usual(refined=True, scale=scale) == ("photo-4x", "for refinement")
 
 
 def test_a_model_of_one_step_has_one_quality():

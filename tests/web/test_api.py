@@ -85,12 +85,14 @@ def test_the_default_model_is_chosen_as_on_the_command_line(models):
 
     catalogue = Catalogue(models[:1], shipped=False)
     tiny = catalogue.models["tiny"]
-    catalogue.models = {name: replace(tiny, name=name) for name in ("photo-4x", "photo-4x-fast")}
+    catalogue.models = {name: replace(tiny, name=name) for name in ("photo-4x", "photo-4x-fast", "photo-2x")}
     use = catalogue.use("enlarge")
     assert catalogue.model(use, None, Options()).name == "photo-4x-fast"
     for refined in ({"steps": 3}, {"samples": 2}, {"sampler": "ddim"}):
         assert catalogue.model(use, None, Options(**refined)).name == "photo-4x"
-    for plain in ({"seed": 1, "steps": None}, {"quality": "best"}):
+    assert catalogue.model(use, None, Options(scale=2)).name == "photo-2x"
+    assert catalogue.model(use, None, Options(scale=2, steps=3)).name == "photo-4x"
+    for plain in ({"seed": 1, "steps": None}, {"quality": "best"}, {"scale": 3}):
         assert catalogue.model(use, None, Options(**plain)).name == "photo-4x-fast"
 
 

@@ -33,7 +33,7 @@ sr3 upscale photos/ --skip-existing       go on; several processes may share a f
 sr3 upscale - -o - < in.png > out.png     standard input and output"""
 
 
-@options(None, model="A name, file or Hub id.  Default: photo-4x-fast; photo-4x for refinement.")
+@options(None, model="A name, file or Hub id.  Default: photo-4x-fast; photo-2x up to twice; photo-4x to refine.")
 def command(
     run: Run,
     scale: Annotated[
@@ -178,37 +178,24 @@ def _cropped(steps: "Iterator[Progress | Restored]", box: Box) -> "Iterator[Prog
         yield replace(step, variants=[middle(p) for p in step.variants], **extra)
 
 
-SMALLER = {2: "photo-2x", 3: "photo-3x"}
-"""What is taken instead for scales up to so much, where there is such a model."""
-
-
 def _chooser(run: Run, scale: float | None, *, refined: bool, memory: int | None) -> Callable[[Path], Choice]:
-    """The restorer of each file: the model asked for, or the one that what is asked for deserves.
+    """The restorer of all files: the model asked for, or the one that what is asked for deserves, loaded at the first.
 
     refined: whether something was asked for that only a model of many steps has.  memory: bytes that it may take.
     """
-    from sr3.model.shipped import names
     from sr3.restore.restorer import needs_picture
     from sr3.restore.usual import usual
     from sr3.restore.whole import set_task
 
-    load = partial(load_restorer, device=run.device, precision=run.precision, tile=run.tile, memory=memory)
-    loaded: dict[str, Restorer] = {}
-    there = names()
-    fitting = [smaller for most, smaller in SMALLER.items() if scale is not None and scale <= most]
+    loaded: list[Restorer] = []
+    name, why = usual(refined=refined, scale=scale) if run.model is None else (run.model, "as asked for")
 
     def chosen(source: Path) -> Choice:
-        name, why = usual(refined=refined), "for refinement" if refined else "the default"
-        for smaller in fitting:
-            if run.model is None and smaller in there:
-                name, why = smaller, f"for scales up to {smaller[6]}"
-                break
-        if run.model is not None:
-            name, why = run.model, "as asked for"
-        if name not in loaded:
-            loaded[name] = load(name)
-            if hasattr(needs_picture(loaded[name].model), "as_kind"):  # one of several tasks
-                set_task(loaded[name].model, "super-resolution", "upscale")
-        return Choice(loaded[name], why)
+        if not loaded:
+            how = dict(device=run.device, precision=run.precision, tile=run.tile, memory=memory)
+            loaded.append(load_restorer(name, **how))
+            if hasattr(needs_picture(loaded[0].model), "as_kind"):  # one of several tasks
+                set_task(loaded[0].model, "super-resolution", "upscale")
+        return Choice(loaded[0], why)
 
     return chosen

@@ -4,10 +4,18 @@ PLAIN, FAST, FACTOR = "photo-4x", "photo-4x-fast", 4
 """The model of many steps, its student of one step, and how many times both enlarge.  The student was shown damaged
 pictures too, and is nearer to the originals on clean ones as on JPEGs; docs/results.md has the table."""
 
+TWICE = "photo-2x"
+"""The student for twice, which needs a quarter of the time for that, as nothing is made larger first."""
 
-def usual(*, refined: bool) -> str:
-    """The name of the usual model.
+
+def usual(*, refined: bool, scale: float | None = None) -> tuple[str, str]:
+    """(name of the usual model, why it is that).
 
     refined: whether something is asked for that only a model of many steps has.
+    scale: how many times larger, where that is asked for.
     """
-    return PLAIN if refined else FAST
+    if refined:
+        return PLAIN, "for refinement"
+    if scale is not None and scale <= 2:
+        return TWICE, "for scales up to 2"
+    return FAST, "the default"

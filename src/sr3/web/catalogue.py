@@ -60,7 +60,8 @@ class Catalogue:
             raise ConfigError(f"no model for {use.name} is installed here; whoever runs the server adds one by --model")
         if name is None:
             asked = {"steps", "sampler"} & {k for k in options.model_fields_set if getattr(options, k)}
-            best = usual(refined=bool(asked) or options.samples > 1) if use.kind == ENLARGE else use.usual
+            refined = bool(asked) or options.samples > 1
+            best = usual(refined=refined, scale=options.scale)[0] if use.kind == ENLARGE else use.usual
             name = best if best in there else there[0]
         if name not in there:
             raise ConfigError(f"there is no model {name!r} for {use.name}{nearest(name, there)}")
