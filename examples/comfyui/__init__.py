@@ -27,7 +27,7 @@ def restorer(model: str) -> Restorer:
 def models() -> list[str]:
     """The models that come with sr3 and enlarge, the usual one first."""
     found = [name for name in names() if isinstance(Model.from_pretrained(name, weights=False).task, SuperResolution)]
-    return sorted(found, key=lambda name: name != usual(refined=False))
+    return sorted(found, key=lambda name: name != usual(refined=False)[0])
 
 
 class Enlarge(io.ComfyNode):
