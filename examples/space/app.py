@@ -28,7 +28,7 @@ def enlarge(file: str | None, scale: float, quality: str, seed: float):
         width, height = read_size(source)
         if width * height > MOST:
             raise gr.Error(f"{width}x{height} is too large for this Space; crop it, or use sr3 on your own machine.")
-        ready = restorer(usual(refined=bool(how)))
+        ready = restorer(usual(refined=bool(how), scale=scale)[0])
         for step in ready.stream(source, scale=scale, seed=int(seed), **how):
             if hasattr(step, "done"):
                 now = to_pil(Picture(step.step.x0[0].float().cpu().clamp(-1, 1)))

@@ -110,13 +110,18 @@ def test_the_space_shows_each_step_and_gives_a_file(monkeypatch, tmp_path):
     space = loaded(ROOT / "examples" / "space" / "app.py")
     torch.manual_seed(0)
     tiny = Restorer(Model(tiny_config()), device="cpu")
-    monkeypatch.setattr(space, "restorer", lambda name: tiny)
+    asked = []
+    monkeypatch.setattr(space, "restorer", lambda name: (asked.append(name), tiny)[1])
     source = tmp_path / "a.png"
     noise_picture(12, 10).save(source)
     *steps, ((before, after), file, said) = space.enlarge(str(source), 2, "usual", 3)
     assert [text for _, _, text in steps] == [f"step {k} of 3" for k in (1, 2, 3)]
     assert (before.size, after.size, said) == ((24, 20), (24, 20), "done")
     assert torch.equal(from_any(file).pixels, from_any(tiny(source, scale=2, seed=3)).pixels)
+    list(space.enlarge(str(source), 4, "usual", 3))
+    with pytest.raises(Error):  # the tiny model has no such quality
+        list(space.enlarge(str(source), 2, "best", 3))
+    assert asked == ["photo-2x", "photo-4x-fast", "photo-4x"]
     (tmp_path / "text.png").write_text("no picture")
     for bad in (None, str(tmp_path / "text.png")):
         with pytest.raises(Error):
