@@ -91,6 +91,22 @@ def test_what_is_made_at_once_is_made_in_tiles_that_fit(up, monkeypatch, more):
             assert (made.n_frames, made.size) == (2, (320, 80))
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_comes_after_an_animation_goes_by_bands_as_before_it(up, tiny, monkeypatch, jobs):
+    frames = [noise_picture(8, 8, seed) for seed in range(2)]
+    Path("in").mkdir()
+    frames[0].save("in/a.gif", save_all=True, append_images=frames[1:], duration=100)
+    noise_picture(40, 1500).save("in/b.png")
+    seen = by_bands(monkeypatch)
+    least = Restorer(tiny, memory=1).least((40, 1500), (160, 6000), tiny.config.sampling)
+    assert least is not None
+    assert least < 95 * 160 * 6000 / 2
+    monkeypatch.setattr(memory, "available", lambda: 95 * 160 * 6000 // 2)
+    code, _, err = up("in", "-o", "out", "--memory", "1MB", "--jobs", jobs)
+    assert code == 0, err
+    assert len(seen) == 1
+
+
 def test_what_covers_a_box_exactly_is_not_cropped(up, monkeypatch):
     noise_picture(20, 20).save("a.png")
     seen = by_bands(monkeypatch)

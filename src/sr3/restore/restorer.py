@@ -108,8 +108,8 @@ class Restorer:
         return self.model.walk.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality, samples=samples)
 
     def least(self, have: tuple[int, int], want: tuple[int, int], settings: Sampling, samples: int = 1) -> int | None:
-        """Bytes that a result of a size (width, height) takes at least by bands; None where it is not made so."""
-        cut = self.bands and self.memory is not None and samples == 1 and large.suits(self.model, settings, have, want)
+        """Bytes that a result of a size (width, height) takes at least by bands; None where it cannot be made so."""
+        cut = self.memory is not None and samples == 1 and large.suits(self.model, settings, have, want)
         return large.least(self.model, settings, want) if cut else None
 
     def refine(
@@ -216,8 +216,8 @@ class Restorer:
         wide, high = target_size(have, factor, scale, size)
         check_sides(self.model.config, have, factor ** (passes(have, (wide, high), factor) - 1))
         chosen = agreement(task, origin, source, given=given, fidelity=0.0 if free else fidelity, noise=noise)
-        least = None if keep is not None or given.mask is not None else self.least(have, (wide, high), how, samples)
-        memory = None if least is None else self.memory
+        alone = self.bands and keep is None and given.mask is None
+        memory = None if not alone or self.least(have, (wide, high), how, samples) is None else self.memory
         cut = memory is not None and not large.fits_whole((wide, high), memory, large.each(task))
         if self.memory is not None and self.device.type == "cpu":  # an accelerator's tiles are in its own
             made = made_size(have, (wide, high), factor)
