@@ -18,7 +18,8 @@ nobody trained on:
 PSNR, SSIM, sliced Wasserstein distance and consistency of one sample, in the steps that its recipe says: 100 of
 Algorithm 2 for `paper`, 8 for ours.  At the end `paper` is measured in all its 2000 steps too (--steps).  Stop at any
 moment: the same command goes on.  More --minutes go on from fewer.
-Writes faithful.json, faithful.svg (needs matplotlib) and faithful.png: given, each arm, original.
+Prints a table, with bicubic above; writes faithful.json, faithful.svg (needs matplotlib) and faithful.png: given, each
+arm, original.
 """
 
 import argparse
@@ -42,11 +43,12 @@ from sr3.metric import PSNR, SSIM, SWD, Consistency
 from sr3.metric.swd import patches_for
 from sr3.model import recipe as recipes
 from sr3.model.config import Recipe, Sampling
+from sr3.model.model import Model
 from sr3.picture.collection import Pictures, load
 from sr3.random import mix
-from sr3.restore.restorer import Restorer
+from sr3.restore.restorer import Restorer, needs_picture
 from sr3.restore.whole import make
-from sr3.task import again
+from sr3.task import Restoration, again
 from sr3.training.data import Crops
 from sr3.training.run import Run
 from sr3.training.train import learn, make_accelerator
@@ -112,8 +114,17 @@ class Bench:
             found.append(rounded(make(restorer, given, seeds, free=free, settings=settings)))
         return torch.cat(found)
 
+    def bicubic(self) -> dict[str, Any]:
+        """What the enlargement alone is worth, as an arm that takes no time."""
+        task = needs_picture(Model(recipes.load(ARMS["ours"].recipe).model))
+        made = rounded(task.baseline(task.degrade(self.held)))
+        return {"points": [{"minutes": 0, "seen": 0, **self.compare(task, made)}]}
+
     def measure(self, restorer: Restorer, made: Tensor) -> dict[str, float]:
-        task, original = restorer.model.task, (self.held + 1) / 2
+        return self.compare(needs_picture(restorer.model), made)
+
+    def compare(self, task: Restoration, made: Tensor) -> dict[str, float]:
+        original = (self.held + 1) / 2
         given = task.degrade(self.held)
         small = (given.image + 1) / 2
         found: dict[str, float] = {}
@@ -267,6 +278,7 @@ def main() -> None:
             compete(name, options.out, table, options.minutes, options.steps, found)
         plot(options.out, found)
         sheet(options.out, table, found)
+        found = {"bicubic": table.bicubic(), **found}
     print(told(found))
 
 

@@ -93,6 +93,7 @@ def test_it_trains_measures_and_goes_on(modules, tmp_path, monkeypatch, capsys):
     assert [p["minutes"] for p in first["paper"]["points"]] == [0.005, 0.01]
     assert first["paper"]["full"]["steps"] == 3
     assert said.count("| paper") == 3
+    assert said.count("| bicubic") == 1
     state = (tmp_path / "paper" / "state.safetensors").read_bytes()
     again, _ = run("--minutes", 0.01)
     assert again == first  # nothing is done twice
