@@ -8,19 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sr3.model import foreign_file as files
 from sr3.model.checkpoint import CheckpointError
 from sr3.model.config import ConfigError, file_name
-from sr3.model.foreign_file import (
-    PUBLISHED,
-    QUICK,
-    check_ends,
-    linear,
-    list_of,
-    model_of,
-    network_of,
-    put_in,
-    read_state,
-)
 from sr3.model.foreign_sr3 import network_like as sr3_network
 from sr3.model.foreign_sr3 import renamed as sr3_renamed
 from sr3.model.model import Model
@@ -78,14 +68,14 @@ def janspiry_palette(
             + (f"{task!r} is no task of that code" if task else "is not told")
             + f"; give --task, one of {', '.join(LIMITS)}"
         )
-    state = read_state(path, "_Network.pth or _Network_ema.pth")
+    state = files.read_state(path, "_Network.pth or _Network_ema.pth")
     sr3 = "denoise_fn.downs.0.weight" in state
     if not sr3 and not {"denoise_fn.input_blocks.0.0.weight", "denoise_fn.cond_embed.0.weight"} <= set(state):
         raise CheckpointError(f"{path} has no weights named denoise_fn.input_blocks.0.0: that code's state dicts have")
     if sr3 and head_width is not None:
         raise ConfigError(f"{path} is of a network whose attention has one head; leave out --head-width")
     head = 32 if head_width is None else head_width
-    tensors = network_of(path, state)
+    tensors = files.network_of(path, state)
     tensors = sr3_renamed(tensors) if sr3 else _renamed(path, tensors)
     network = sr3_network(path, tensors) if sr3 else {**_network(path, tensors), "head": head}
     ratio = state.get("sqrt_recipm1_gammas")
@@ -97,14 +87,13 @@ def janspiry_palette(
         "tell": "plain-alpha-bar",
         "pasted": task != "colorization",
         "task": {"kind": task},
-        "schedule": PUBLISHED if ratio is None else _schedule(path, ratio),
-        "sampling": {**QUICK, "steps": 50},
-        "quality": {"fast": {**QUICK, "steps": 8}, "balanced": {**QUICK, "steps": 50}, "best": theirs},
+        "schedule": files.PUBLISHED if ratio is None else _schedule(path, ratio),
+        **files.ways(theirs),
         "sides": (max(1, side // 8), side),
     }
     about = {"what": f"imported from {path.name}, trained with Janspiry's code for Palette", "limits": LIMITS[task]}
-    model = model_of(raw, about)
-    put_in(path, model, tensors if sr3 else _ordered(tensors, head))
+    model = files.model_of(raw, about)
+    files.put_in(path, model, tensors if sr3 else _ordered(tensors, head))
     return model
 
 
@@ -148,7 +137,7 @@ def _renamed(path: Path, network: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _network(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """The network but for its groups and heads, read from the names and sizes of its weights."""
-    check_ends(path, "input_blocks.0.0", tensors)
+    files.check_ends(path, "input_blocks.0.0", tensors)
     first = tensors["embed.first.weight"]
     if first.ndim != 2 or first.shape[1] % 2:
         raise CheckpointError(f"{path}: its sinusoid has an odd number of features, or none: {tuple(first.shape)}")
@@ -185,6 +174,6 @@ def _ordered(tensors: Mapping[str, Tensor], head: int) -> dict[str, Tensor]:
 
 def _schedule(path: Path, ratio: Tensor) -> dict[str, Any]:
     """The schedule of training, from sigma / alpha at its knots: of what is stored the most exact at both ends."""
-    log = -torch.log1p(list_of(path, "sqrt_recipm1_gammas", ratio) ** 2)  # of alpha-bar
+    log = -torch.log1p(files.list_of(path, "sqrt_recipm1_gammas", ratio) ** 2)  # of alpha-bar
     betas = -torch.expm1(log.diff(prepend=log.new_zeros(1)))
-    return linear(path, betas, digits=4, within=1e-3)
+    return files.linear(path, betas, digits=4, within=1e-3)

@@ -7,19 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from sr3.model import foreign_file as files
 from sr3.model.checkpoint import CheckpointError
 from sr3.model.config import file_name
-from sr3.model.foreign_file import (
-    PUBLISHED,
-    QUICK,
-    check_ends,
-    linear,
-    list_of,
-    model_of,
-    network_of,
-    put_in,
-    read_state,
-)
 from sr3.model.model import Model
 
 NAMES = [
@@ -51,18 +41,18 @@ def janspiry_sr3(path: Path, *, factor: int = 8, groups: int | None = None) -> M
     Its "best" is that code's own sampling: 2000 steps, posterior variance, estimates clipped.
     CheckpointError for other files, and ConfigError where what is told does not fit.
     """
-    state = read_state(path, "_gen.pth")
+    state = files.read_state(path, "_gen.pth")
     if "denoise_fn.downs.0.weight" not in state:
         raise CheckpointError(f"{path} has no weights named denoise_fn.downs.0: that code's state dicts have")
     if "denoise_fn.noise_level_mlp.1.weight" not in state:
         raise CheckpointError(f"{path} is of that code's DDPM network, which is told a step and not a noise level")
-    tensors = renamed(network_of(path, state))
+    tensors = renamed(files.network_of(path, state))
     network = network_like(path, tensors)
     if groups is None:
         groups = 16 if (network["multipliers"], network["blocks"]) == ([1, 2, 4, 8, 16], 1) else 32
-    schedule, betas = PUBLISHED, state.get("betas")
+    schedule, betas = files.PUBLISHED, state.get("betas")
     if betas is not None:  # they are stored in float32
-        schedule = linear(path, list_of(path, "betas", betas), digits=6, within=1e-4)
+        schedule = files.linear(path, files.list_of(path, "betas", betas), digits=6, within=1e-4)
     theirs = {"sampler": {"kind": "ancestral", "variance": "posterior"}, "spacing": "t", "steps": schedule["steps"]}
     raw: dict[str, Any] = {
         "name": file_name(path.stem),
@@ -70,11 +60,10 @@ def janspiry_sr3(path: Path, *, factor: int = 8, groups: int | None = None) -> M
         "tell": "plain-alpha",
         "task": {"kind": "super-resolution", "factor": factor},
         "schedule": schedule,
-        "sampling": {**QUICK, "steps": 50},
-        "quality": {"fast": {**QUICK, "steps": 8}, "balanced": {**QUICK, "steps": 50}, "best": theirs},
+        **files.ways(theirs),
     }
-    model = model_of(raw, {"what": f"imported from {path.name}, trained with Janspiry's code for SR3"})
-    put_in(path, model, tensors)
+    model = files.model_of(raw, {"what": f"imported from {path.name}, trained with Janspiry's code for SR3"})
+    files.put_in(path, model, tensors)
     return model
 
 
@@ -92,7 +81,7 @@ def _ours(name: str) -> str:
 
 def network_like(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """The network but for its groups, read from the names and sizes of its weights; CheckpointError for none."""
-    check_ends(path, "downs.0", tensors)
+    files.check_ends(path, "downs.0", tensors)
     channels = len(tensors["enter.weight"])
     widths: list[list[int]] = [[]]
     attention: set[int] = set()
