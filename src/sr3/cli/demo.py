@@ -9,9 +9,10 @@ from sr3.cli.choosing import USUAL
 from sr3.cli.common import Force, bars, load_restorer
 from sr3.cli.helps import HOW, RESULT, grouped
 from sr3.cli.jobs import check_free
+from sr3.restore.usual import FAST
 
 TASKS = {
-    "upscale": ("super-resolution", "photo-4x-fast"),
+    "upscale": ("super-resolution", FAST),
     "colorize": ("colorization", USUAL["colorization"]),
     "inpaint": ("inpainting", USUAL["inpainting"]),
     "uncrop": ("uncropping", USUAL["uncropping"]),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -187,15 +187,13 @@ def _chooser(run: Run, scale: float | None, *, refined: bool, memory: int | None
     from sr3.restore.usual import usual
     from sr3.restore.whole import set_task
 
-    loaded: list[Restorer] = []
     name, why = usual(refined=refined, scale=scale) if run.model is None else (run.model, "as asked for")
 
-    def chosen(source: Path) -> Choice:
-        if not loaded:
-            how = dict(device=run.device, precision=run.precision, tile=run.tile, memory=memory)
-            loaded.append(load_restorer(name, **how))
-            if hasattr(needs_picture(loaded[0].model), "as_kind"):  # one of several tasks
-                set_task(loaded[0].model, "super-resolution", "upscale")
-        return Choice(loaded[0], why)
+    @cache
+    def restorer() -> "Restorer":
+        found = load_restorer(name, device=run.device, precision=run.precision, tile=run.tile, memory=memory)
+        if hasattr(needs_picture(found.model), "as_kind"):  # one of several tasks
+            set_task(found.model, "super-resolution", "upscale")
+        return found
 
-    return chosen
+    return lambda source: Choice(restorer(), why)
