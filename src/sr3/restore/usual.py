@@ -5,7 +5,7 @@ PLAIN, FAST, FACTOR = "photo-4x", "photo-4x-fast", 4
 pictures too, and is nearer to the originals on clean ones as on JPEGs; docs/results.md has the table."""
 
 TWICE = "photo-2x"
-"""The student for twice, which needs a quarter of the time for that, as nothing is made larger first."""
+"""The student for twice, which needs about a quarter of the time for that, as nothing is made larger first."""
 
 
 def usual(*, refined: bool, scale: float | None = None) -> tuple[str, str]:
