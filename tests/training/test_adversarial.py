@@ -231,12 +231,54 @@ def test_a_run_goes_on_with_its_critics(folder, tmp_path, fine):
 
 
 def test_what_cannot_be_a_student_or_a_judge():
-    with pytest.raises(ConfigError, match="needs a diffusion model that begins from no other"):
+    with pytest.raises(ConfigError, match="needs a diffusion model"):
         objective_of(small("model.kind=regression", "model.sampling={sampler={kind='once'},steps=1}"))
     with pytest.raises(ConfigError, match="judge photo-4x-regression must be a diffusion model"):
         objective_of(small("training.objective={kind='adversarial',judge='photo-4x-regression'}"))
     with pytest.raises(ConfigError, match="at least 0"):
         objective_of(small("training.objective={kind='adversarial',verdict=-1.0}"))
+
+
+def saved(folder, name, *settings, first=None):
+    """A file of a small model with drawn weights."""
+    recipe = recipes.load("photo-4x-fast", [*SETTINGS, "model.network.kind=unet", "model.network.patch=2", *settings])
+    torch.manual_seed(len(name))
+    model = Model(recipe.model.model_copy(update={"name": name, "first": first}))
+    for parameter in model.net.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return str(model.save_pretrained(folder / name))
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A regression, and a diffusion model that begins from it."""
+    network = "model.network={kind='unet',widths=[8],blocks=[1],embedding=8}"
+    once = ["model.kind=regression", "model.sampling={sampler={kind='once'},steps=1}", network]
+    first, other = (saved(tmp_path, name, *once) for name in ("answer", "another"))
+    return first, other, saved(tmp_path, "judge", network, first=first)
+
+
+def test_a_student_begins_from_the_model_that_the_judge_begins_from(begun):
+    first, other, judge = begun
+    told = f"training.objective={{kind='adversarial',judge='{judge}',fine=0.5,sigma=0.05,span=0.0}}"
+    recipe = small(told, f"model.first={first}")
+    student = Model(recipe.model)
+    objective = objective_of(recipe)
+    judged = []
+    objective.judge.net.register_forward_pre_hook(lambda _net, given: judged.append(given[0]))
+    _, clean, each = shown(student, objective)
+    assert torch.isfinite(each).all()
+    # the photograph less the first model's answer, which is not what the task prepares, and noise of sigma 0.05
+    given = student.task.degrade(clean)
+    unit = (0.05**2 + 0.1**2) ** 0.5
+    for example, wanted in ((student.prepare(given), True), (student.task.prepare(given), False)):
+        noise = judged[1] * unit - (clean - example.base)
+        assert (noise.std().item() == pytest.approx(0.05, rel=0.03)) is wanted
+    for begins in ([f"model.first={other}"], []):
+        with pytest.raises(ConfigError, match="must begin from what the student does"):
+            objective_of(small(told, *begins))
+    with pytest.raises(ConfigError, match="judge photo-4x must begin from what"):
+        objective_of(small(f"model.first={first}"))
 
 
 def test_heads_of_two_processes_learn_from_the_mean(student, monkeypatch):

@@ -13,7 +13,7 @@ from sr3.diffusion.level import Level
 from sr3.diffusion.objective import Loss, clean_of
 from sr3.diffusion.schedule import Schedule
 from sr3.metric.grid import PERIODS, excess
-from sr3.model.config import ConfigError
+from sr3.model.config import ConfigError, ModelConfig
 from sr3.model.model import Model
 from sr3.nn.unet import Block
 from sr3.random import Stream, mix
@@ -45,6 +45,7 @@ class Adversarial:
 
     schedule: its noisiest level is where the student begins.
     judge: a diffusion model for the same task, by name or file.
+    first: the model whose answer the student begins from, if any; the judge must begin from the same.
     sigma, span: the median of the judge's sigma, and the standard deviation of its logarithm.
     rate: of the Muon of the heads and of the network of pixels, with which these learn sooner than with Adam
         (`experiments/critics.py`).
@@ -61,6 +62,7 @@ class Adversarial:
         sigma: float = 0.02,
         span: float = 0.8,
         rate: float = 2e-3,
+        first: ModelConfig | str | None = None,
     ):
         if min(verdict, feature, fine, grid, span) < 0 or sigma <= 0 or rate <= 0:
             raise ValueError("verdict, feature, fine, grid and span are at least 0, and sigma and rate above 0")
@@ -68,8 +70,11 @@ class Adversarial:
         self.verdict, self.feature, self.fine, self.grid = verdict, feature, fine, grid
         self.sigma, self.span, self.rate = sigma, span, rate
         model = Model.from_pretrained(judge)
-        if not isinstance(found := model.denoiser(), Denoiser) or model.first is not None:
-            raise ConfigError(f"the judge {judge} must be a diffusion model that begins from no other model")
+        if not isinstance(found := model.denoiser(), Denoiser):
+            raise ConfigError(f"the judge {judge} must be a diffusion model")
+        begins = Model.from_pretrained(first, weights=False).config if isinstance(first, str) else first
+        if model.config.first != begins:
+            raise ConfigError(f"the judge {judge} must begin from what the student does, model.first")
         self.judge: Denoiser = found
         self.factor = model.task.factor
         self.seen: list[Tensor] = []

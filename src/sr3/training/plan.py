@@ -49,9 +49,10 @@ def objective_of(recipe: Recipe, device: torch.device | str = "cpu") -> Any:
     if isinstance(schedule, Knots):  # its table would be copied from the host at every step
         schedule.__dict__["knots"] = tuple(k.to(device) for k in schedule.knots)
     if recipe.training.objective.get("kind") == "adversarial":
-        if not KINDS[recipe.model.kind].varies or recipe.model.first is not None:
-            raise ConfigError("training.objective adversarial needs a diffusion model that begins from no other model")
-        return build("objective", {"adversarial": Adversarial}, recipe.training.objective, schedule=schedule).to(device)
+        if not KINDS[recipe.model.kind].varies:
+            raise ConfigError("training.objective adversarial needs a diffusion model")
+        kinds, given = {"adversarial": Adversarial}, {"schedule": schedule, "first": recipe.model.first}
+        return build("objective", kinds, recipe.training.objective, **given).to(device)
     return build("objective", OBJECTIVES, recipe.training.objective, schedule=schedule)
 
 
