@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 import tracemalloc
 from pathlib import Path
@@ -379,3 +380,33 @@ def test_what_is_not_refined_is_made_in_one_step(sr3, tmp_path, monkeypatch):
         assert any(read_note(p)["model"] == model for p in (tmp_path / "out").glob("a*.jpg"))
         for made in (tmp_path / "out").glob("a*"):
             made.unlink()
+
+
+def test_a_size_is_another_scale_of_each_picture(sr3, tmp_path):
+    """Each has the usual model of its own scale, in a folder as in a tar file."""
+    sides = {"small.png": (24, 16), "wide.png": (50, 20), "half.png": (60, 40)}
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, side in sides.items():
+        noise_picture(*side).save(folder / name)
+    with tarfile.open(tmp_path / "in.tar", "w") as tar:
+        for name in sides:
+            tar.add(folder / name, name)
+
+    def models(box, *options):
+        """What each is made by: 120x80 is 5, 2.4 and 2 times as large at most."""
+        out = tmp_path / "out"
+        assert sr3("upscale", folder, "-o", out, "--size", box, "--force", *options)[0] == 0
+        return {p.name: read_note(p)["model"] for p in out.iterdir()}
+
+    four, two = "photo-4x-fast", "photo-2x"
+    assert models("120x80") == {"small.png": four, "wide.png": four, "half.png": two}
+    assert models("x40") == {"small.png": four, "wide.png": two, "half.png": two}
+    # the larger of both sides' scales is what has to be made
+    assert models("100x80", "--fit", "stretch") == {"small.png": four, "wide.png": four, "half.png": two}
+    assert models("100x80", "--fit", "cover") == {"small.png": four, "wide.png": four, "half.png": two}
+    assert set(models("120x80", "--steps", "1").values()) == {"photo-4x"}
+    assert sr3("upscale", tmp_path / "in.tar", "-o", tmp_path / "out.tar", "--size", "120x80")[0] == 0
+    with tarfile.open(tmp_path / "out.tar") as tar:
+        tar.extractall(tmp_path / "within", filter="data")
+    assert {p.name: read_note(p)["model"] for p in (tmp_path / "within").glob("*.png")} == models("120x80")

@@ -10,7 +10,7 @@ import typer
 
 from sr3.cli.common import Box, load_restorer, parse_box, parse_memory
 from sr3.cli.helps import HOW, MANY, SIZE
-from sr3.cli.names import Naming
+from sr3.cli.names import Naming, is_shard
 from sr3.cli.outcome import refuse_absent
 from sr3.cli.pipes import PIPE
 from sr3.cli.restoring import Work
@@ -119,7 +119,7 @@ def work_of(
     # whatever quality is asked for, the usual model's is the best there is
     ways = (v for key, v in run.settings.items() if key != "quality")
     refined = any(v is not None for v in (*ways, run.trace)) or run.samples > 1
-    choose, factor = _chooser(run, scale, refined=refined, memory=run.allowed), FACTOR
+    choose, factor = _chooser(run, scale, box, fit, refined=refined), FACTOR
     if run.model is not None or refined:  # what cannot be had fails before any work
         restorer = choose(run.inputs[0]).restorer
         factor = restorer.model.task.factor
@@ -178,22 +178,33 @@ def _cropped(steps: "Iterator[Progress | Restored]", box: Box) -> "Iterator[Prog
         yield replace(step, variants=[middle(p) for p in step.variants], **extra)
 
 
-def _chooser(run: Run, scale: float | None, *, refined: bool, memory: int | None) -> Callable[[Path], Choice]:
-    """The restorer of all files: the model asked for, or the one that what is asked for deserves, loaded at the first.
+def _chooser(run: Run, scale: float | None, box: Box | None, fit: str, *, refined: bool) -> Callable[[Path], Choice]:
+    """The restorer of each file: the model asked for, or the one that what is asked for deserves, loaded when needed.
 
-    refined: whether something was asked for that only a model of many steps has.  memory: bytes that it may take.
+    box, fit: the size asked for, which is another scale of each picture.
+    refined: whether something was asked for that only a model of many steps has.
     """
+    from sr3.picture.image import read_size
     from sr3.restore.restorer import needs_picture
+    from sr3.restore.size import fitted
     from sr3.restore.usual import usual
     from sr3.restore.whole import set_task
 
-    name, why = usual(refined=refined, scale=scale) if run.model is None else (run.model, "as asked for")
-
     @cache
-    def restorer() -> "Restorer":
-        found = load_restorer(name, device=run.device, precision=run.precision, tile=run.tile, memory=memory)
+    def restorer(name: str) -> "Restorer":
+        found = load_restorer(name, device=run.device, precision=run.precision, tile=run.tile, memory=run.allowed)
         if hasattr(needs_picture(found.model), "as_kind"):  # one of several tasks
             set_task(found.model, "super-resolution", "upscale")
         return found
 
-    return lambda source: Choice(restorer(), why)
+    def chosen(source: Path) -> Choice:
+        if run.model is not None:
+            return Choice(restorer(run.model), "as asked for")
+        times = scale
+        if box is not None and not refined and not is_shard(source):
+            have = read_size(source)
+            times = max(want / side for want, side in zip(fitted(have, box, fit), have, strict=True))
+        name, why = usual(refined=refined, scale=times)
+        return Choice(restorer(name), why)
+
+    return chosen
