@@ -164,12 +164,35 @@ def test_room_is_asked_for_what_bands_need(tiny, monkeypatch):
 def test_what_is_announced_is_what_is_made(tiny):
     """A scale below the model's factor has the whole made first, and another has two passes."""
     choice, run = Choice(Restorer(tiny, memory=10**9), ""), Run([], None)
-    assert [choice.takes(run, (60, 50), (n * 60, n * 50)) for n in (1, 2, 4)] == [95 * 240 * 200] * 3
-    assert choice.takes(run, (60, 50), (300, 250)) == 95 * 960 * 800
-    assert choice.takes(run._replace(samples=3), (60, 50), (120, 100)) == 95 * 240 * 200 + 2 * 12 * 120 * 100
+    assert [choice.takes(run, (60, 50), (n * 60, n * 50))[1] for n in (1, 2, 4)] == [95 * 240 * 200] * 3
+    assert choice.takes(run, (60, 50), (300, 250)) == (95 * 960 * 800,) * 2
+    assert choice.takes(run._replace(samples=3), (60, 50), (120, 100))[1] == 95 * 240 * 200 + 2 * 12 * 120 * 100
+    # by bands, what is allowed, and what these take at least where that is more
+    have, want = (60, 2000), (240, 8000)
     few = Choice(Restorer(tiny, memory=10**6), "")
-    assert few.takes(run, (60, 50), (240, 200)) == 10**6
-    assert few.takes(run, (60, 50), (120, 100)) == 95 * 240 * 200
+    least = few.least(run, have, want)
+    assert 10**6 < least < 10**8
+    assert few.takes(run, have, want) == (least, least)
+    assert Choice(Restorer(tiny, memory=10**8), "").takes(run, have, want) == (least, 10**8)
+    assert choice.takes(run, have, want) == (least, 95 * 240 * 8000)
+    assert few.takes(run, (60, 50), (120, 100)) == (95 * 240 * 200,) * 2
+
+
+def test_memory_that_cannot_be_kept_to_is_said(up, monkeypatch):
+    noise_picture(20, 20).save("a.png")
+    monkeypatch.setattr(memory, "in_use", lambda: 400_000_000)
+    need = 400_000_000 + 95 * 80 * 80
+    for amount, more, said in (
+        ("1MB", (), True),
+        ("402MB", (), False),
+        ("1MB", ("--quiet",), False),
+        (None, (), False),
+    ):
+        how = ("--memory", amount) if amount else ()
+        code, _, err = up("a.png", "-o", "b.png", "--force", *how, *more)
+        assert code == 0, err
+        sentence = f"a.png: takes at least {need / 1e6:.0f} MB with all else, more than --memory {amount}"
+        assert (sentence in err.replace("\n", " ")) is said, err
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")

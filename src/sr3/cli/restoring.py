@@ -51,8 +51,8 @@ class Work:
     size_of: the (width, height) of the result, of a picture's own and its model's factor.
     enlarges: what such a command made is left as it is, but by force.  lenient: damaged files are taken, each in its
     turn.  read: files that are read beside the pictures, as masks are.
-    most: bytes that the process may take, by which is refused what cannot be made by bands; None: by what is free.
-    instead: what would help where a picture does not fit.
+    most: bytes that the process may take, by which is refused what cannot be made by bands; None: by what is free;
+    instead: what would help where it is.
     """
 
     run: Run
@@ -242,22 +242,24 @@ class Work:
 
     def _made(self, job: Job, ready: Ready, shown: "Bars", *, quiet: bool = False) -> Made:
         """What the network makes, with a bar."""
-
         extent = ready.choice.extent(self.run, ready.have, ready.size)
+        least, room = ready.choice.takes(self.run, ready.have, ready.size)
+        total, allowed = self.used + least, self.run.allowed
+        say = partial(shown.console.print, soft_wrap=True, markup=False, highlight=False)
 
         def estimated(seconds: float) -> None:
             if not (self.run.quiet or quiet or extent is None):
                 size = f"{ready.size[0]}x{ready.size[1]}"
-                room = ready.choice.takes(self.run, ready.have, ready.size) / 1e9
-                line = f"{job.name}: to {size} in about {spoken(seconds)}, with up to {room:.1f} GB of memory"
-                shown.console.print(line, soft_wrap=True, markup=False, highlight=False)
+                say(f"{job.name}: to {size} in about {spoken(seconds)}, with up to {room / 1e9:.1f} GB of memory")
+
+        if self.run.memory is not None and total > (allowed or total) and not (self.run.quiet or quiet):
+            say(f"{job.name}: takes at least {total / 1e6:.0f} MB with all else, more than --memory {self.run.memory}")
 
         return walked(self.stream, ready, job, self.run, shown, extent=extent, estimated=estimated)
 
     def _shard(self, job: Job, shown: "Bars") -> Outcome:
         """A tar file of pictures, one after another."""
         began = time.monotonic()
-
         from sr3.picture.picture import PictureError
         from sr3.restore.note import note_of
 

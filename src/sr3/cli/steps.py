@@ -54,14 +54,18 @@ class Choice(NamedTuple):
 
         return made_size(have, size, self.restorer.model.task.factor)
 
-    def takes(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> int:
-        """Bytes that a picture will take: all that it needs, or what it is allowed where that is less."""
+    def takes(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+        """Bytes that a picture takes at least, and that it will, beside what the process has before.
+
+        It will take what it is allowed, where that will do and is less than all.
+        """
         from sr3.picture.room import memory_for
         from sr3.restore.large import each
 
-        made = self.made(have, size)
+        made, least = self.made(have, size), self.least(run, have, size)
         whole = memory_for(size[0] * size[1], run.samples, made[0] * made[1], each=each(self.restorer.model.task))
-        return whole if self.least(run, have, size) is None else min(whole, self.restorer.memory or whole)
+        least = whole if least is None else min(whole, least)
+        return least, min(whole, max(least, self.restorer.memory or whole)) if least < whole else whole
 
     def extent(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> Extent | None:
         """What the network has to compute of one frame; None of one that it is shown in parts, or reduced."""
