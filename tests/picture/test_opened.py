@@ -4,6 +4,7 @@ import base64
 import io
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -166,12 +167,12 @@ def test_memory_is_that_of_the_machine_or_of_the_container(monkeypatch):
     assert free is not None
     assert 2**26 < free < 2**45
     files = {
-        "meminfo": "MemTotal: 9 kB\nMemAvailable:    2000 kB\n",
         "memory.max": "1000000\n",
         "memory.current": "400000\n",
         "memory.stat": "anon 1\ninactive_file 300000\n",
     }
     monkeypatch.setattr(Path, "read_text", lambda path, *_: files[path.name])
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=2_048_000, total=9))
     assert memory.available() == 900_000
     files["memory.max"] = "max"
     files["memory.limit_in_bytes"] = "no"

@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -28,7 +29,8 @@ def system(tmp_path, monkeypatch):
 
 
 def test_memory_is_what_the_machine_or_the_container_has_left(system, monkeypatch):
-    system("proc/meminfo", "MemTotal:       9000 kB\nMemAvailable:      7000 kB\nSwapFree: 1 kB\n")
+    machine = SimpleNamespace(total=9000 * 1024, available=7000 * 1024, free=1)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: machine)
     assert memory._container() is None
     assert memory.available() == 7000 * 1024
     system("sys/fs/cgroup/memory.max", "5000000\n")
@@ -42,10 +44,17 @@ def test_memory_is_what_the_machine_or_the_container_has_left(system, monkeypatc
     system("sys/fs/cgroup/memory/memory.usage_in_bytes", "500\n")
     system("sys/fs/cgroup/memory/memory.stat", "inactive_file 900\ntotal_inactive_file 30\n")
     assert memory.available() == 130
-    system("proc/meminfo", "MemTotal: 9000 kB\n")
-    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}
-    monkeypatch.setattr("os.sysconf", pages.__getitem__)
-    assert memory._machine() == 4_096_000
+
+
+@pytest.mark.parametrize("error", [PermissionError("/proc"), memory.psutil.AccessDenied(1), NotImplementedError()])
+def test_where_the_system_is_silent_nothing_is_known(system, monkeypatch, error):
+    def silent(*_):
+        raise error
+
+    monkeypatch.setattr(memory.psutil, "virtual_memory", silent)
+    monkeypatch.setattr(memory.psutil, "Process", silent)
+    assert memory.available() is None
+    assert memory.in_use() == 2**29
 
 
 def test_what_does_not_fit_is_said_with_what_is_free(monkeypatch):

@@ -1,9 +1,10 @@
 """How much memory there is, so that what cannot fit is refused before it is begun."""
 
 import ctypes
-import os
 from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 READING = 20
 """Bytes for each pixel of 8 bits while a picture is read: its samples twice and float32, in three channels."""
@@ -13,7 +14,7 @@ WRITING = 95
 
 
 def available() -> int | None:
-    """Bytes of memory that this process may still take; None where the system does not say.
+    """Bytes of memory that this process may still take, without swapping; None where the system does not say.
 
     Of the machine or of the container, whichever has less left.
     """
@@ -23,15 +24,8 @@ def available() -> int | None:
 
 def _machine() -> int | None:
     try:
-        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, ValueError, StopIteration):
-        pass
-    if os.name == "nt":
-        return _windows()
-    try:  # macOS: all there is, as nothing tells what is free
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
+        return psutil.virtual_memory().available
+    except (OSError, psutil.Error, NotImplementedError):  # /proc hidden, say
         return None
 
 
@@ -50,23 +44,11 @@ def _container() -> int | None:
     return None
 
 
-def _windows() -> int | None:
-    class Status(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
-            (name, ctypes.c_ulonglong) for name in ("total", "free", "swap", "swap_free", "space", "space_free", "more")
-        ]
-
-    status = Status(length=ctypes.sizeof(Status))
-    kernel = getattr(ctypes, "windll").kernel32  # noqa: B009
-    return int(status.free) if kernel.GlobalMemoryStatusEx(ctypes.byref(status)) else None
-
-
 def in_use() -> int:
     """Bytes of memory that this process has; half a gigabyte, about what PyTorch takes, where the system is silent."""
     try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError, AttributeError):
+        return psutil.Process().memory_info().rss
+    except (OSError, psutil.Error, NotImplementedError):
         return 2**29
 
 
