@@ -102,7 +102,7 @@ class Bench:
 
     def crops(self, recipe: Recipe) -> Crops:
         t = recipe.training
-        return Crops(self.train, t.crop, seed=t.seed, turn=t.turn, zoom=t.zoom, resample=t.resample)
+        return Crops(self.train, t.crop, seed=t.seed, turn=t.turn, zoom=t.zoom, colour=t.colour, resample=t.resample)
 
     def made(self, restorer: Restorer, free: bool, settings: Sampling | None = None) -> Tensor:
         """One sample of every held-out picture, on [0, 1] in 8-bit steps."""

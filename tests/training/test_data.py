@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from sr3.picture.collection import DataError, Pictures, load
-from sr3.training.data import Crops, reduction
+from sr3.training.data import Crops, lit, reduction
 
 
 def test_crops_depend_on_seed_and_count_only(folder):
@@ -89,3 +89,38 @@ def test_zoom_and_no_turn_leave_faces_upright_and_do_not_depend_on_the_batch():
 def test_a_zoom_that_is_no_range_is_refused():
     with pytest.raises(DataError, match="no range"):
         Crops(Pictures(["p"], [np.zeros((40, 40, 3), np.uint8)]), 32, zoom=(2.0, 1.0))
+
+
+def test_another_light_by_hand():
+    x = torch.tensor([0.4, 0.2, 0.1])[None, :, None, None] * 2 - 1
+    grey = 0.299 * 0.4 + 0.587 * 0.2 + 0.114 * 0.1
+    log = torch.log
+    for by, wanted in (
+        ((2.0, 1.0, 1.0), (0.8, 0.4, 0.2)),
+        ((1.0, 0.5, 1.0), tuple(grey + (c - grey) / 2 for c in (0.4, 0.2, 0.1))),
+        ((1.0, 1.0, 4.0), (0.8, 0.2, 0.05)),
+        ((4.0, 1.0, 1.0), (1.0, 0.8, 0.4)),
+    ):
+        found = (lit(x, log(torch.tensor([by]))) + 1) / 2
+        torch.testing.assert_close(found.flatten(), torch.tensor(wanted))
+
+
+def test_each_crop_has_a_light_of_its_own():
+    """Of a grey picture, whose brightness and warmth can be read; where the crops lie stays the same."""
+    picture = np.full((40, 40, 3), 51, np.uint8)
+    picture[20:, :, :] = 25
+    pictures = Pictures(["p"], [picture])
+    for zoom in ((1.0, 1.0), (0.5, 1.5)):
+        cut = {"seed": 2, "zoom": zoom}
+        plain, light = (Crops(pictures, 16, **cut, colour=c)(range(300)) for c in (0.0, 0.6))
+        torch.testing.assert_close(light, Crops(pictures, 16, **cut, colour=0.6)(range(300)), rtol=0, atol=0)
+        one = Crops(pictures, 16, **cut, colour=0.6)([7])
+        torch.testing.assert_close(light[7:8], one, rtol=0, atol=1e-6)
+        ratio = ((light + 1) / (plain + 1)).flatten(2)
+        torch.testing.assert_close(ratio, ratio[..., :1].expand_as(ratio), rtol=1e-4, atol=0)  # one light a crop
+        red, green, blue = ratio[..., 0].log().unbind(1)
+        torch.testing.assert_close(red - green, green - blue, rtol=0, atol=1e-4)
+        for found, most in ((green, 0.6), (red - green, 0.3)):
+            assert found.abs().max() < most
+            assert found.std() == pytest.approx(most / 3**0.5, rel=0.1)
+            assert abs(found.mean()) < 0.08 * most / 0.6

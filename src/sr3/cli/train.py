@@ -155,8 +155,8 @@ def _run(
     from sr3.training.run import Run
 
     t, device = recipe.training, accelerator.device
-    cut: dict[str, Any] = {"turn": t.turn, "zoom": t.zoom, "resample": t.resample, "labels": labels}
-    crops = Crops(pictures, t.crop, seed=t.seed, device=device, **cut)
+    cut: dict[str, Any] = {"turn": t.turn, "zoom": t.zoom, "colour": t.colour, "resample": t.resample}
+    crops = Crops(pictures, t.crop, seed=t.seed, device=device, labels=labels, **cut)
     about = {"data": data, "data_pictures": len(pictures), "machine": machine(device)}
     return Run(recipe, crops, out, accelerator, about)
 

@@ -168,6 +168,8 @@ class Training(_Strict):
     """Turn crops upside down and by quarters too, not only left and right."""
     zoom: tuple[float, float] = (1.0, 1.0)
     """The square cut from a picture is this many times as large as `crop`, and is resampled to it; see `data.Crops`."""
+    colour: float = Field(0.0, ge=0, le=2)
+    """How far the light of crops differs from their pictures'; see `data.Crops`."""
     resample: Literal["lanczos", "bicubic"] = "lanczos"
     """The kernel by which crops are resampled."""
     optimiser: Literal["adam", "muon"] = "adam"

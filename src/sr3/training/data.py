@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sr3.picture.collection import DataError, Pictures
+from sr3.picture.grey import luminance
 from sr3.picture.resize import cubic
 from sr3.random import uniforms
 
@@ -29,14 +30,31 @@ def reduction(size: int, side: int, kernel: Kernel = "lanczos") -> Tensor:
     return (weights / weights.sum(1, keepdim=True)).float()
 
 
+_FINE = 2**24
+"""Steps of the numbers that say in which light a crop is."""
+
+
 class Places(NamedTuple):
     """Where the crops of one batch lie, found on the host and sent to the device in one copy."""
 
     numbers: Tensor
-    """int64 [B, 6]: first pixel, step along rows, step along columns, last index, which matrix, which class."""
+    """int64 [B, 9]: first pixel, step along rows, step along columns, last index, which matrix, which class, and three
+    for the colours, uniform from 0 to `_FINE`."""
     largest: int
     plain: bool
     """Cut at the size that is wanted: nothing to resample."""
+
+
+def lit(x: Tensor, by: Tensor) -> Tensor:
+    """Pictures [B, 3, H, W] in [-1, 1] in another light.
+
+    by: [B, 3], logarithms of what brightness, saturation and, twice, warmth are multiplied by.
+    """
+    bright, strong, warm = by.float().exp()[:, :, None, None, None].unbind(1)
+    picture = (x + 1) / 2
+    grey = luminance(picture)
+    gains = bright * torch.cat([warm.sqrt(), torch.ones_like(warm), warm.rsqrt()], 1)
+    return ((grey + strong * (picture - grey)) * gains).clamp(0, 1) * 2 - 1
 
 
 class Crops:
@@ -52,6 +70,8 @@ class Crops:
     zoom: the square that is cut has a side of (low … high) * side, uniform in sixteenths of `side`, at most what the
         picture has, and is resampled to `side`.  High beyond what the pictures have gives the whole picture often.
     labels: the class of each picture, where there are classes; a crop is of its picture's.
+    colour: how far the light may differ from the picture's: brightness, saturation and warmth (red against blue) are
+        each multiplied by exp(u * colour), u uniform from -1 to 1, warmth by half of that; 0: not at all.
     resample: the kernel; "bicubic" makes of a whole picture what `sr3.picture.resize.shrink` does.
     DataError for a picture smaller than the smallest square that is cut from large ones, or than `side`.
     """
@@ -66,6 +86,7 @@ class Crops:
         seed: int = 0,
         turn: bool = True,
         zoom: tuple[float, float] = (1.0, 1.0),
+        colour: float = 0.0,
         resample: Kernel = "lanczos",
         labels: Sequence[int] | None = None,
         device: torch.device | str = "cpu",
@@ -75,6 +96,7 @@ class Crops:
         low, high = (max(1, round(z * self.ZOOM_STEPS)) for z in zoom)
         self.zoom = (low, high)
         self.side, self.seed, self.turn, self.device = side, seed, turn, torch.device(device)
+        self.colour = colour
         smallest = self._cut(np.array(min(low, self.ZOOM_STEPS)))
         if short := [n for n, p in zip(pictures.names, pictures.pixels, strict=True) if min(p.shape[:2]) < smallest]:
             raise DataError(f"{short[0]} has a side below {smallest} pixels, the size of the crops")
@@ -101,9 +123,9 @@ class Crops:
         return np.maximum(1, steps * self.side // self.ZOOM_STEPS)
 
     def draw(self, indices: Sequence[int]) -> np.ndarray:
-        """Where crops number `indices` lie: int64 [B, 6], the rows of `Places`."""
+        """Where crops number `indices` lie, and in which light: int64 [B, 9], the rows of `Places`."""
         low, high = self.zoom
-        draws = uniforms(self.seed, indices, 7)
+        draws = uniforms(self.seed, indices, 10)
         chosen = np.searchsorted(self.shares, draws[:, 0], side="right").clip(max=len(self.shares) - 1)
         height, width = self.heights[chosen], self.widths[chosen]
         wanted = self._cut(low + (draws[:, 6] * (high - low + 1)).astype(np.int64))
@@ -118,7 +140,8 @@ class Crops:
         turn = (draws[:, 5] < 0.5) & self.turn
         rows, columns = np.where(turn, right, down), np.where(turn, down, right)
         which = np.searchsorted(self.sizes, cut)
-        return np.stack([first, rows, columns, cut - 1, which, self.labels[chosen]], axis=1)
+        light = (draws[:, 7:] * _FINE).astype(np.int64)
+        return np.column_stack([first, rows, columns, cut - 1, which, self.labels[chosen], light])
 
     def places(self, drawn: np.ndarray, batch: int) -> list[Places]:
         """What `draw` found, sent to the device, in batches of so many crops."""
@@ -132,15 +155,17 @@ class Crops:
 
     def cut(self, places: Places) -> Tensor:
         """The crops themselves: float32 [B, 3, side, side] in [-1, 1]."""
-        first, rows, columns, end, which, _ = (n[:, None, None] for n in places.numbers.unbind(1))
+        first, rows, columns, end, which, *_ = (n[:, None, None] for n in places.numbers.unbind(1))
         # all are gathered as large as the largest; what lies beyond a smaller one repeats its edge and is never used
         steps = torch.arange(places.largest, device=self.device)
         down, right = torch.minimum(steps[None, :, None], end), torch.minimum(steps[None, None, :], end)
         square = self.flat[first + rows * down + columns * right].permute(0, 3, 1, 2).float() / 127.5 - 1
-        if places.plain:
-            return square.contiguous()
-        matrix = self.table[which[:, 0, 0], :, : places.largest][:, None]
-        return (matrix @ square @ matrix.transpose(-1, -2)).clamp(-1, 1).contiguous()
+        if not places.plain:
+            matrix = self.table[which[:, 0, 0], :, : places.largest][:, None]
+            square = (matrix @ square @ matrix.transpose(-1, -2)).clamp(-1, 1)
+        return (
+            lit(square, self.colour * (2 * places.numbers[:, 6:] / _FINE - 1)) if self.colour else square
+        ).contiguous()
 
     def __call__(self, indices: Sequence[int]) -> Tensor:
         """Crops number `indices`: float32 [B, 3, side, side] in [-1, 1]."""

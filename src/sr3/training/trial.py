@@ -71,7 +71,8 @@ def trial(recipe: Recipe, device: str | None, folder: Path, limit: int, seconds:
     side = max(t.crop, min(round(t.crop * t.zoom[1]), 1024))
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     there = accelerator.device
-    crops = Crops(Pictures(["noise"], [noise]), t.crop, zoom=t.zoom, resample=t.resample, device=there)
+    cut: dict[str, Any] = {"zoom": t.zoom, "colour": t.colour, "resample": t.resample}
+    crops = Crops(Pictures(["noise"], [noise]), t.crop, device=there, **cut)
     run = Run(one, crops, folder, accelerator)
     run.step()  # the first of all also loads what PyTorch loads late
     size, before, ends = 1, 0, time.perf_counter() + seconds
