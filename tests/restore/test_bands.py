@@ -153,8 +153,8 @@ def test_ordinary_pictures_are_made_at_once():
     ("changes", "options"),
     [
         ({}, {"samples": 2}),
-        ({}, {"scale": 3}),
         ({}, {"scale": 8}),
+        ({}, {"size": (81, 80)}),
         ({}, {"sampler": "langevin"}),
         ({}, {"steps": large.MOST + 1}),
         ({"network": TINY | {"attention": 2}}, {}),
@@ -168,6 +168,27 @@ def test_what_cannot_be_cut_is_made_at_once(monkeypatch, changes, options):
         assert not large.suits(restorer.model, restorer.settings(**options), (20, 20), (80, 80))
         return
     assert not isinstance(restorer.restore(noise_picture(20, 20), **options).variants[0], LargePicture)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("RGB", {"scale": 3}),
+        ("RGBA", {"scale": 1}),
+        ("LA", {"size": (277, 120)}),
+        ("RGBA", {"size": (90, 200)}),
+        ("L", {"scale": 2.37}),
+    ],
+    ids=str,
+)
+def test_what_is_made_larger_than_asked_for_is_reduced_band_by_band(monkeypatch, mode, options):
+    found, wanted, large_one, whole = both(model(), noise_picture(70, 50).convert(mode), monkeypatch, **options)
+    share, most = off(found, wanted)
+    assert share < 1e-4
+    assert most <= 1
+    if "A" in mode:
+        assert large_one.alpha.shape == whole.alpha.shape
+        assert (large_one.alpha - whole.alpha).abs().max() < 1.01 / 255
 
 
 def test_out_of_memory_the_bands_are_halved(monkeypatch):

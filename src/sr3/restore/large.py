@@ -15,9 +15,8 @@ from sr3.model.walk import NO_NOISE
 from sr3.picture.large import LargePicture, Scratch
 from sr3.picture.memory import give_back, in_use
 from sr3.picture.picture import Picture, to_samples
-from sr3.picture.resize import enlarge
 from sr3.picture.room import WRITING, memory_for
-from sr3.picture.windows import around
+from sr3.picture.rows import Resampling, resampled, seen_by
 from sr3.restore.agreement import Agreement
 from sr3.restore.bands import SETTLES, Bands, NotFiniteError, unit
 from sr3.restore.beside import Beside, beside
@@ -54,14 +53,16 @@ class Cut(NamedTuple):
 def suits(model: Model, settings: Sampling, have: tuple[int, int], want: tuple[int, int]) -> bool:
     """Whether a result of a size (width, height) can be made by bands: in one pass, by a network of bounded reach."""
     task, sampler = model.task, settings.sampler["kind"]
+    made = (have[0] * task.factor, have[1] * task.factor)
+    # what is made larger than asked for is reduced as it comes
     return (
         type(task) in LOCAL
-        and want == (have[0] * task.factor, have[1] * task.factor)
+        and (want == made or (isinstance(task, SuperResolution) and want[0] <= made[0] and want[1] <= made[1]))
         and model.first is None
         and reach_of(model) is not None
         and sampler in POINTWISE
         and _questions(model, settings) <= MOST
-        and want[0] >= LEAST
+        and made[0] >= LEAST
     )
 
 
@@ -136,10 +137,12 @@ def stream(
     seed: int,
     *,
     memory: int,
+    want: tuple[int, int] | None = None,
     near: Path | None = None,
 ) -> Iterator[Progress | Restored]:
     """Restore a picture by bands: a `Progress` for each, its step the band's, and last the `Restored`.
 
+    want: (width, height) that it is then reduced to; by default it is not.
     Its variant is a `LargePicture` in the folder `near`.  Out of memory, the bands are halved and it begins again; so
     it does in fp32 where half precision gives what is not finite.  ConfigError where that does not help.
     """
@@ -153,10 +156,10 @@ def stream(
         asks = POINTWISE[settings.sampler["kind"]][0]
         run.heard(Beside(own.step + own.end / steps, 0.0, high * wide, asks))
     alpha = source.alpha is not None
-    scratch = Scratch((wide, high), source.channels + alpha, source.bits, near)
+    scratch = Scratch(want or (wide, high), source.channels + alpha, source.bits, near)
     while True:
         try:
-            yield from _written(bands, source, scratch, held.said)
+            yield from _written(bands, source, scratch, (high, wide), held.said)
             break
         except NotFiniteError as error:
             if bands.run.dtype == torch.float32:
@@ -178,28 +181,29 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said
 
 
-def _written(bands: Bands, source: Picture, scratch: Scratch, said: str) -> Iterator[Progress]:
-    """Each band, dressed as the whole is by `restored` and written."""
-    done, factor = 0, bands.task.factor
-    level = NO_NOISE.first
-    for number, made in enumerate(bands):
-        pixels = made[0].clamp(-1, 1)
+def _written(bands: Bands, source: Picture, scratch: Scratch, made: tuple[int, int], said: str) -> Iterator[Progress]:
+    """Each band, reduced and dressed as the whole is by `restored`, and written.  made: the whole's (height, width)."""
+    level, done = NO_NOISE.first, 0
+    want = (scratch.size[1], scratch.size[0])
+    reduced = Resampling(made, want)
+    for number, band in enumerate(bands):
+        pixels = reduced(band[0]).clamp(-1, 1)
         if source.channels == 1:
             pixels = pixels.mean(0, keepdim=True)
-        low = slice(done // factor, (done + made.shape[-2]) // factor)
-        scratch.write(to_samples(Picture(pixels, _alpha(source, low, factor)), source.bits))
-        done += made.shape[-2]
+        rows = slice(done, done + pixels.shape[1])
+        if rows.stop > done:
+            scratch.write(to_samples(Picture(pixels, _alpha(source, rows, want)), source.bits))
+        done = rows.stop
         # the first of them is that the walk has begun
-        yield Progress(number + 2, bands.count + 1, Step(made, made, level), said, part=True)
+        yield Progress(number + 2, bands.count + 1, Step(band, band, level), said, part=True)
 
 
-def _alpha(source: Picture, rows: slice, factor: int) -> torch.Tensor | None:
+def _alpha(source: Picture, rows: slice, want: tuple[int, int]) -> torch.Tensor | None:
     if source.alpha is None:
         return None
-    seen = around(rows, source.size[1], 4)
-    large = enlarge(source.alpha[None, :, seen], factor)[0]
-    start = (rows.start - seen.start) * factor
-    return large[:, start : start + (rows.stop - rows.start) * factor].clamp(0, 1)
+    have = (source.size[1], source.size[0])
+    seen = seen_by(rows, have[0], want[0])
+    return resampled(source.alpha[:, seen], seen.start, rows, have, want).clamp(0, 1)
 
 
 def _halved(bands: Bands) -> Bands | None:

@@ -110,7 +110,7 @@ class Restorer:
     def least(self, have: tuple[int, int], want: tuple[int, int], settings: Sampling, samples: int = 1) -> int | None:
         """Bytes that a result of a size (width, height) takes at least by bands; None where it cannot be made so."""
         cut = self.memory is not None and samples == 1 and large.suits(self.model, settings, have, want)
-        return large.least(self.model, settings, want) if cut else None
+        return large.least(self.model, settings, made_size(have, want, self.model.task.factor)) if cut else None
 
     def refine(
         self,
@@ -218,9 +218,9 @@ class Restorer:
         chosen = agreement(task, origin, source, given=given, fidelity=0.0 if free else fidelity, noise=noise)
         alone = self.bands and keep is None and given.mask is None
         memory = None if not alone or self.least(have, (wide, high), how, samples) is None else self.memory
-        cut = memory is not None and not large.fits_whole((wide, high), memory, large.each(task))
+        made = made_size(have, (wide, high), factor)
+        cut = memory is not None and not large.fits_whole(made, memory, large.each(task))
         if self.memory is not None and self.device.type == "cpu":  # an accelerator's tiles are in its own
-            made = made_size(have, (wide, high), factor)
             self.tile = self.largest if cut else large.tile_for(self.model, made, samples, self.memory, self.largest)
         asked: dict[str, Any] = dict(scale=scale, size=size, steps=steps, sampler=sampler, spacing=spacing)
         asked |= dict(quality=quality, seed=seed, samples=samples, free=free, fidelity=fidelity, noise=noise)
@@ -230,7 +230,7 @@ class Restorer:
             if cut:
                 run = Runner(self.device, self.dtype, self.tile, self.heard)
                 each = (self.model, run, source, given, chosen, how, seed)
-                walk = large.stream(*each, memory=memory or 0, near=self.near)
+                walk = large.stream(*each, memory=memory or 0, want=(wide, high), near=self.near)
             try:
                 yield from noted(walk, note)
                 return
