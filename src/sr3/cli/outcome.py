@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from sr3.cli.clock import spoken
-from sr3.cli.jobs import absent
+from sr3.cli.jobs import Job, absent
 from sr3.cli.pipes import PIPE
 
 
@@ -56,6 +56,21 @@ class Outcome:
             "error": self.error,
         }
         return found | ({"left": self.left} if self.left else {})
+
+
+def safely(job: Job, samples: int, count: int, work: Callable[[], Any]) -> Any:
+    """What work on one of so many jobs gives; an `Outcome` with the error where that is a picture's own."""
+    from sr3.model.config import ConfigError
+    from sr3.restore.fault import code_and_sentence
+
+    try:
+        return work()
+    except Exception as error:
+        found = code_and_sentence(error)
+        # what is wrong with the request is wrong for every picture; what is wrong with one is not
+        if found is None or (isinstance(error, ConfigError) and count == 1):
+            raise
+        return Outcome(job.name, job.written(samples), error=found[1])
 
 
 class Teller:

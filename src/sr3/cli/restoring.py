@@ -19,12 +19,13 @@ from sr3.cli.clock import screen, spoken
 from sr3.cli.jobs import Job, absent, check, check_room, plan
 from sr3.cli.made import all_made_so, is_enlarged
 from sr3.cli.names import Naming, is_shard
-from sr3.cli.outcome import Outcome, Teller, say
+from sr3.cli.outcome import Outcome, Teller, safely, say
 from sr3.cli.parts import ahead, share
 from sr3.cli.pipes import PIPE, at_hand
 from sr3.cli.run import Run
 from sr3.cli.steps import Choice, Made, Ready, check_trace, walked, written
 from sr3.cli.tars import Shard, done_so, restore_shard
+from sr3.cli.together import Together, gathered, made_together
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -53,6 +54,7 @@ class Work:
     turn.  read: files that are read beside the pictures, as masks are.
     most: bytes that the process may take, by which is refused what cannot be made by bands; None: by what is free;
     instead: what would help where it is.
+    together, at_once: how small pictures are computed at once, and how many.
     """
 
     run: Run
@@ -67,6 +69,8 @@ class Work:
     read: Sequence[Path] = ()
     most: int | None = None
     instead: str = "ask for less"
+    together: Together | None = None
+    at_once: int = 1
     used: int = 0
     """Bytes that the process takes before its first picture."""
 
@@ -124,17 +128,21 @@ class Work:
         behind: deque[tuple[Job, Future[Outcome] | Outcome]] = deque()  # in the order of the jobs
         pool = ThreadPoolExecutor(max(1, 2 * (self.run.jobs - 1)))
         try:
-            for job, ready in ahead(pool, self._prepared, jobs, self.run.jobs - 1):
-                outcome = self._safely(job, len(jobs), partial(self._begun, pool, job, ready, shown))
-                if outcome is None:
-                    later.append(job)
-                else:
-                    behind.append((job, outcome))
+            waiting = ahead(pool, self._prepared, jobs, max(self.run.jobs, self.at_once) - 1)
+            for some in gathered(waiting, self.at_once):
+                for (job, ready), made in zip(some, made_together(self.together, some), strict=True):
+                    outcome = safely(
+                        job, self.run.samples, len(jobs), partial(self._begun, pool, job, ready, shown, made)
+                    )
+                    if outcome is None:
+                        later.append(job)
+                    else:
+                        behind.append((job, outcome))
                 while len(behind) >= self.run.jobs:
                     yield self._ended(behind.popleft(), len(jobs))
             for job in later:  # what others were at: it is there now, or they have ended without it
                 ready = pool.submit(self._prepared, job, wait=True)
-                outcome = self._safely(job, len(jobs), partial(self._begun, pool, job, ready, shown))
+                outcome = safely(job, self.run.samples, len(jobs), partial(self._begun, pool, job, ready, shown))
                 assert outcome is not None
                 behind.append((job, outcome))
             while behind:
@@ -146,29 +154,15 @@ class Work:
         """What becomes of one picture, restored here and now, but for what another process has made of it."""
         with screen(quiet=True) as shown, ThreadPoolExecutor(1) as pool:
             ready = pool.submit(self._prepared, job, wait=True)
-            outcome = self._safely(job, 2, partial(self._begun, pool, job, ready, shown))
+            outcome = safely(job, self.run.samples, 2, partial(self._begun, pool, job, ready, shown))
             return self._ended((job, outcome), 2)
 
     def _ended(self, one: "tuple[Job, Future[Outcome] | Outcome]", count: int) -> Outcome:
         job, outcome = one
         if isinstance(outcome, Future):
-            outcome = self._safely(job, count, outcome.result)
+            outcome = safely(job, self.run.samples, count, outcome.result)
         assert isinstance(outcome, Outcome)
         return outcome
-
-    def _safely(self, job: Job, count: int, work: Callable[[], Any]) -> Any:
-        """What work gives; an `Outcome` with the error where that is a picture's own."""
-        from sr3.model.config import ConfigError
-        from sr3.restore.fault import code_and_sentence
-
-        try:
-            return work()
-        except Exception as error:
-            found = code_and_sentence(error)
-            # what is wrong with the request is wrong for every picture; what is wrong with one is not
-            if found is None or (isinstance(error, ConfigError) and count == 1):
-                raise
-            return Outcome(job.name, job.written(self.run.samples), error=found[1])
 
     def _prepared(self, job: Job, *, wait: bool = False) -> "tuple[Ready | Shard | Outcome | None, ExitStack]":
         """The job, ready to begin; an Outcome where it need not; None where another process is at it.
@@ -211,7 +205,7 @@ class Work:
         least = choice.least(run, have, size) if frames == 1 and self.options.get("keep") is None else None
         room = choice.room(size, self.most, self.used, self.instead)
         check_room(job, size, run.samples, frames, least, choice.made(have, size), room)
-        light = size[0] * size[1] <= LIGHT and run.jobs > 1 and frames == 1 and not self.lenient
+        light = size[0] * size[1] <= LIGHT and max(run.jobs, self.at_once) > 1 and frames == 1 and not self.lenient
         return Ready(source, decoded(source) if light else source, choice, notes, have, size, frames)
 
     def _begun(
@@ -220,15 +214,16 @@ class Work:
         job: Job,
         ready: "Future[tuple[Ready | Shard | Outcome | None, ExitStack]]",
         shown: "Bars",
+        made: Made | None = None,
     ) -> "Outcome | Future[Outcome] | None":
-        """The network's part of a job, and what then writes it."""
+        """The network's part of a job where that is not made yet, and what then writes it."""
         found, stack = ready.result()
         with stack:
             if isinstance(found, Shard):
                 return self._shard(job, shown)
             if not isinstance(found, Ready):
                 return found
-            made = self._made(job, found, shown)
+            made = made or self._made(job, found, shown)
             finish = partial(self._finished, job, found, made)
             if found.holds is found.source:
                 return finish()

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sr3.cli.common import Box, load_restorer, parse_box, parse_memory
-from sr3.cli.helps import HOW, MANY, SIZE
+from sr3.cli.helps import HOW, MACHINE, MANY, SIZE
 from sr3.cli.names import Naming, is_shard
 from sr3.cli.outcome import refuse_absent
 from sr3.cli.pipes import PIPE
 from sr3.cli.restoring import Work
 from sr3.cli.run import Fidelity, Lenient, Run, options
-from sr3.cli.steps import Choice, check_trace
+from sr3.cli.steps import Choice, Ready, check_trace
+from sr3.cli.together import at_once
 
 if TYPE_CHECKING:
+    from sr3.restore.many import One
     from sr3.restore.restorer import Progress, Restored, Restorer
 
 EXAMPLES = """Examples:
@@ -62,6 +64,15 @@ def command(
         typer.Option(metavar="MASK", help="What is white in it is only enlarged.", rich_help_panel=HOW),
     ] = None,
     lenient: Lenient = False,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            help="Small pictures of one size computed at once; default: 16 on a GPU, 1 on a CPU.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -77,7 +88,7 @@ def command(
     parse_memory(run.memory)
     refuse_absent(run.inputs)
     check_trace(run.trace)
-    own = (scale, size, fit, free, fidelity, noise, keep, lenient)
+    own = (scale, size, fit, free, fidelity, noise, keep, lenient, batch)
     work = work_of(run, *own)
     if ray is None:
         work()
@@ -108,6 +119,7 @@ def work_of(
     noise: float | None,
     keep: Path | None,
     lenient: bool,
+    batch: int | None = None,
 ) -> Work:
     """What the command does, with its models loaded as they are needed."""
     box = parse_box(size)
@@ -143,9 +155,16 @@ def work_of(
         steps = restorer.stream(picture, scale=scale, size=wanted, **options)
         return _cropped(steps, box) if box is not None and fit == "cover" else steps
 
+    def together(some: list[Ready]) -> "Iterator[One]":
+        restorer = some[0].choice.restorer
+        return restorer.many([one.holds for one in some], size=some[0].size, batch=len(some), **options)
+
     told = ({"fit": fit} if box and fit != "inside" else {}) | ({"keep": kept.mark} if kept else {}) | run.told
     beside = [keep] if keep else []
-    return Work(run, naming, choose, stream, options, size_of, told, enlarges=True, lenient=lenient, read=beside)
+    whole = run.samples == 1 and run.trace is None and kept is None and (box is None or fit != "cover")
+    many: dict[str, Any] = {"together": together, "at_once": at_once(batch, run.device)} if whole else {}
+    how: dict[str, Any] = {"enlarges": True, "lenient": lenient, "read": beside, **many}
+    return Work(run, naming, choose, stream, options, size_of, told, **how)
 
 
 def _size(source: Path, holds: Any) -> tuple[int, int]:

@@ -1,0 +1,111 @@
+"""`--batch`: small pictures of one size by one walk, in their order, and whatever does not fit in alone."""
+
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import noise_picture
+
+from sr3.cli.jobs import Job
+from sr3.cli.together import at_once, gathered
+from sr3.picture.image import read, read_note
+from sr3.restore.restorer import Restorer
+
+
+@pytest.fixture
+def up(sr3, tiny, tmp_path, monkeypatch):
+    model = tiny.save_pretrained(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: sr3("upscale", "--model", model, "--steps", 2, "--precision", "fp32", *arguments)
+
+
+@pytest.fixture
+def walks(monkeypatch):
+    """How many pictures each walk was of."""
+    seen: list[int] = []
+    real = Restorer.refine
+
+    def spied(self, given, seeds, **options):
+        seen.append(len(seeds))
+        return real(self, given, seeds, **options)
+
+    monkeypatch.setattr(Restorer, "refine", spied)
+    return seen
+
+
+def folder() -> None:
+    """a to e, g and h of one size; f larger, i none, j a JPEG file, whose bins are its own."""
+    Path("in").mkdir()
+    for seed, name in enumerate("abcdefghj"):
+        side = (30, 20) if name == "f" else (20, 16)
+        noise_picture(*side, seed).save(f"in/{name}.{'jpg' if name == 'j' else 'png'}")
+    Path("in/i.png").write_bytes(b"no picture")
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_several_are_computed_at_once_and_are_what_they_are_alone(up, walks, jobs):
+    folder()
+    for name, more in (("alone", ()), ("together", ("--batch", 4))):
+        code, _, err = up("in", "-o", name, "--jobs", jobs, *more)
+        assert code == 1
+        assert err.count("i.png") == 1
+    #          a  …  j alone;  a to d, e, f,  g and h,  j
+    assert walks == [1] * 9 + [4, 1, 1, 2, 1]
+    names = sorted(path.name for path in Path("alone").iterdir())
+    assert names == sorted(path.name for path in Path("together").iterdir())
+    assert len(names) == 9
+    for name in names:
+        one, other = (read(Path(where, name)) for where in ("alone", "together"))
+        assert (one.pixels - other.pixels).abs().max() < 1.01 / 127.5
+        assert read_note(Path("alone", name)) == read_note(Path("together", name))
+    # and is made so already
+    assert up("in", "-o", "together", "--jobs", jobs, "--batch", 4, "--skip-existing")[0] == 1
+    assert len(walks) == 9 + 5
+
+
+@pytest.mark.parametrize(
+    "more", [("--samples", 2), ("--size", "70x70", "--fit", "cover"), ("--keep", "mask.png")], ids=lambda m: m[0]
+)
+def test_what_is_asked_of_each_is_made_of_each(up, walks, more):
+    folder()
+    noise_picture(20, 16).convert("L").save("mask.png")
+    up("in/a.png", "in/b.png", "-o", "out", "--batch", 4, *more)
+    assert set(walks) == {1}
+
+
+def test_a_size_is_made_at_once_too(up, walks):
+    folder()
+    assert up("in/a.png", "in/b.png", "-o", "out", "--batch", 4, "--size", "70x70")[0] == 0
+    assert walks == [2]
+    assert [read(path).size for path in sorted(Path("out").iterdir())] == [(70, 56)] * 2
+
+
+def test_what_does_not_fit_together_is_made_alone(up, walks, monkeypatch):
+    folder()
+    real = Restorer.make
+
+    def tight(self, given, seeds, **options):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(Restorer, "make", tight)
+    assert up("in/a.png", "in/b.png", "in/c.png", "-o", "out", "--batch", 3)[0] == 0
+    assert walks == [1] * 3
+    monkeypatch.setattr(Restorer, "make", real)
+    assert up("in/a.png", "in/b.png", "in/c.png", "-o", "more", "--batch", 3)[0] == 0
+    assert walks == [1] * 3 + [3]
+
+
+def test_an_accelerator_has_many_and_a_cpu_one():
+    assert at_once(None, "cpu") == 1
+    assert at_once(5, "cpu") == 5
+
+
+def test_what_accelerators_have(monkeypatch):
+    monkeypatch.setattr("sr3.model.device.pick_device", lambda _: torch.device("cuda"))
+    assert at_once(None, "auto") == 16
+
+
+def test_one_by_one_nothing_is_waited_for():
+    job, never = Job(Path("a"), Path("b")), Future()
+    assert next(gathered([(job, never)], 1)) == [(job, never)]
