@@ -164,18 +164,18 @@ def test_room_is_asked_for_what_bands_need(tiny, monkeypatch):
 def test_what_is_announced_is_what_is_made(tiny):
     """A scale below the model's factor has the whole made first, and another has two passes."""
     choice, run = Choice(Restorer(tiny, memory=10**9), ""), Run([], None)
-    assert [choice.takes(run, (60, 50), (n * 60, n * 50))[1] for n in (1, 2, 4)] == [95 * 240 * 200] * 3
-    assert choice.takes(run, (60, 50), (300, 250)) == (95 * 960 * 800,) * 2
-    assert choice.takes(run._replace(samples=3), (60, 50), (120, 100))[1] == 95 * 240 * 200 + 2 * 12 * 120 * 100
+    assert [choice.takes(run, (60, 50), (n * 60, n * 50), 10**9)[1] for n in (1, 2, 4)] == [95 * 240 * 200] * 3
+    assert choice.takes(run, (60, 50), (300, 250), None) == (95 * 960 * 800,) * 2
+    assert choice.takes(run._replace(samples=3), (60, 50), (120, 100), None)[1] == 95 * 240 * 200 + 2 * 12 * 120 * 100
     # by bands, what is allowed, and what these take at least where that is more
     have, want = (60, 2000), (240, 8000)
     few = Choice(Restorer(tiny, memory=10**6), "")
     least = few.least(run, have, want)
     assert 10**6 < least < 10**8
-    assert few.takes(run, have, want) == (least, least)
-    assert Choice(Restorer(tiny, memory=10**8), "").takes(run, have, want) == (least, 10**8)
-    assert choice.takes(run, have, want) == (least, 95 * 240 * 8000)
-    assert few.takes(run, (60, 50), (120, 100)) == (95 * 240 * 200,) * 2
+    assert few.takes(run, have, want, least) == (least, least)
+    assert Choice(Restorer(tiny, memory=10**8), "").takes(run, have, want, least) == (least, 10**8)
+    assert choice.takes(run, have, want, least) == (least, 95 * 240 * 8000)
+    assert few.takes(run, (60, 50), (120, 100), None) == (95 * 240 * 200,) * 2
 
 
 def test_memory_that_cannot_be_kept_to_is_said(up, monkeypatch):
@@ -319,3 +319,17 @@ def test_out_of_memory_the_tiles_are_halved_and_it_goes_on(mend, monkeypatch):
     code, _, err = mend("inpaint", "p.png", "--box", "4,4,8x8")
     assert code == 0, err
     assert tried == [1024, 75]
+
+
+def test_what_covers_a_box_goes_by_bands_and_is_cropped(up, monkeypatch):
+    noise_picture(70, 50).convert("RGBA").save("a.png")
+    box = ("--size", "200x200", "--fit", "cover")
+    assert up("a.png", "-o", "whole.png", *box)[0] == 0
+    seen = by_bands(monkeypatch)
+    code, _, err = up("a.png", "-o", "bands.png", "--memory", "1MB", *box)
+    assert code == 0, err
+    assert len(seen) == 1
+    whole, bands = read(Path("whole.png")), read(Path("bands.png"))
+    assert whole.size == bands.size == (200, 200)
+    assert (whole.pixels - bands.pixels).abs().max() < 1.01 / 127.5
+    assert (whole.alpha - bands.alpha).abs().max() < 1.01 / 255

@@ -35,11 +35,11 @@ def walks(monkeypatch):
 
 
 def folder() -> None:
-    """a to e, g and h of one size; f larger, i none, j a JPEG file, whose bins are its own."""
+    """a to e, g and h of one size; f larger, i none, j and k JPEG files, whose bins are their own."""
     Path("in").mkdir()
-    for seed, name in enumerate("abcdefghj"):
+    for seed, name in enumerate("abcdefghjk"):
         side = (30, 20) if name == "f" else (20, 16)
-        noise_picture(*side, seed).save(f"in/{name}.{'jpg' if name == 'j' else 'png'}")
+        noise_picture(*side, seed).save(f"in/{name}.{'jpg' if name in 'jk' else 'png'}")
     Path("in/i.png").write_bytes(b"no picture")
 
 
@@ -50,18 +50,18 @@ def test_several_are_computed_at_once_and_are_what_they_are_alone(up, walks, job
         code, _, err = up("in", "-o", name, "--jobs", jobs, *more)
         assert code == 1
         assert err.count("i.png") == 1
-    #          a  …  j alone;  a to d, e, f,  g and h,  j
-    assert walks == [1] * 9 + [4, 1, 1, 2, 1]
+    #          a  …  k alone;  a to d, e, f,  g and h,  j, k
+    assert walks == [1] * 10 + [4, 1, 1, 2, 1, 1]
     names = sorted(path.name for path in Path("alone").iterdir())
     assert names == sorted(path.name for path in Path("together").iterdir())
-    assert len(names) == 9
+    assert len(names) == 10
     for name in names:
         one, other = (read(Path(where, name)) for where in ("alone", "together"))
         assert (one.pixels - other.pixels).abs().max() < 1.01 / 127.5
         assert read_note(Path("alone", name)) == read_note(Path("together", name))
     # and is made so already
     assert up("in", "-o", "together", "--jobs", jobs, "--batch", 4, "--skip-existing")[0] == 1
-    assert len(walks) == 9 + 5
+    assert len(walks) == 10 + 6
 
 
 @pytest.mark.parametrize(

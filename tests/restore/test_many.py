@@ -6,8 +6,9 @@ from itertools import count, islice
 import numpy as np
 import pytest
 import torch
-from conftest import noise_picture
+from conftest import noise_picture, tiny_config
 
+from sr3.model.model import Model
 from sr3.restore import many as module
 from sr3.restore.restorer import Restorer
 
@@ -75,3 +76,39 @@ def test_what_has_no_end_is_not_run_through(tiny):
     found = list(islice(Restorer(tiny).many(endless(), ahead=2, steps=1), 3))
     assert [one.thing[0, 0, 0] for one in found] == [0, 1, 2]
     assert len(asked) <= 6
+
+
+@pytest.mark.parametrize("task", [None, {"kind": "jpeg-restoration", "quality": 30}], ids=["enlarging", "restoring"])
+def test_what_is_held_to_its_own_file_goes_alone(task, monkeypatch):
+    """Neighbours of one size, whose coefficients are not each other's."""
+    torch.manual_seed(0)
+    model = Model(tiny_config(**({"task": task} if task else {})))
+    for parameter in model.net.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    files = []
+    for seed in range(3):
+        noise_picture(24, 16, seed).save(file := io.BytesIO(), "JPEG", quality=30)
+        files.append(file.getvalue())
+    restorer = Restorer(model, precision="fp32")
+    for one, file in zip(restorer.many(files, batch=3, steps=2), files, strict=True):
+        alone = restorer.restore(file, steps=2)
+        assert one.result.held == alone.held
+        assert torch.equal(one.result.variants[0].pixels, alone.variants[0].pixels)
+    # what is held to nothing needs no file
+    walks: list[int] = []
+    make = restorer.make
+    monkeypatch.setattr(
+        restorer, "make", lambda given, *a, **k: (walks.append(len(given.image)), make(given, *a, **k))[1]
+    )
+    list(restorer.many(files, batch=3, steps=2, free=True))
+    assert walks == [3]
+
+
+def test_sixteen_bits_go_alone_where_the_depth_matters():
+    """The result of a task that knows its file's depth is that deep."""
+    restorer = Restorer(Model(tiny_config(task={"kind": "colorization"})), precision="fp32")
+    pictures = [np.full((16, 24), 257 * k + 3, np.uint16) for k in (70, 90)]
+    for one, picture in zip(restorer.many(pictures, batch=2, steps=1), pictures, strict=True):
+        alone = restorer.restore(picture, steps=1).variants[0]
+        assert one.result.variants[0].bits == 16
+        assert torch.equal(one.result.variants[0].pixels, alone.pixels)

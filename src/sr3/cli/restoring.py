@@ -184,6 +184,7 @@ class Work:
         from sr3.model.config import ConfigError
         from sr3.picture.frames import check_holds, count
         from sr3.picture.image import decoded, read_size
+        from sr3.restore.many import SMALL
         from sr3.restore.note import each_note, note_of
 
         run = self.run
@@ -205,8 +206,10 @@ class Work:
         least = choice.least(run, have, size) if frames == 1 and self.options.get("keep") is None else None
         room = choice.room(size, self.most, self.used, self.instead)
         check_room(job, size, run.samples, frames, least, choice.made(have, size), room)
-        light = size[0] * size[1] <= LIGHT and max(run.jobs, self.at_once) > 1 and frames == 1 and not self.lenient
-        return Ready(source, decoded(source) if light else source, choice, notes, have, size, frames)
+        ahead_of = max(run.jobs, self.at_once)
+        few = max(SMALL, LIGHT * run.jobs // ahead_of)  # as many pixels are ahead, however many pictures
+        light = size[0] * size[1] <= few and ahead_of > 1 and frames == 1 and not self.lenient
+        return Ready(source, decoded(source) if light else source, choice, notes, have, size, frames, least)
 
     def _begun(
         self,
@@ -238,17 +241,17 @@ class Work:
     def _made(self, job: Job, ready: Ready, shown: "Bars", *, quiet: bool = False) -> Made:
         """What the network makes, with a bar."""
         extent = ready.choice.extent(self.run, ready.have, ready.size)
-        least, room = ready.choice.takes(self.run, ready.have, ready.size)
+        least, room = ready.choice.takes(self.run, ready.have, ready.size, ready.least)
         total, allowed = self.used + least, self.run.allowed
-        say = partial(shown.console.print, soft_wrap=True, markup=False, highlight=False)
+        tell = partial(shown.console.print, soft_wrap=True, markup=False, highlight=False)
 
         def estimated(seconds: float) -> None:
             if not (self.run.quiet or quiet or extent is None):
                 size = f"{ready.size[0]}x{ready.size[1]}"
-                say(f"{job.name}: to {size} in about {spoken(seconds)}, with up to {room / 1e9:.1f} GB of memory")
+                tell(f"{job.name}: to {size} in about {spoken(seconds)}, with up to {room / 1e9:.1f} GB of memory")
 
         if self.run.memory is not None and total > (allowed or total) and not (self.run.quiet or quiet):
-            say(f"{job.name}: takes at least {total / 1e6:.0f} MB with all else, more than --memory {self.run.memory}")
+            tell(f"{job.name}: takes at least {total / 1e6:.0f} MB with all else, more than --memory {self.run.memory}")
 
         return walked(self.stream, ready, job, self.run, shown, extent=extent, estimated=estimated)
 

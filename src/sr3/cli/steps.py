@@ -54,15 +54,15 @@ class Choice(NamedTuple):
 
         return made_size(have, size, self.restorer.model.task.factor)
 
-    def takes(self, run: "Run", have: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    def takes(self, run: "Run", have: tuple[int, int], size: tuple[int, int], least: int | None) -> tuple[int, int]:
         """Bytes that a picture takes at least, and that it will, beside what the process has before.
 
-        It will take what it is allowed, where that will do and is less than all.
+        It will take what it is allowed, where that will do and is less than all.  least: see `least`.
         """
         from sr3.picture.room import memory_for
         from sr3.restore.large import each
 
-        made, least = self.made(have, size), self.least(run, have, size)
+        made = self.made(have, size)
         whole = memory_for(size[0] * size[1], run.samples, made[0] * made[1], each=each(self.restorer.model.task))
         least = whole if least is None else min(whole, least)
         return least, min(whole, max(least, self.restorer.memory or whole)) if least < whole else whole
@@ -93,6 +93,8 @@ class Ready(NamedTuple):
     size: tuple[int, int]
     """(width, height) of the result."""
     frames: int
+    least: int | None = None
+    """Bytes that it takes at least by bands; None where it is made at once."""
 
 
 class Animation(NamedTuple):

@@ -46,13 +46,19 @@ def gathered(waiting: Iterable[Waiting], most: int) -> Iterator[list[Waiting]]:
 
 
 def _alike(ready: "Future[tuple[Any, ExitStack]]") -> Any:
-    """What pictures must have in common; None of one that goes alone, as all do that are not decoded or not small."""
+    """What pictures must have in common; None of one that goes alone, as all do that are not decoded or not small.
+
+    A JPEG file is held to bins of its own.
+    """
+    from sr3.picture.kinds import is_jpeg
     from sr3.restore.many import SMALL
 
     if ready.exception() is not None:
         return None
     found, _ = ready.result()
     if not isinstance(found, Ready) or found.holds is found.source or found.size[0] * found.size[1] > SMALL:
+        return None
+    if is_jpeg(found.source):
         return None
     return id(found.choice.restorer), found.have, found.size
 
@@ -67,7 +73,13 @@ def made_together(together: Together | None, some: list[Waiting]) -> list[Made |
     began = time.monotonic()
     try:
         ones = list(together([ready.result()[0] for _, ready in some]))
-    except (ConfigError, PictureError, RuntimeError, MemoryError):  # each will say by itself what is wrong, if it is
+    except (
+        ConfigError,
+        PictureError,
+        RuntimeError,
+        MemoryError,
+        OSError,
+    ):  # each will say by itself what is wrong, if it is
         return [None] * len(some)
     now = time.monotonic()
     each = now - (now - began) / len(some)

@@ -1,6 +1,7 @@
 """`sr3 upscale`: pictures in, larger pictures out."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -68,7 +69,7 @@ def command(
         int | None,
         typer.Option(
             min=1,
-            max=1024,
+            max=64,
             help="Small pictures of one size computed at once; default: 16 on a GPU, 1 on a CPU.",
             rich_help_panel=MACHINE,
         ),
@@ -93,7 +94,7 @@ def command(
     if ray is None:
         work()
         return
-    check_far(run)
+    check_far(run, batch)
     from sr3.cli.rays import over
 
     # what another actor has made before it died is not made again
@@ -101,12 +102,14 @@ def command(
     work(partial(over, ray, partial(work_of, there, *own), actors=actors))
 
 
-def check_far(run: Run) -> None:
+def check_far(run: Run, batch: int | None = None) -> None:
     """ConfigError for what cannot be had of other machines."""
     from sr3.model.config import ConfigError
 
     if PIPE in run.inputs or run.output == PIPE or run.trace is not None:
         raise ConfigError("pipes and --trace are of this machine, and --ray goes to others; leave one of them out")
+    if batch is not None:
+        raise ConfigError("actors of --ray take pictures one by one; leave --batch out")
 
 
 def work_of(
@@ -157,6 +160,7 @@ def work_of(
 
     def together(some: list[Ready]) -> "Iterator[One]":
         restorer = some[0].choice.restorer
+        restorer.bands, restorer.near = False, None  # as the picture before had them
         return restorer.many([one.holds for one in some], size=some[0].size, batch=len(some), **options)
 
     told = ({"fit": fit} if box and fit != "inside" else {}) | ({"keep": kept.mark} if kept else {}) | run.told
@@ -177,6 +181,7 @@ def _size(source: Path, holds: Any) -> tuple[int, int]:
 
 def _cropped(steps: "Iterator[Progress | Restored]", box: Box) -> "Iterator[Progress | Restored]":
     """The steps, and last a result whose middle alone is kept where it is larger than the box."""
+    from sr3.picture.large import LargePicture
     from sr3.picture.picture import Picture
     from sr3.restore.restorer import Progress
 
@@ -186,6 +191,8 @@ def _cropped(steps: "Iterator[Progress | Restored]", box: Box) -> "Iterator[Prog
         left, top = (max(0, (n - (want or n)) // 2) for n, want in zip(picture.size, box, strict=True))
         rows = slice(top, top + (box[1] or picture.size[1]))
         columns = slice(left, left + (box[0] or picture.size[0]))
+        if isinstance(picture, LargePicture):
+            return picture.cropped(rows, columns)
         alpha = None if picture.alpha is None else picture.alpha[:, rows, columns]
         return replace(picture, pixels=picture.pixels[:, rows, columns], alpha=alpha)
 
@@ -203,7 +210,7 @@ def _chooser(run: Run, scale: float | None, box: Box | None, fit: str, *, refine
     box, fit: the size asked for, which is another scale of each picture.
     refined: whether something was asked for that only a model of many steps has.
     """
-    from sr3.picture.image import read_size
+    from sr3.picture.image import PictureError, read_size
     from sr3.restore.restorer import needs_picture
     from sr3.restore.size import fitted
     from sr3.restore.usual import usual
@@ -221,8 +228,9 @@ def _chooser(run: Run, scale: float | None, box: Box | None, fit: str, *, refine
             return Choice(restorer(run.model), "as asked for")
         times = scale
         if box is not None and not refined and not is_shard(source):
-            have = read_size(source)
-            times = max(want / side for want, side in zip(fitted(have, box, fit), have, strict=True))
+            with suppress(PictureError):  # what is wrong with it is said when its turn comes
+                have = read_size(source)
+                times = max(want / side for want, side in zip(fitted(have, box, fit), have, strict=True))
         name, why = usual(refined=refined, scale=times)
         return Choice(restorer(name), why)
 

@@ -61,12 +61,20 @@ class LargePicture(Picture):
     """
 
     def __init__(
-        self, scratch: Scratch, keep: Mapping[str, bytes] | None = None, dpi: tuple[float, float] | None = None
+        self,
+        scratch: Scratch,
+        keep: Mapping[str, bytes] | None = None,
+        dpi: tuple[float, float] | None = None,
+        window: tuple[slice, slice] | None = None,
     ):
-        for name, value in (("scratch", scratch), ("bits", scratch.bits), ("keep", keep or {}), ("dpi", dpi)):
+        rows, columns = window or (slice(0, scratch.size[1]), slice(0, scratch.size[0]))
+        own = {"scratch": scratch, "bits": scratch.bits, "keep": keep or {}, "dpi": dpi, "window": (rows, columns)}
+        for name, value in own.items():
             object.__setattr__(self, name, value)
 
     scratch: Scratch
+    window: tuple[slice, slice]
+    """The rows and the columns of the file that are the picture."""
 
     @property
     def pixels(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -81,7 +89,8 @@ class LargePicture(Picture):
     @property
     def size(self) -> tuple[int, int]:
         """(width, height)."""
-        return self.scratch.size
+        rows, columns = self.window
+        return columns.stop - columns.start, rows.stop - rows.start
 
     @property
     def channels(self) -> int:
@@ -90,7 +99,13 @@ class LargePicture(Picture):
 
     def kept(self, keep: Mapping[str, bytes]) -> "LargePicture":
         """The same with other metadata."""
-        return LargePicture(self.scratch, keep, self.dpi)
+        return LargePicture(self.scratch, keep, self.dpi, self.window)
+
+    def cropped(self, rows: slice, columns: slice) -> "LargePicture":
+        """Some of its rows and columns."""
+        (top, left), (high, wide) = (part.start for part in self.window), (rows, columns)
+        window = slice(top + high.start, top + high.stop), slice(left + wide.start, left + wide.stop)
+        return LargePicture(self.scratch, self.keep, self.dpi, window)
 
     def image(self, vips: Any, bits: int, *, opaque: bool = False) -> Any:
         """A libvips image of it in samples of so many bits, read once and from the top down.
@@ -98,6 +113,9 @@ class LargePicture(Picture):
         opaque: laid on white, without alpha.
         """
         image, top = self.scratch.image(vips), TOP[self.bits]
+        if self.size != self.scratch.size:
+            rows, columns = self.window
+            image = image.crop(columns.start, rows.start, *self.size)
         if opaque and self.scratch.bands > self.channels:
             colours, alpha = image.extract_band(0, n=self.channels), image.extract_band(self.channels)
             image = (colours * alpha + (top - alpha) * top) / top
@@ -106,9 +124,9 @@ class LargePicture(Picture):
         return (image * (TOP[bits] / top)).rint().cast("uchar" if bits == 8 else "ushort")
 
     def _whole(self) -> Picture:
-        (width, height), kind = self.size, np.dtype("<u1" if self.bits == 8 else "<u2")
+        (width, height), kind = self.scratch.size, np.dtype("<u1" if self.bits == 8 else "<u2")
         samples = np.fromfile(self.scratch.path, kind, offset=self.scratch.start)
-        return from_samples(samples.reshape(height, width, -1).astype(kind.newbyteorder("=")))
+        return from_samples(samples.reshape(height, width, -1)[self.window].astype(kind.newbyteorder("=")))
 
 
 def _header(size: tuple[int, int], bands: int, bits: int) -> bytes:

@@ -20,6 +20,7 @@ from sr3.restore.note import Noted, enlarging_note
 from sr3.restore.restored import Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
 from sr3.task import Given, Restoration
+from sr3.task.data_term import Exact, Soft
 
 BATCH = 16
 """Pictures that an accelerator is given at once by default."""
@@ -117,7 +118,14 @@ def _opened(restorer: Restores, thing: Any, found: Decoded, options: dict[str, A
 
 def _kind(restorer: Restores, one: _Open | One, options: dict[str, Any]) -> Any:
     """What pictures must have in common to be computed at once; None: this one goes alone."""
-    if isinstance(one, One) or options.get("samples", 1) != 1 or one.given.mask is not None or "given" in options:
+    if isinstance(one, One) or options.get("samples", 1) != 1 or "given" in options:
+        return None
+    # what is known of one picture beside its pixels, as its file's coefficients are, is known of it alone
+    more = one.given._asdict()
+    of_all = Given(more.pop("image"))._asdict()
+    if any(value is not of_all[key] and value != of_all[key] for key, value in more.items() if key != "image"):
+        return None
+    if one.held.share > 0 and not isinstance(one.held.term, Exact | Soft):
         return None
     wide, high = _target(restorer, one, options)
     return None if wide * high > SMALL else (tuple(one.given.image.shape), one.held)

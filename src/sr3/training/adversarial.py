@@ -72,8 +72,7 @@ class Adversarial:
         model = Model.from_pretrained(judge)
         if not isinstance(found := model.denoiser(), Denoiser):
             raise ConfigError(f"the judge {judge} must be a diffusion model")
-        begins = Model.from_pretrained(first, weights=False).config if isinstance(first, str) else first
-        if model.config.first != begins:
+        if not _same(model.first, Model.from_pretrained(first) if isinstance(first, str) else first):
             raise ConfigError(f"the judge {judge} must begin from what the student does, model.first")
         self.judge: Denoiser = found
         self.factor = model.task.factor
@@ -184,6 +183,16 @@ class Adversarial:
                 hinge(self._verdicts(false), self._verdicts(true)).backward()
             if self.fine:
                 hinge(self.pixels(made), self.pixels(clean)).backward()
+
+
+def _same(judges: Model | None, students: Model | ModelConfig | None) -> bool:
+    """Whether both begin from one model; of one whose weights are not at hand, as far as its configuration says."""
+    if judges is None or students is None:
+        return judges is students
+    if not isinstance(students, Model):
+        return judges.config == students
+    ours, theirs = judges.tensors(), students.tensors()
+    return judges.config == students.config and all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 def _spread(denoiser: Any) -> float:

@@ -48,7 +48,7 @@ class Places(NamedTuple):
 def lit(x: Tensor, by: Tensor) -> Tensor:
     """Pictures [B, 3, H, W] in [-1, 1] in another light.
 
-    by: [B, 3], logarithms of what brightness, saturation and, twice, warmth are multiplied by.
+    by: [B, 3], logarithms of what brightness, saturation and the ratio of red to blue are multiplied by.
     """
     bright, strong, warm = by.float().exp()[:, :, None, None, None].unbind(1)
     picture = (x + 1) / 2
@@ -70,8 +70,8 @@ class Crops:
     zoom: the square that is cut has a side of (low … high) * side, uniform in sixteenths of `side`, at most what the
         picture has, and is resampled to `side`.  High beyond what the pictures have gives the whole picture often.
     labels: the class of each picture, where there are classes; a crop is of its picture's.
-    colour: how far the light may differ from the picture's: brightness, saturation and warmth (red against blue) are
-        each multiplied by exp(u * colour), u uniform from -1 to 1, warmth by half of that; 0: not at all.
+    colour: how far the light may differ from the picture's: brightness, saturation and the ratio of red to blue are
+        each multiplied by exp(u * colour), u uniform from -1 to 1; 0: not at all.
     resample: the kernel; "bicubic" makes of a whole picture what `sr3.picture.resize.shrink` does.
     DataError for a picture smaller than the smallest square that is cut from large ones, or than `side`.
     """
