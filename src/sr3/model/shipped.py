@@ -13,7 +13,7 @@ GROUP = "sr3.models"
 SUFFIX = ".safetensors"
 ELSEWHERE = {
     **dict.fromkeys(("face-16", "face-8x", "face-8x-regression", "face-color"), "sr3-faces"),
-    **dict.fromkeys(("photo-4x-worn", "photo-jpeg-regression"), "sr3-restore"),
+    **dict.fromkeys(("photo-4x-worn", "photo-jpeg-fast", "photo-jpeg-regression"), "sr3-restore"),
 }
 """Models of packages that need not be installed, for a message that helps."""
 TERMS = {"sr3-faces": "non-commercial research only", "sr3-restore": "Apache-2.0"}
