@@ -18,6 +18,7 @@ HELD = {
         "crop": 128,
         "turn": True,
         "zoom": (1.0, 1.0),
+        "colour": 0.0,
         "rate": 0.0001,
         "warmup": 10000,
         "betas": (0.9, 0.999),
@@ -50,4 +51,5 @@ def test_what_a_recipe_may_say_has_its_bounds():
         **{key: {"ge": 1} for key in ("save_every", "report_every", "sample_every")},
         **{key: {"ge": 0} for key in ("warmup", "weight_decay", "average")},
         **{key: {"gt": 0} for key in ("rate", "clip")},
+        "colour": {"ge": 0, "le": 2},
     }

@@ -467,11 +467,19 @@ def test_what_is_large_for_the_memory_is_made_by_bands_or_refused(client, models
         a, b = (np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in (made, whole))
         assert np.abs(a - b).max() <= 1
         assert (a != b).mean() < 1e-4
-        for options in ({"samples": 2}, {"scale": 3}):
+        for options, size in (({"samples": 2}, "96x320"), ({"scale": 5}, "384x1280")):
             with pytest.raises(
-                ServerError, match="a.png takes 0.4 GB of memory while it becomes 96x320, and 0.4 GB are"
+                ServerError, match=f"a.png takes 0.4 GB of memory while it becomes {size}, and 0.4 GB are"
             ):
                 few.restore(small, model="tiny", **options)
+        # a smaller scale is reduced as it is made
+        job = few.submit(small, model="tiny", scale=3, seed=3, metadata=False)
+        assert {data["total"] for _, kind, data in few.events(job) if kind == "progress"} == {6}
+        made = few.ask("GET", f"/v1/jobs/{job['id']}/result").content
+        whole = client.restore(small, model="tiny", scale=3, seed=3, metadata=False)
+        a, b = (np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in (made, whole))
+        assert a.shape == (240, 72, 3)
+        assert np.abs(a - b).max() <= 1
 
 
 @pytest.mark.parametrize(("task", "name"), [("jpeg-restoration", "a.jpg"), ("denoising", "a.png")])
