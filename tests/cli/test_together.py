@@ -10,6 +10,7 @@ from conftest import noise_picture
 from sr3.cli.jobs import Job
 from sr3.cli.together import at_once, gathered
 from sr3.picture.image import read, read_note
+from sr3.restore import large, many
 from sr3.restore.restorer import Restorer
 
 
@@ -94,6 +95,22 @@ def test_what_does_not_fit_together_is_made_alone(up, walks, monkeypatch):
     monkeypatch.setattr(Restorer, "make", real)
     assert up("in/a.png", "in/b.png", "in/c.png", "-o", "more", "--batch", 3)[0] == 0
     assert walks == [1] * 3 + [3]
+
+
+def test_singles_of_a_batch_are_made_whole_and_owe_nothing_to_the_picture_before(up, walks, monkeypatch):
+    """Bands, and the folder that they are written into, are set for one picture."""
+    folder()
+    monkeypatch.setattr(many, "_kind", lambda *_: None)
+    monkeypatch.setattr(large, "stream", lambda *_, **__: pytest.fail("by bands"))
+    assert up("in/a.png", "in/b.png", "-o", "out", "--batch", 4, "--memory", "1MB")[0] == 0
+    assert walks == [1, 1]
+
+
+def test_what_is_no_fault_of_a_picture_is_not_hidden(up, monkeypatch):
+    folder()
+    monkeypatch.setattr(Restorer, "make", lambda *_, **__: {}["a mistake"])
+    with pytest.raises(KeyError, match="a mistake"):
+        up("in/a.png", "in/b.png", "-o", "out", "--batch", 4)
 
 
 def test_an_accelerator_has_many_and_a_cpu_one():

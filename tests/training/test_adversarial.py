@@ -258,7 +258,7 @@ def begun(tmp_path):
     return first, other, saved(tmp_path, "judge", network, first=first)
 
 
-def test_a_student_begins_from_the_model_that_the_judge_begins_from(begun):
+def test_a_student_begins_from_the_model_that_the_judge_begins_from(begun, tmp_path):
     first, other, judge = begun
     told = f"training.objective={{kind='adversarial',judge='{judge}',fine=0.5,sigma=0.05,span=0.0}}"
     recipe = small(told, f"model.first={first}")
@@ -274,7 +274,11 @@ def test_a_student_begins_from_the_model_that_the_judge_begins_from(begun):
     for example, wanted in ((student.prepare(given), True), (student.task.prepare(given), False)):
         noise = judged[1] * unit - (clean - example.base)
         assert (noise.std().item() == pytest.approx(0.05, rel=0.03)) is wanted
-    for begins in ([f"model.first={other}"], []):
+    # by another name, by the same name with other weights, and from none
+    retrained = Model.from_pretrained(first)
+    next(retrained.net.parameters()).data += 0.1
+    retrained = retrained.save_pretrained(tmp_path / "again")
+    for begins in ([f"model.first={other}"], [f"model.first={retrained}"], []):
         with pytest.raises(ConfigError, match="must begin from what the student does"):
             objective_of(small(told, *begins))
     with pytest.raises(ConfigError, match="judge photo-4x must begin from what"):

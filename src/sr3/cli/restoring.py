@@ -52,8 +52,8 @@ class Work:
     size_of: the (width, height) of the result, of a picture's own and its model's factor.
     enlarges: what such a command made is left as it is, but by force.  lenient: damaged files are taken, each in its
     turn.  read: files that are read beside the pictures, as masks are.
-    most: bytes that the process may take, by which is refused what cannot be made by bands; None: by what is free;
-    instead: what would help where it is.
+    most: bytes that the process may take, by which is refused what cannot be made by bands; None: by what is free.
+    instead: what would help where a picture does not fit.
     together, at_once: how small pictures are computed at once, and how many.
     """
 
@@ -206,9 +206,9 @@ class Work:
         least = choice.least(run, have, size) if frames == 1 and self.options.get("keep") is None else None
         room = choice.room(size, self.most, self.used, self.instead)
         check_room(job, size, run.samples, frames, least, choice.made(have, size), room)
-        ahead_of = max(run.jobs, self.at_once)
-        few = max(SMALL, LIGHT * run.jobs // ahead_of)  # as many pixels are ahead, however many pictures
-        light = size[0] * size[1] <= few and ahead_of > 1 and frames == 1 and not self.lenient
+        pictures = max(run.jobs, self.at_once)
+        most = max(SMALL, LIGHT * run.jobs // pictures)  # as many pixels are ahead, however many pictures
+        light = size[0] * size[1] <= most and pictures > 1 and frames == 1 and not self.lenient
         return Ready(source, decoded(source) if light else source, choice, notes, have, size, frames, least)
 
     def _begun(

@@ -22,9 +22,9 @@ Together = Callable[[list[Ready]], "Iterator[One]"]
 def at_once(asked: int | None, device: str) -> int:
     """How many small pictures are computed at once: as many as were asked for, else what suits the device."""
     from sr3.model.device import pick_device
-    from sr3.restore.many import BATCH
+    from sr3.restore.many import suits
 
-    return asked or (1 if pick_device(device).type == "cpu" else BATCH)
+    return asked or suits(pick_device(device))
 
 
 def gathered(waiting: Iterable[Waiting], most: int) -> Iterator[list[Waiting]]:
@@ -67,20 +67,15 @@ def made_together(together: Together | None, some: list[Waiting]) -> list[Made |
     """What the network makes of several pictures that `gathered` found; None of those that are to be made alone."""
     if together is None or len(some) == 1:
         return [None] * len(some)
-    from sr3.model.config import ConfigError
-    from sr3.picture.picture import PictureError
+    from sr3.restore.fault import code_and_sentence
 
     began = time.monotonic()
     try:
         ones = list(together([ready.result()[0] for _, ready in some]))
-    except (
-        ConfigError,
-        PictureError,
-        RuntimeError,
-        MemoryError,
-        OSError,
-    ):  # each will say by itself what is wrong, if it is
-        return [None] * len(some)
+    except Exception as error:
+        if code_and_sentence(error) is None:  # no fault of a picture or of the machine
+            raise
+        return [None] * len(some)  # each will say what is wrong with it, and alone some may fit
     now = time.monotonic()
     each = now - (now - began) / len(some)
     return [one.result and Made(each, one.result.variants, one.result.held, []) for one in ones]

@@ -29,6 +29,11 @@ SMALL = 2**18
 """Pixels of a result up to which pictures are computed together; larger ones fill a device by themselves."""
 
 
+def suits(device: torch.device) -> int:
+    """How many small pictures are computed at once by default: a CPU gains nothing by more than one."""
+    return 1 if device.type == "cpu" else BATCH
+
+
 class Restores(Noted, Protocol):
     """What `many` needs of a `sr3.restore.restorer.Restorer`."""
 
@@ -70,7 +75,7 @@ def many(
         CPU, which gains nothing by it.  The results are the same but for the last bits.
     Options as for `Restorer.stream`.
     """
-    batch = (1 if restorer.device.type == "cpu" else BATCH) if batch is None else batch
+    batch = suits(restorer.device) if batch is None else batch
     with ThreadPoolExecutor(max(1, ahead)) as pool:
         waiting: deque[tuple[Any, Future[Decoded]]] = deque()
         ready: list[tuple[Any, Future[Decoded]]] = []
@@ -120,10 +125,9 @@ def _kind(restorer: Restores, one: _Open | One, options: dict[str, Any]) -> Any:
     """What pictures must have in common to be computed at once; None: this one goes alone."""
     if isinstance(one, One) or options.get("samples", 1) != 1 or "given" in options:
         return None
-    # what is known of one picture beside its pixels, as its file's coefficients are, is known of it alone
-    more = one.given._asdict()
-    of_all = Given(more.pop("image"))._asdict()
-    if any(value is not of_all[key] and value != of_all[key] for key, value in more.items() if key != "image"):
+    # what is known beside the pixels, as a file's coefficients are, is known of one picture alone
+    usual = Given(one.given.image)
+    if any(mine is not plain and mine != plain for mine, plain in zip(one.given[1:], usual[1:], strict=True)):
         return None
     if one.held.share > 0 and not isinstance(one.held.term, Exact | Soft):
         return None

@@ -163,9 +163,9 @@ class Crops:
         if not places.plain:
             matrix = self.table[which[:, 0, 0], :, : places.largest][:, None]
             square = (matrix @ square @ matrix.transpose(-1, -2)).clamp(-1, 1)
-        return (
-            lit(square, self.colour * (2 * places.numbers[:, 6:] / _FINE - 1)) if self.colour else square
-        ).contiguous()
+        if self.colour:
+            square = lit(square, self.colour * (2 * places.numbers[:, 6:] / _FINE - 1))
+        return square.contiguous()
 
     def __call__(self, indices: Sequence[int]) -> Tensor:
         """Crops number `indices`: float32 [B, 3, side, side] in [-1, 1]."""
