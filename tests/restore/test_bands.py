@@ -155,6 +155,7 @@ def test_ordinary_pictures_are_made_at_once():
         ({}, {"samples": 2}),
         ({}, {"scale": 8}),
         ({}, {"size": (81, 80)}),
+        ({}, {"size": (80, 81)}),
         ({}, {"sampler": "langevin"}),
         ({}, {"steps": large.MOST + 1}),
         ({"network": TINY | {"attention": 2}}, {}),
