@@ -1,6 +1,7 @@
 """`--batch`: small pictures of one size by one walk, in their order, and whatever does not fit in alone."""
 
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from conftest import noise_picture
 
 from sr3.cli.jobs import Job
+from sr3.cli.steps import Choice, Ready
 from sr3.cli.together import at_once, gathered
-from sr3.picture.image import read, read_note
+from sr3.picture.image import decoded, read, read_note
 from sr3.restore import large, many
 from sr3.restore.restorer import Restorer
 
@@ -121,6 +123,18 @@ def test_an_accelerator_has_many_and_a_cpu_one():
 def test_what_accelerators_have(monkeypatch):
     monkeypatch.setattr("sr3.model.device.pick_device", lambda _: torch.device("cuda"))
     assert at_once(None, "auto") == 16
+
+
+@pytest.mark.parametrize(("suffix", "groups"), [("png", [2]), ("jpg", [1, 1])])
+def test_jpeg_files_take_the_way_of_one(tiny, tmp_path, suffix, groups):
+    """Which has a bar and an estimate: each is held to bins of its own."""
+    choice, waiting = Choice(Restorer(tiny), ""), []
+    for name in "ab":
+        noise_picture(20, 16).save(source := tmp_path / f"{name}.{suffix}")
+        ready = Ready(source, decoded(source), choice, [], (20, 16), (80, 64), 1)
+        (future := Future()).set_result((ready, ExitStack()))
+        waiting.append((Job(source, Path("x")), future))
+    assert [len(some) for some in gathered(waiting, 4)] == groups
 
 
 def test_one_by_one_nothing_is_waited_for():

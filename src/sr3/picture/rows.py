@@ -1,6 +1,7 @@
 """Pictures resampled some rows at a time: what `sr3.picture.resize.resize` makes of all of them at once."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -19,20 +20,30 @@ def seen_by(rows: slice, size: int, side: int) -> slice:
     return slice(max(0, math.floor(first - 0.5)), min(size, math.ceil(last + 0.5)))
 
 
+def weights(size: int, side: int, rows: slice, seen: slice, kernel: Callable[[Tensor], Tensor] = cubic) -> Tensor:
+    """What some pixels of the `side` that an axis of `size` is resampled to are made of, [rows, seen], float64.
+
+    Antialiased: the kernel is stretched by size / side where that is above 1.  Rows sum to 1; taps beyond the border
+    are dropped.
+    """
+    scale = size / side
+    centres = (torch.arange(rows.start, rows.stop, dtype=torch.float64)[:, None] + 0.5) * scale
+    places = torch.arange(seen.start, seen.stop, dtype=torch.float64) + 0.5
+    found = kernel((places - centres) / max(scale, 1.0))
+    return found / found.sum(1, keepdim=True)
+
+
 def resampled(x: Tensor, start: int, rows: slice, have: tuple[int, int], want: tuple[int, int]) -> Tensor:
     """Some rows of a picture that is resampled by antialiased bicubic, [C, rows, W'].
 
     x: [C, n, W] of its own rows, from number `start` on, all that `seen_by` names among them.
     have, want: its (height, width), and the size it is resampled to.
     """
-    seen, scale = seen_by(rows, have[0], want[0]), have[0] / want[0]
+    seen = seen_by(rows, have[0], want[0])
     part = x[:, seen.start - start : seen.stop - start]
     if have[1] != want[1]:
         part = resize(part[None], (part.shape[1], want[1]))[0]
-    places = torch.arange(seen.start, seen.stop, dtype=torch.float64) + 0.5
-    centres = (torch.arange(rows.start, rows.stop, dtype=torch.float64)[:, None] + 0.5) * scale
-    weights = cubic((places - centres) / max(scale, 1.0))
-    return (weights / weights.sum(1, keepdim=True)).to(part) @ part
+    return weights(have[0], want[0], rows, seen).to(part) @ part
 
 
 class Resampling:

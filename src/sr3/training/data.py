@@ -10,6 +10,7 @@ from torch import Tensor
 from sr3.picture.collection import DataError, Pictures
 from sr3.picture.grey import luminance
 from sr3.picture.resize import cubic
+from sr3.picture.rows import weights
 from sr3.random import uniforms
 
 Kernel = Literal["lanczos", "bicubic"]
@@ -19,15 +20,14 @@ Kernel = Literal["lanczos", "bicubic"]
 def reduction(size: int, side: int, kernel: Kernel = "lanczos") -> Tensor:
     """The matrix that resamples `size` samples to `side` of them: [side, size].
 
-    Antialiased: the kernel is stretched by size / side where that is above 1.  Rows sum to 1; taps beyond the border
-    are dropped.  What Pillow's LANCZOS and BICUBIC compute, without their rounding.
+    What Pillow's LANCZOS and BICUBIC compute, without their rounding; see `sr3.picture.rows.weights`.
     """
-    scale = size / side
-    centres = (torch.arange(side, dtype=torch.float64)[:, None] + 0.5) * scale
-    x = (torch.arange(size, dtype=torch.float64) + 0.5 - centres) / max(scale, 1.0)
-    lanczos = torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), 0.0)
-    weights = lanczos if kernel == "lanczos" else cubic(x)
-    return (weights / weights.sum(1, keepdim=True)).float()
+    return weights(size, side, slice(0, side), slice(0, size), lanczos if kernel == "lanczos" else cubic).float()
+
+
+def lanczos(x: Tensor) -> Tensor:
+    """Lanczos' kernel of three lobes (Duchon 1979), of any shape; 0 beyond 3."""
+    return torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), 0.0)
 
 
 _FINE = 2**24
