@@ -325,7 +325,7 @@ def test_out_of_memory_the_tiles_are_halved_and_it_goes_on(mend, monkeypatch):
 
 def test_what_covers_a_box_goes_by_bands_and_is_cropped(up, monkeypatch):
     noise_picture(70, 50).convert("RGBA").save("a.png")
-    box = ("--size", "200x200", "--fit", "cover")
+    box = ("--size", "200x200", "--fit", "cover", "--strip-location")
     assert up("a.png", "-o", "whole.png", *box)[0] == 0
     seen = by_bands(monkeypatch)
     code, _, err = up("a.png", "-o", "bands.png", "--memory", "1MB", *box)
