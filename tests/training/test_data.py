@@ -124,3 +124,16 @@ def test_each_crop_has_a_light_of_its_own():
             assert found.abs().max() < most
             assert found.std() == pytest.approx(most / 3**0.5, rel=0.1)
             assert abs(found.mean()) < 0.08 * most / 0.6
+
+
+def test_the_light_owes_nothing_to_the_place():
+    """Nor its three numbers to one another: where, how large, which way round, and in which light are drawn apart."""
+    picture = Pictures(["p"], [np.zeros((80, 60, 3), np.uint8)])
+    drawn = Crops(picture, 32, seed=1, zoom=(0.5, 1.5), colour=0.3).draw(range(2000)).astype(float)
+    first, rows, columns, end, *_, bright, strong, warm = drawn.T
+    parts = [first, rows, columns, np.abs(rows), np.sign(rows), np.sign(columns), end]
+    for k, light in enumerate((bright, strong, warm)):
+        assert light.min() < 0.01 * 2**24
+        assert light.max() > 0.99 * 2**24
+        for part in (*parts, *(bright, strong, warm)[:k]):
+            assert abs(np.corrcoef(light, part)[0, 1]) < 0.08
