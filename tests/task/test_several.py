@@ -109,6 +109,7 @@ def test_what_is_measured_is_one_of_the_tasks():
     assert given.label.tolist() == [0, 0, 0]
     assert torch.equal(other.finish(0.9 * x, given), JpegRestoration(quality=44).finish(0.9 * x, alone))
     assert (other.degradation, other.colours) == ("JPEG by libjpeg, quality 44, 4:2:0", False)
+    assert Several(tasks=[{"kind": "uncropping"}, {"kind": "inpainting"}]).command.split()[0] == "uncrop"
     hole = Several().as_kind("inpainting")
     small = hole.reduced(hole.degrade(x), (16, 16))
     assert small.label.tolist() == [1, 1, 1]
@@ -119,6 +120,7 @@ def test_what_is_measured_is_one_of_the_tasks():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        ({"tasks": []}, "give at least one"),
         ({"measured": "denoising"}, "not trained for denoising"),
         ({"tasks": [{"kind": "generation"}], "measured": "generation"}, "no task 'generation' to do with others"),
         ({"tasks": [{"kind": "colorization"}, {"kind": "colorization"}]}, "once"),

@@ -84,6 +84,15 @@ def test_each_part_is_as_long_as_it_is_told(student, verdict, feature, fine, gri
     torch.testing.assert_close(lengths, verdict + feature + fine + grid * patterned, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize(("verdict", "feature", "asked"), [(0.0, 0.0, 0), (1.0, 0.0, 2), (0.0, 1.0, 2)])
+def test_the_judge_is_asked_only_where_its_answer_counts(student, verdict, feature, asked):
+    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=verdict, feature=feature, fine=1.0)
+    calls = []
+    objective.judge.net.register_forward_pre_hook(lambda *_: calls.append(1))
+    shown(student, objective)
+    assert len(calls) == asked
+
+
 def test_features_pull_towards_the_photograph(student):
     objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=0.0, feature=1.0, grid=0.0)
     made, clean, _ = shown(student, objective)

@@ -40,7 +40,7 @@ class Several(SameSize):
     """One network for several tasks, which sees one conditioning picture; Saharia et al. (2022), section 4.6.
 
     tasks: each with its kind and options, as a recipe's task; every training example is of one, all equally often.
-    measured: the kind that is measured and used.
+    measured: the kind that is measured and used; "" for colorization, and where that is none of them for the first.
     told: whether the network is told the task, by an embedding beside the noise level; the paper's is not.
 
     In a batch of several tasks (`Given.mixed`) all pictures are as large as their results: those to be enlarged are
@@ -48,7 +48,7 @@ class Several(SameSize):
     """
 
     tasks: Sequence[dict[str, Any]] = field(default_factory=lambda: [{"kind": kind} for kind in USUAL])
-    measured: str = "colorization"
+    measured: str = ""
     told: bool = False
 
     def __post_init__(self) -> None:
@@ -56,7 +56,9 @@ class Several(SameSize):
             raise ValueError(f"there is no task {unknown[0]!r} to do with others; there are {', '.join(PARTS)}")
         if len(set(self.kinds)) != len(self.kinds):
             raise ValueError("each task can be given once")
-        self._number(self.measured)
+        if not self.kinds:
+            raise ValueError("it needs the kind of a task; give at least one")
+        self._number(self._own)
         for options in self.tasks:
             task_of(options)
 
@@ -64,6 +66,10 @@ class Several(SameSize):
     def kinds(self) -> list[str]:
         """The kinds of the tasks, in the order of their labels."""
         return [str(options.get("kind")) for options in self.tasks]
+
+    @property
+    def _own(self) -> str:
+        return self.measured or (USUAL[0] if USUAL[0] in self.kinds else self.kinds[0])
 
     def _number(self, kind: str) -> int:
         if kind not in self.kinds:
@@ -78,7 +84,7 @@ class Several(SameSize):
     @property
     def own(self) -> Restoration:
         """The task that is measured and used."""
-        return task_of(self.tasks[self._number(self.measured)])
+        return task_of(self.tasks[self._number(self._own)])
 
     @property
     def command(self) -> str:
@@ -117,7 +123,7 @@ class Several(SameSize):
         return super().result_size(given) if given.mixed else self.own.result_size(given)
 
     def _labelled(self, given: Given) -> Given:
-        label = torch.full((len(given.image),), self._number(self.measured), device=given.image.device)
+        label = torch.full((len(given.image),), self._number(self._own), device=given.image.device)
         return given._replace(label=label)
 
     def take(self, picture: Picture, file: Path | bytes | None = None) -> Given:

@@ -120,9 +120,11 @@ class Adversarial:
         sigma = self.sigma * torch.exp(self.span * _normal(rng))
         noise = rng.normal(clean)
         shown = made.detach().requires_grad_(True)
-        false = self._features(shown, example, sigma, noise)
-        with torch.no_grad():
-            true = self._features(clean, example, sigma, noise)
+        false, true = list[Tensor](), list[Tensor]()
+        if self.verdict or self.feature:  # else nobody asks the judge, which costs half of a step
+            false = self._features(shown, example, sigma, noise)
+            with torch.no_grad():
+                true = self._features(clean, example, sigma, noise)
         near = [x + STEP * noise for x in (shown, clean)]
         error = (shown - clean).abs()
         slope = torch.sign(shown.detach() - clean)
