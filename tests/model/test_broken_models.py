@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 
 from sr3.diffusion.denoiser import Example
 from sr3.model import hub, recipe
-from sr3.model.checkpoint import LARGEST, CheckpointError, _bounded, read_tensors
-from sr3.model.config import ConfigError, Recipe, cut, parse
+from sr3.model.checkpoint import CheckpointError, _bounded, read_tensors
+from sr3.model.config import LARGEST, ConfigError, Recipe, cut, parse
 from sr3.model.model import Model
 
 
@@ -158,3 +158,25 @@ def test_what_a_recipe_says_of_sampling_and_of_the_optimiser_is_read_before_work
         settings = tiny.config.sampling.model_copy(update={"sampler": sampler})
         with pytest.raises(ConfigError, match=why):
             walk(None, blank, torch.randn_like, settings, Example(base=blank))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("blocks = [2, 4]", "blocks = [1000000000000000000000000000000, 4]", "more than any size can be"),
+        ("blocks = [2, 4]", "blocks = [1048577, 4]", "1048577 in its configuration is more than any size can be"),
+        ("embedding = 96", "embedding = 0", "an even, positive number of features, and 0 is not one"),
+        (
+            "embedding = 96",
+            "embedding = 95",
+            "an even, positive number of features, and 95 is not one",
+        ),
+    ],
+)
+def test_sizes_in_a_recipe_are_bounded_before_anything_is_built(tmp_path, old, new, says):
+    text = files("sr3.model").joinpath("recipes", "tiny-4x.toml").read_text("utf-8")
+    assert old in text
+    own = tmp_path / "own.toml"
+    own.write_text(text.replace(old, new), "utf-8")
+    with pytest.raises(ConfigError, match=says):
+        Model(recipe.load(str(own)).model)

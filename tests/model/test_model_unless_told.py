@@ -5,10 +5,11 @@ from unless_told import bounds, differing
 from sr3.model.config import Sampling, Training
 
 HELD = {
-    "model.checkpoint": {"VERSION": 1, "LARGEST": 1048576},
+    "model.checkpoint": {"VERSION": 1},
     "model.checkpoint:read_tensors": {"weights": True},
     "model.checkpoint:save": {"half": True},
     "model.checkpoint:load": {"weights": True},
+    "model.config": {"LARGEST": 1048576},
     "model.config:Sampling": {"steps": 16},
     "model.config:ModelConfig": {"residual": False, "pasted": False},
     "model.config:Training": {

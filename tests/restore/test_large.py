@@ -60,13 +60,13 @@ def last(steps) -> Restored:
 )
 def test_the_window_is_what_is_around_the_hole(hole, rows, columns):
     given = hollow(photo(120, 90).rgb, box(120, 90, *hole), Stream(0, [0]))
-    found = Inpainting().window(given, 32)
+    (found,) = Inpainting().windows(given, 32)
     assert [(s.start, s.stop) for s in found] == [rows, columns]
     assert given.mask[..., found[0], found[1]].sum() == given.mask.sum()
-    everything = Colorization().window(given, 32)
+    (everything,) = Colorization().windows(given, 32)
     assert [(s.start, s.stop) for s in everything] == [(0, 90), (0, 120)]
     nothing = given._replace(mask=torch.zeros_like(given.mask))
-    assert Inpainting().window(nothing, 32)[0].stop == 90
+    assert Inpainting().windows(nothing, 32)[0][0].stop == 90
 
 
 def test_a_hole_in_a_large_picture_is_filled_at_full_resolution_where_the_model_may_see_it():
@@ -183,10 +183,11 @@ def test_a_detail_meets_the_pixels_around_the_hole():
 def test_uncropping_a_large_picture_sees_what_is_near():
     picture = photo(200, 60)
     given = hollow(picture.rgb, box(200, 60, 190, 0, 10, 60), Stream(0, [0]))
-    rows, columns = Uncropping().window(given, 32)
+    ((rows, columns),) = Uncropping().windows(given, 32)
     assert (rows.start, rows.stop) == (0, 60)
     assert (columns.start, columns.stop) == (130, 200)
-    assert whole._part(model("uncropping", sides=(4, 32)), given).small.image.shape == (1, 3, 27, 32)
+    (part,) = whole._parts(model("uncropping", sides=(4, 32)), given)
+    assert part.small.image.shape == (1, 3, 27, 32)
 
 
 def test_a_picture_of_many_tiles_at_once_for_every_task(tmp_path):
@@ -256,3 +257,22 @@ for kind in ("colorization", "denoising", "inpainting", "jpeg-restoration", "unc
     peaks[kind] = int((place / kind).read_text())
 print(json.dumps(peaks))
 """
+
+
+def test_holes_that_lie_apart_are_filled_one_by_one():
+    """As if the picture had been cut around each; the steps are counted through."""
+    restorer, picture = model("inpainting", sides=(4, 32)), photo(240, 90)
+    mask = box(240, 90, 20, 30, 10, 6) | box(240, 90, 180, 60, 5, 9)
+    given = hollow(picture.rgb, mask, Stream(0, [0]))
+    *steps, found = stream(restorer, picture, given, seed=3, samples=2)
+    counts = [(step.done, step.total) for step in steps]
+    assert counts == [(k + 1, len(counts)) for k in range(len(counts))]
+    rest = ~mask[0].expand(3, -1, -1)
+    for window in (slice(17, 49), slice(9, 41)), (slice(48, 80), slice(166, 198)):
+        part = given.cut(*window)
+        assert part.mask.sum() in (60, 45)
+        alone = last(restorer.stream(Picture(part.image[0].clamp(-1, 1)), given=part, seed=3, samples=2))
+        for made, small in zip(found.variants, alone.variants, strict=True):
+            assert torch.equal(made.pixels[:, window[0], window[1]], small.pixels)
+            assert torch.equal(made.pixels[rest], picture.pixels[rest])
+    assert torch.equal(make(restorer, given, [4])[0], found.variants[1].pixels)

@@ -177,9 +177,9 @@ def test_a_window_is_around_the_hole_within_the_picture():
                     assert off in (-1, 0) or found.start == 0 or found.stop == size
     mask = torch.zeros(1, 1, 40, 60, dtype=torch.bool)
     mask[..., 10:15, 20:23] = True
-    rows, columns = Inpainting().window(Given(torch.zeros(1, 3, 40, 60), mask), 0)
+    ((rows, columns),) = Inpainting().windows(Given(torch.zeros(1, 3, 40, 60), mask), 0)
     assert (rows, columns) == (slice(7, 18), slice(17, 26))
-    assert Inpainting().window(Given(torch.zeros(1, 3, 40, 60), mask & False), 0) == (slice(0, 40), slice(0, 60))
+    assert Inpainting().windows(Given(torch.zeros(1, 3, 40, 60), mask & False), 0) == [(slice(0, 40), slice(0, 60))]
 
 
 def test_bands_are_as_wide_as_their_share():
@@ -291,7 +291,7 @@ def test_super_resolution_says_and_does_the_same_at_another_size():
     given = task.degrade(x)
     assert (task.channels, task.border, task.result_size(given)) == (3, 2, (8, 12))
     assert torch.equal(task.reduced(given, (3, 4)).image, resize(given.image, (3, 4)))
-    assert task.window(given, 0) == (slice(0, 4), slice(0, 6))
+    assert task.windows(given, 0) == [(slice(0, 4), slice(0, 6))]
     small = picture(1, 3, 4, 4, seed=1) * 3
     wide = task.enlarged(small, given, given)
     assert torch.equal(wide, resize(small, (8, 12)).clamp(-1, 1))

@@ -86,9 +86,11 @@ def test_zoom_and_no_turn_leave_faces_upright_and_do_not_depend_on_the_batch():
         torch.testing.assert_close(crops([i])[0], together[i], rtol=0, atol=1e-6)
 
 
-def test_a_zoom_that_is_no_range_is_refused():
+@pytest.mark.parametrize("zoom", [(2.0, 1.0), (0.0, 1.0), (1.0, 1000.1), (1.0, 1e308)])
+def test_a_zoom_that_is_no_range_is_refused(zoom):
     with pytest.raises(DataError, match="no range"):
-        Crops(Pictures(["p"], [np.zeros((40, 40, 3), np.uint8)]), 32, zoom=(2.0, 1.0))
+        Crops(Pictures(["p"], [np.zeros((40, 40, 3), np.uint8)]), 32, zoom=zoom)
+    Crops(Pictures(["p"], [np.zeros((40, 40, 3), np.uint8)]), 32, zoom=(1.0, 1000.0))
 
 
 def test_another_light_by_hand():

@@ -20,7 +20,7 @@ HELD = {
     "training.critic:Head": {"inside": 64},
     "training.critic:Pixels": {"widths": (24, 48, 64, 96)},
     "training.curve": {"RATIOS": (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)},
-    "training.data:Crops": {"seed": 0, "turn": True, "zoom": (1.0, 1.0), "ZOOM_STEPS": 16},
+    "training.data:Crops": {"seed": 0, "turn": True, "zoom": (1.0, 1.0), "ZOOM_STEPS": 16, "ZOOM_MOST": 1000},
     "training.estimate": {"BASE": 400000000},
     "training.estimate:estimate": {"data": 0, "seconds": 30.0},
     "training.flat:Flat": {"matrices_first": False},

@@ -1,7 +1,7 @@
 """Files of weights: safetensors whose header holds the configuration and the format's version.  Never unpickled."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,12 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sr3.files import replacing
-from sr3.model.config import ModelConfig, cut, parse
+from sr3.model.config import ModelConfig, cut, parse, too_large
 
 FORMAT, VERSION = "sr3", 1
-
-LARGEST = 2**20
-"""No number of channels, steps or pixels in a model's file is larger."""
 
 
 class CheckpointError(ValueError):
@@ -131,16 +128,5 @@ def _bounded(path: Path, raw: dict[str, Any], weights: int) -> None:
         layers = sum(n for n in (asked if isinstance(asked, list) else [asked]) if isinstance(n, int))
         if layers > max(weights, 64):
             raise CheckpointError(f"{path}: it describes {layers} blocks and holds {weights} weights")
-    for number in _numbers(raw):
-        if abs(number) > LARGEST:
-            raise CheckpointError(f"{path}: {cut(number)} in its configuration is more than any size can be")
-
-
-def _numbers(whole: Any) -> Iterator[int]:
-    left = [whole]  # a table may be deeper than Python's calls
-    while left:
-        value = left.pop()
-        if isinstance(value, int):
-            yield value
-        elif isinstance(value, dict | list):
-            left.extend(value.values() if isinstance(value, dict) else value)
+    if large := too_large(raw):
+        raise CheckpointError(f"{path}: {large}")

@@ -35,6 +35,22 @@ def cut(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:80]}…"
 
 
+LARGEST = 2**20
+"""No number of channels, steps or pixels of a model is larger."""
+
+
+def too_large(raw: Any) -> str:
+    """What is wrong with a model's configuration in which a number is larger than any size; "" where none is."""
+    left = [raw]  # a table may be deeper than Python's calls
+    while left:
+        value = left.pop()
+        if isinstance(value, int) and abs(value) > LARGEST:
+            return f"{cut(value)} in its configuration is more than any size can be"
+        if isinstance(value, dict | list):
+            left.extend(value.values() if isinstance(value, dict) else value)
+    return ""
+
+
 def file_name(name: str) -> str:
     """A name with _ for what would lead into another folder, or is not shown."""
     return "".join(c if c.isprintable() and c not in "/\\" else "_" for c in name)

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sr3.model.config import ConfigError, Recipe, cut, nearest, parse
+from sr3.model.config import ConfigError, Recipe, cut, nearest, parse, too_large
 
 
 def names() -> list[str]:
@@ -58,4 +58,6 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
     except (ValueError, RecursionError) as error:  # and numbers, dates and nesting that Python will not have
         raise ConfigError(f"the recipe {name} is not TOML: {cut(str(error))}") from error
     change(raw, settings)
+    if large := too_large(raw.get("model")):
+        raise ConfigError(f"recipe {name}: {large}")
     return parse(f"recipe {name}", Recipe, raw)

@@ -14,8 +14,7 @@ def sinusoid(noise: Tensor, dim: int) -> Tensor:
     Ho et al. (2020).  The shortest wave is 2 pi long, so `noise` must be scaled until neighbours are about 1 apart.
     ValueError where dim is odd or zero.
     """
-    if dim < 2 or dim % 2:
-        raise ValueError(f"a sinusoid needs an even, positive number of features, and {dim} is not one")
+    _check(dim)
     half = dim // 2
     rates = torch.exp(-math.log(1e4) / half * torch.arange(half, dtype=torch.float32, device=noise.device))
     # float32 whatever autocast says: 5000 in bfloat16 is rounded to multiples of 32
@@ -23,14 +22,21 @@ def sinusoid(noise: Tensor, dim: int) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
+def _check(dim: int) -> None:
+    if dim < 2 or dim % 2:
+        raise ValueError(f"a sinusoid needs an even, positive number of features, and {dim} is not one")
+
+
 class NoiseEmbedding(nn.Module):
     """A noise level, already scaled, as a vector: sinusoid, linear, SiLU, linear: [B] -> [B, out].
 
     features: of the sinusoid; hidden: width of the layer between, by default `out`.
+    ValueError where `features` is odd or zero.
     """
 
     def __init__(self, features: int, out: int, hidden: int | None = None):
         super().__init__()
+        _check(features)
         self.features = features
         self.first = nn.Linear(features, hidden or out)
         self.second = nn.Linear(hidden or out, out)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sr3.diffusion.wrap import known
-from sr3.model.config import ConfigError
+from sr3.model.config import ConfigError, ModelConfig
 from sr3.model.model import Model
 from sr3.picture.picture import Picture, PictureError
 from sr3.picture.resize import resize, round8, shrink
@@ -61,35 +61,42 @@ def stream(
     and narrow that too little is left.
     detail: a model that enlarges, for holes that were filled in a reduced picture; see `check_detail`.
     """
-    task, part = needs_picture(restorer.model), _part(restorer, given)
+    task, parts = needs_picture(restorer.model), _parts(restorer, given)
     options |= {"free": free, "fidelity": fidelity, "seed": seed}
-    if part is None:
+    if not parts:
         yield from restorer.stream(source, given=given, **options)
         return
-    shown, held = Picture(part.small.image[0].clamp(-1, 1)), Agreement(share=0.0 if free else fidelity)
-    for step in restorer.stream(shown, given=part.small, **options):
-        if isinstance(step, Progress):
-            yield step
-        else:
+    held = Agreement(share=0.0 if free else fidelity)
+    whole: list[Tensor] = []
+    for number, part in enumerate(parts):
+        for step in restorer.stream(Picture(part.small.image[0].clamp(-1, 1)), given=part.small, **options):
+            if isinstance(step, Progress):
+                yield step._replace(done=number * step.total + step.done, total=len(parts) * step.total)
+                continue
             each = [one.pixels.expand(3, -1, -1)[None] for one in step.variants]
-            made = [_full(task, x, part, given, held, detail, [seed + k]) for k, x in enumerate(each)]
-            hold = partial(held.finish, task, given=given) if task.colours else None
-            yield replace(restored(source, made, colours=task.colours, hold=hold), held=step.held, note=step.note)
+            sized = [_sized(task, one, part, detail, [seed + k]) for k, one in enumerate(each)]
+            whole = [_placed(*both, part, given) for both in zip(whole or [None] * len(sized), sized, strict=True)]
+            if number == len(parts) - 1:
+                made = [held.finish(task, one, given) for one in whole]
+                hold = partial(held.finish, task, given=given) if task.colours else None
+                yield replace(restored(source, made, colours=task.colours, hold=hold), held=step.held, note=step.note)
 
 
 def make(restorer: Restorer, given: Given, seeds: Sequence[int], *, free: bool = False, **options: Any) -> Tensor:
     """`Restorer.make` of a batch, reduced and brought to full size again where the model is for small pictures."""
     task, held = needs_picture(restorer.model), FREE if free else HELD
-    if _part(restorer, given) is None:
+    if not _parts(restorer, given):
         return restorer.make(given, seeds, free=free, **options)
-    # one by one, as each has its own part
+    # one by one, as each has its own parts
     done: list[Tensor] = []
     for k, seed in enumerate(seeds):
         one = given.of([k])
-        part = _part(restorer, one)
-        assert part is not None
-        made = restorer.make(part.small, [seed], free=free, **options)
-        done.append(_full(task, made, part, one, held, None, [seed]))
+        whole = None
+        for part in _parts(restorer, one):
+            made = restorer.make(part.small, [seed], free=free, **options)
+            whole = _placed(whole, _sized(task, made, part, None, [seed]), part, one)
+        assert whole is not None
+        done.append(held.finish(task, whole, one))
     return torch.cat(done)
 
 
@@ -109,13 +116,19 @@ class _Part(NamedTuple):
     small: Given
 
 
-def _part(restorer: Restorer, given: Given) -> _Part | None:
-    """None where the model can be shown all."""
+def _parts(restorer: Restorer, given: Given) -> list[_Part]:
+    """None of them where the model can be shown all; else what lies apart and is restored alone, the parts of which do not
+    overlap."""
     task, config = needs_picture(restorer.model), restorer.model.config
     whole, sides = task.result_size(given), config.sides
     if task.factor != 1 or sides is None or max(whole) <= sides[1]:
-        return None
-    rows, columns = task.window(given, sides[1])
+        return []
+    return [_part(task, config, given, *window) for window in task.windows(given, sides[1])]
+
+
+def _part(task: Restoration, config: ModelConfig, given: Given, rows: slice, columns: slice) -> _Part:
+    assert config.sides is not None
+    whole, sides = task.result_size(given), config.sides
     size = rows.stop - rows.start, columns.stop - columns.start
     part = given if size == whole else given.cut(rows, columns)
     most = max(size)
@@ -130,27 +143,22 @@ def _part(restorer: Restorer, given: Given) -> _Part | None:
     return _Part(rows, columns, part, task.reduced(part, (high, wide)))
 
 
-def _full(
-    task: Restoration,
-    made: Tensor,
-    part: _Part,
-    given: Given,
-    held: Agreement,
-    detail: Restorer | None,
-    seeds: Sequence[int],
-) -> Tensor:
-    """What was made of a part of a picture, at full size, in its place, and held to what is given."""
-    size = task.result_size(part.given)
-    if (made.shape[-2], made.shape[-1]) != size:
-        if detail is not None and part.given.mask is not None:
-            made = _detailed(detail, task, made, part.given, seeds)
-        else:
-            made = task.enlarged(made, part.small, part.given)
-    if size != task.result_size(given):
-        whole = given.image.clamp(-1, 1)
-        whole[..., part.rows, part.columns] = made
-        made = whole
-    return held.finish(task, made, given)
+def _sized(task: Restoration, made: Tensor, part: _Part, detail: Restorer | None, seeds: Sequence[int]) -> Tensor:
+    """What was made of a part of a picture, as large as that."""
+    if (made.shape[-2], made.shape[-1]) == task.result_size(part.given):
+        return made
+    if detail is not None and part.given.mask is not None:
+        return _detailed(detail, task, made, part.given, seeds)
+    return task.enlarged(made, part.small, part.given)
+
+
+def _placed(whole: Tensor | None, made: Tensor, part: _Part, given: Given) -> Tensor:
+    """The picture with what was made of a part in its place; None: as it is given."""
+    if part.given is given:
+        return made
+    whole = given.image.clamp(-1, 1) if whole is None else whole
+    whole[..., part.rows, part.columns] = made
+    return whole
 
 
 def _detailed(detail: Restorer, task: Restoration, made: Tensor, given: Given, seeds: Sequence[int]) -> Tensor:

@@ -148,9 +148,10 @@ class Restoration(Task, Protocol):
         """The same of a picture reduced to (height, width).  PictureError where that is another task altogether."""
         ...
 
-    def window(self, given: Given, least: int) -> tuple[slice, slice]:
+    def windows(self, given: Given, least: int) -> list[tuple[slice, slice]]:
         """The rows and columns of a picture that must be seen to restore it: all, or those around what is missing.
 
+        One window for each part that can be restored alone; no two overlap.
         least: a side below which nothing is gained by less.
         """
         ...
@@ -204,9 +205,9 @@ class SameSize:
             "what is to be restored is lost where a picture is reduced to what the model is for; use another model"
         )
 
-    def window(self, given: Given, least: int) -> tuple[slice, slice]:
+    def windows(self, given: Given, least: int) -> list[tuple[slice, slice]]:
         """All of it."""
-        return slice(0, given.image.shape[-2]), slice(0, given.image.shape[-1])
+        return [(slice(0, given.image.shape[-2]), slice(0, given.image.shape[-1]))]
 
     def enlarged(self, made: Tensor, small: Given, given: Given) -> Tensor:
         """By bicubic interpolation."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from sr3.picture.picture import Picture, PictureError
 from sr3.picture.resize import resize, round8
 from sr3.random import Stream
+from sr3.task.apart import apart
 from sr3.task.base import Given, SameSize, own_stream
 from sr3.task.holes import FILLINGS, Fill, filled, masks, smooth
 
@@ -58,15 +59,21 @@ class Filling(SameSize):
         mask = F.adaptive_max_pool2d(given.mask.float(), size) > 0
         return hollow(image, mask, own_stream(image, 1))
 
-    def window(self, given: Given, least: int) -> tuple[slice, slice]:
-        """The holes' rows and columns, and around them half as many again as the larger of the two counts."""
-        rows, columns = super().window(given, least)
+    def windows(self, given: Given, least: int) -> list[tuple[slice, slice]]:
+        """Around each hole half as many rows and columns as the larger of its two counts; of holes so near to each
+        other that these overlap, around all of them."""
         if given.mask is None or not given.mask.any():
-            return rows, columns
-        seen = given.mask.any(0).any(0)
-        ends = [(int(there[0]), int(there[-1]) + 1) for there in (seen.any(k).nonzero().flatten() for k in (1, 0))]
-        margin = (max(end - begin for begin, end in ends) + 1) // 2
-        return _within(*ends[0], margin, least, rows.stop), _within(*ends[1], margin, least, columns.stop)
+            return super().windows(given, least)
+        height, width = given.mask.shape[-2:]
+
+        def around(rows: slice, columns: slice) -> tuple[slice, slice]:
+            margin = (max(rows.stop - rows.start, columns.stop - columns.start) + 1) // 2
+            return (
+                _within(rows.start, rows.stop, margin, least, height),
+                _within(columns.start, columns.stop, margin, least, width),
+            )
+
+        return apart(given.mask.any(0).any(0).cpu(), around)
 
     def enlarged(self, made: Tensor, small: Given, given: Given) -> Tensor:
         return joined(super().enlarged(made, small, given), given)

@@ -135,8 +135,8 @@ class Several(SameSize):
     def reduced(self, given: Given, size: tuple[int, int]) -> Given:
         return self._labelled(self.own.reduced(given, size))
 
-    def window(self, given: Given, least: int) -> tuple[slice, slice]:
-        return self.own.window(given, least)
+    def windows(self, given: Given, least: int) -> list[tuple[slice, slice]]:
+        return self.own.windows(given, least)
 
     def enlarged(self, made: Tensor, small: Given, given: Given) -> Tensor:
         return self.own.enlarged(made, small, given)

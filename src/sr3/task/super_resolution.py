@@ -72,8 +72,8 @@ class SuperResolution:
     def reduced(self, given: Given, size: tuple[int, int]) -> Given:
         return Given(resize(given.image, size))
 
-    def window(self, given: Given, least: int) -> tuple[slice, slice]:
-        return slice(0, given.image.shape[-2]), slice(0, given.image.shape[-1])
+    def windows(self, given: Given, least: int) -> list[tuple[slice, slice]]:
+        return [(slice(0, given.image.shape[-2]), slice(0, given.image.shape[-1]))]
 
     def enlarged(self, made: Tensor, small: Given, given: Given) -> Tensor:
         return resize(made, self.result_size(given)).clamp(-1, 1)

@@ -77,6 +77,7 @@ class Crops:
     """
 
     ZOOM_STEPS = 16
+    ZOOM_MOST = 1000
 
     def __init__(
         self,
@@ -91,8 +92,11 @@ class Crops:
         labels: Sequence[int] | None = None,
         device: torch.device | str = "cpu",
     ):
-        if not 0 < zoom[0] <= zoom[1]:
-            raise DataError(f"the zoom {zoom[0]:g} to {zoom[1]:g} is no range; give two positive numbers, low and high")
+        if not 0 < zoom[0] <= zoom[1] <= self.ZOOM_MOST:
+            raise DataError(
+                f"the zoom {zoom[0]:g} to {zoom[1]:g} is no range; give two positive numbers, low and high, "
+                f"up to {self.ZOOM_MOST}"
+            )
         low, high = (max(1, round(z * self.ZOOM_STEPS)) for z in zoom)
         self.zoom = (low, high)
         self.side, self.seed, self.turn, self.device = side, seed, turn, torch.device(device)
