@@ -398,12 +398,12 @@ def test_train_study_and_demo_know_the_task(sr3, models, folder, tmp_path):
 
 def test_super_resolution_is_learnt_with_other_tasks(sr3, folder, tmp_path):
     """Told its task, trained for a few steps, measured for either task, and used for both."""
-    tasks = "[{kind='colorization'},{kind='super-resolution',factor=2}]"
+    tasks = "[{kind='colorization'},{kind='super-resolution',factor=2},{kind='inpainting',marked=true}]"
     settings = [
         *("training.batch=4", "training.crop=32", "training.pictures=16", "training.save_every=8"),
         *("training.report_every=8", "training.sample_every=16", "training.warmup=0", "training.zoom=[0.5,1.0]"),
         f"model.task.tasks={tasks}",
-        *("model.task.told=true", "model.network={kind='unet',patch=4,widths=[8],blocks=[1],labels=2}"),
+        *("model.task.told=true", "model.network={kind='unet',patch=4,widths=[8],blocks=[1],labels=3}"),
     ]
     run = tmp_path / "run"
     code, out, err = sr3("train", "face-palette", "--data", folder, "--out", run, "--device", "cpu", "--val", folder,

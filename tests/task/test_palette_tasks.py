@@ -14,6 +14,7 @@ from sr3.picture.picture import Picture, PictureError, from_samples, to_samples
 from sr3.random import Stream
 from sr3.task import TASKS, Colorization, Denoising, Given, Inpainting, Restoration, Uncropping
 from sr3.task.holes import FILLINGS, boxes, filled, grown, masks, side_of, smooth
+from sr3.task.inpainting import hollow
 
 
 def tensor(width: int, height: int, seed: int = 0) -> torch.Tensor:
@@ -46,6 +47,26 @@ def test_what_all_of_them_have_in_common(kind):
     given = task.degrade(clean)
     if kind != "denoising":
         assert torch.equal(task.again(clean, given), given.image)
+
+
+@pytest.mark.parametrize("kind", ["inpainting", "uncropping"])
+def test_a_network_is_told_where_the_hole_is_where_it_is_to_be(kind):
+    task, clean = TASKS[kind](marked=True), torch.cat([tensor(24, 32, k) for k in range(3)])
+    assert (task.channels, TASKS[kind]().channels) == (4, 3)
+    given = task.degrade(clean, rng=Stream(1, range(3)))
+    example, plain = task.prepare(given), TASKS[kind]().prepare(given)
+    assert torch.equal(example.cond[:, 3:], given.mask.float())
+    assert torch.equal(example.cond[:, :3], task.baseline(given))
+    assert torch.equal(torch.where(given.mask, 0, example.cond[:, :3]), torch.where(given.mask, 0, clean))
+    # no noise in the hole, and all else as without
+    other = hollow(clean, given.mask, Stream(7, range(3)))
+    assert not torch.equal(other.image, given.image)
+    assert torch.equal(task.prepare(other).cond, example.cond)
+    assert torch.equal(example.base, plain.base)
+    assert example.mask is given.mask
+    whole = task.prepare(Given(clean)).cond
+    assert torch.equal(whole[:, :3], clean)
+    assert not whole[:, 3].any()
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -184,3 +184,18 @@ def test_a_network_in_tiles_is_told_the_task():
 def test_a_fresh_network_begins_as_if_it_were_not_told():
     assert UNet(labels=3).label.weight.abs().max() == 0
     assert Inpainting().channels == Several().channels
+
+
+def test_tasks_that_see_less_see_zeros_in_the_other_channels():
+    marked = {"kind": "inpainting", "marked": True}
+    task = Several(tasks=[{"kind": "colorization"}, marked])
+    assert (task.channels, Several().channels) == (4, 3)
+    x = clean(40)
+    given = task.degrade(x, rng=Stream(3, range(40)))
+    cond, hole = task.prepare(given).cond, given.label == 1
+    assert 10 < hole.sum() < 30
+    assert torch.equal(cond[hole, 3:], given.mask[hole].float())
+    assert not cond[~hole, 3].any()
+    assert torch.equal(cond[~hole, :3], given.image[~hole])
+    net = Model(tiny_config(task={"kind": "several", "tasks": [{"kind": "colorization"}, marked]})).net
+    assert net.cond_channels == 4

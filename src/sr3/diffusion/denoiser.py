@@ -90,7 +90,7 @@ class Denoiser:
         told = self.tell(level).float().to(x.device).expand(len(x))
         inside = self._shift(x, level, example)
         if self.pasted and example.mask is not None and example.cond is not None:
-            inside = torch.where(example.mask, inside, example.cond.to(inside))
+            inside = torch.where(example.mask, inside, example.cond[:, : inside.shape[1]].to(inside))
         return _asked(self.net, self.prediction.enter(inside, level), told, example).to(x.dtype)
 
     def target(self, x0: Tensor, eps: Tensor, level: Level, example: Example) -> Tensor:

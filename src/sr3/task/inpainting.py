@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sr3.diffusion.denoiser import Example
 from sr3.picture.picture import Picture, PictureError
 from sr3.picture.resize import resize, round8
 from sr3.random import Stream
@@ -20,10 +21,16 @@ class Filling(SameSize):
     """What tasks have in common that make some pixels and leave the others as they are, bit for bit.
 
     The hole of what is given holds standard normal noise, as in Palette (Saharia et al. 2022, section 4.2), which has
-    no channel for the mask; the loss is taken in the hole alone.
+    no channel for the mask; the loss is taken in the hole alone.  Where it is `marked`, the network is shown the
+    baseline's filling instead of that noise, and a channel that is 1 in the hole and 0 elsewhere.
     """
 
     fill: Fill
+    marked: bool
+
+    @property
+    def channels(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return 4 if self.marked else 3
 
     def holes(self, clean: Tensor, rng: Stream | None) -> Tensor:
         """Bool [B, 1, H, W], True where pixels are to be made; without rng, the holes that are measured."""
@@ -47,6 +54,13 @@ class Filling(SameSize):
 
     def certain(self, given: Given) -> str:
         return "" if given.mask is None else "the pixels around the hole"
+
+    def prepare(self, given: Given) -> Example:
+        plain = super().prepare(given)
+        if not self.marked or plain.base is None:
+            return plain
+        mask = torch.zeros_like(plain.base[:, :1]) if given.mask is None else given.mask.to(plain.base)
+        return plain._replace(cond=torch.cat([plain.base, mask], dim=1))
 
     def baseline(self, given: Given) -> Tensor:
         return given.image if given.mask is None else filled(given.image, given.mask, self.fill)
@@ -119,6 +133,7 @@ class Inpainting(Filling):
     area: the least and the most of a picture that is missing.
     measured: the hole of what is measured, and how much of the picture it is: `measured_area`.
     fill: what a hole is filled with without a model: "smooth", or OpenCV's "telea" or "navier-stokes".
+    marked: whether the network is told where the hole is, and shown that filling, instead of noise in the hole.
     """
 
     strokes: float = 0.6
@@ -126,6 +141,7 @@ class Inpainting(Filling):
     measured: Literal["strokes", "boxes"] = "strokes"
     measured_area: float = 0.25
     fill: Fill = "smooth"
+    marked: bool = False
     command = "inpaint photo.png --box 10,10,40x40"
     given_name = "with a hole"
 

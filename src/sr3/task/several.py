@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sr3.diffusion.denoiser import Example
@@ -115,6 +116,10 @@ class Several(SameSize):
         return self.own.factor
 
     @property
+    def channels(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return max(task_of(options).channels for options in self.tasks)
+
+    @property
     def multiple(self) -> int:
         """What the sides of pictures that it learns from are multiples of."""
         return math.lcm(*(task_of(options).factor for options in self.tasks))
@@ -181,7 +186,7 @@ class Several(SameSize):
 
     def prepare(self, given: Given) -> Example:
         whole = self._labelled(given) if given.label is None else given
-        cond = self._each(whole, lambda task, some, _: _shown(task.prepare(some)))
+        cond = self._each(whole, lambda task, some, _: _shown(task.prepare(some), self.channels))
         return Example(cond=cond, base=self.baseline(whole), mask=whole.mask, label=whole.label if self.told else None)
 
     def project(self, made: Tensor, given: Given) -> Tensor:
@@ -196,9 +201,10 @@ def task_of(options: dict[str, Any]) -> Restoration:
     return PARTS[options["kind"]](**{key: value for key, value in options.items() if key != "kind"})
 
 
-def _shown(example: Example) -> Tensor:
+def _shown(example: Example, channels: int) -> Tensor:
+    """What the network sees, with zeros for the channels that other tasks have more of."""
     assert example.cond is not None
-    return example.cond
+    return F.pad(example.cond, (0, 0, 0, 0, 0, channels - example.cond.shape[1]))
 
 
 def _groups(label: Tensor) -> list[tuple[int, list[int]]]:

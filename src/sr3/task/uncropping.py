@@ -24,13 +24,14 @@ class Uncropping(Filling):
 
     In training half of each picture is missing, at one side or around: `around` is the share of the latter.
     share: how much of the picture is missing.  measured: the side that is missing of what is measured.
-    fill: as for inpainting.
+    fill, marked: as for inpainting.
     """
 
     around: float = 0.5
     share: float = 0.5
     measured: Literal["left", "right", "top", "bottom", "all"] = "right"
     fill: Fill = "smooth"
+    marked: bool = False
     command = "uncrop photo.jpg --right 64"
     given_name = "cropped"
 

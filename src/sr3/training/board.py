@@ -106,7 +106,7 @@ class Board:
         given = self.run.model.task.degrade(self.clean)
         free = given.mask is None  # outside a hole nothing was learnt
         cond = self.run.model.task.prepare(given).cond
-        rows: list[Tensor] = [self.clean if cond is None else cond.clamp(-1, 1).cpu().expand_as(self.clean)]
+        rows: list[Tensor] = [self.clean if cond is None else cond[:, :3].clamp(-1, 1).cpu().expand_as(self.clean)]
         for weights in (self.run.average, self.run.flat.weights):
             rows.append(self._restorer(weights).make(given, list(range(len(self.clean))), free=free))
         rows.append(self.clean)
