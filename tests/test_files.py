@@ -298,3 +298,9 @@ def test_an_encoder_that_writes_a_private_file_leaves_none(tmp_path):
         other.touch(mode=0o600)
         other.replace(temporary)
     assert (tmp_path / "made").stat().st_mode == plain.stat().st_mode
+
+
+def test_the_mark_that_some_programs_put_before_text_is_no_text(tmp_path):
+    (tmp_path / "excel.csv").write_text("a.png,0\n", "utf-8-sig")
+    (tmp_path / "plain.csv").write_text("a.png,0\n", "utf-8")
+    assert files.read_text(tmp_path / "excel.csv") == files.read_text(tmp_path / "plain.csv") == "a.png,0\n"

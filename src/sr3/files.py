@@ -206,10 +206,13 @@ def drop_temporary() -> None:
 
 
 def read_text(path: Path) -> str:
-    """A file's UTF-8 text; OSError where it is no regular one: a named pipe that nobody fills never ends."""
+    """A file's UTF-8 text, without the mark that some programs put before it.
+
+    OSError where it is no regular file: a named pipe that nobody fills never ends.
+    """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    return path.read_text("utf-8")
+    return path.read_text("utf-8-sig")
 
 
 def write_text(path: Path, text: str) -> None:

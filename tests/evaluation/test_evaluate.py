@@ -12,14 +12,14 @@ from PIL import Image
 
 from sr3.cli import main
 from sr3.cli.evaluate import table
-from sr3.evaluation.evaluate import Progress, evaluate
+from sr3.evaluation.evaluate import Progress, evaluate, smallest
 from sr3.evaluation.result import Result
 from sr3.metric.lite import Lite, installed
 from sr3.metric.psnr import psnr
 from sr3.metric.swd import SWD
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
-from sr3.picture.collection import Pictures
+from sr3.picture.collection import Pictures, load
 from sr3.picture.resize import round8
 from sr3.random import mix
 from sr3.restore.restorer import Restorer
@@ -361,3 +361,24 @@ def test_too_few_pictures_to_choose_by(tiny, tmp_path, capsys, monkeypatch):
         main()
     assert end.value.code == 2
     assert "15 pictures are too few" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("factor", "border", "side"), [(4, 4, 12), (4, 0, 4), (1, 0, 1), (2, 3, 8), (8, 0, 8), (3, 4, 9)]
+)
+def test_the_least_picture_of_which_anything_can_be_measured(factor, border, side):
+    assert smallest(factor, border) == side
+    assert side // factor * factor > 2 * border
+    assert (side - 1) // factor * factor <= 2 * border
+
+
+def test_a_tiny_picture_ends_nothing(tiny, folder, sr3, tmp_path):
+    """The library says which before any work, and the command leaves it out."""
+    noise_picture(11, 60).save(folder / "aa.png")
+    with pytest.raises(ConfigError, match=r"aa.png has 11x60 pixels, of which a border of 4 leaves nothing"):
+        next(evaluate(Restorer(tiny), load(folder), samples=1, border=4))
+    tiny.save_pretrained(tmp_path / "tiny")
+    code, out, err = sr3("evaluate", "--data", folder, "--model", tmp_path / "tiny", "--samples", 1, "--border", 4)
+    assert code == 0, err
+    assert "aa.png is left out, as it has a side below" in " ".join(err.split())
+    assert "pictures: 3" in out

@@ -222,3 +222,44 @@ def test_tables_4_and_5_by_the_command(tmp_path, sr3, real, monkeypatch):
     assert [row["method"] for row in rows] == ["maker+b", "maker+c"]
     assert all(row["frechet"] >= 0 for row in rows)
     assert "Fréchet" in said
+
+
+def test_real_pictures_are_held_in_8_bits(real):
+    held = making._bytes(real, (16, 16))
+    assert held.dtype == torch.uint8
+    torch.testing.assert_close(held.float() / 255, (reduced(real, (16, 16)) + 1) / 2, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "option"),
+    [
+        ("recognition", ["--border", 4]),
+        ("recognition", ["--measures", "fid"]),
+        ("recognition", ["--features", "efficientnet-lite0"]),
+        ("recognition", ["--task", "factor=4"]),
+        ("generation", ["--free"]),
+        ("generation", ["--labels", "a.csv", "--classifier", "efficientnet-lite0"]),
+        ("generation", ["--regression", "photo-4x-regression"]),
+        ("generation", ["--given", "small"]),
+    ],
+)
+def test_options_that_a_protocol_does_not_look_at_are_refused(tmp_path, sr3, protocol, option):
+    (tmp_path / "a.csv").write_text("a,0\n")
+    code, _, err = sr3("evaluate", "--data", tmp_path, "--protocol", protocol, *option)
+    assert code == 2
+    assert f"--protocol {protocol} has no use for {option[0]}; leave it out" in " ".join(err.split())
+
+
+def test_pictures_too_small_for_the_table_are_named_and_left_out(tmp_path, sr3):
+    model(task={"kind": "super-resolution", "factor": 4}).save_pretrained(tmp_path / "m")
+    (tmp_path / "data").mkdir()
+    for name, size in (("a", (224, 240)), ("b", (300, 223)), ("c", (250, 230)), ("d", (240, 240))):
+        noise_picture(*size).save(tmp_path / "data" / f"{name}.png")
+    (tmp_path / "own.py").write_text("def seen(x):\n    return x.mean((2, 3))\n")
+    told = ["--protocol", "recognition", "--classifier", f"{tmp_path / 'own.py'}:seen", "--json", tmp_path / "r.json"]
+    code, _, err = sr3("evaluate", "--model", tmp_path / "m", "--data", tmp_path / "data", "--limit", 2, *told)
+    assert code == 0, err
+    assert "b.png is left out, as it has a side below 224 pixels" in " ".join(err.split())
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert found["names"] == ["a.png", "c.png"]
+    assert found["protocol"].keys() >= {"version", "torch", "device", "precision", "threads"}

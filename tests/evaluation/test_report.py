@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from sr3.cli import main
+from sr3.evaluation import report
 from sr3.evaluation.report import page, write_report
 from sr3.evaluation.report.gallery import middle, side_for
 from sr3.evaluation.report.plot import NAME, Box, Point, axis, place, planes, plots, points
@@ -427,3 +428,15 @@ def test_words_of_a_plot_do_not_meet():
     assert place(50, 13, 40, full, [Box(0, 0, 100, 26)]).top == 26  # nowhere is room
     assert place(50, 13, 30, full, []) == Box(58, 6.5, 88, 19.5)
     assert place(90, 13, 30, full, []).right == 82
+
+
+def test_of_a_protocol_only_what_it_says_is_told():
+    said = {"pictures": 5, "table": "3 of Saharia et al. (2021)", "sampler": {"kind": "ddim"}, "steps": 4, "seed": 1}
+    assert report._summary(said) == "5 pictures, table 3 of Saharia et al. (2021) · ddim, 4 steps · seed 1"
+    said = {"pictures": 1, "table": "4 and 5", "seed": 0, "version": "9"}
+    assert report._summary(said) == "1 picture, table 4 and 5 · seed 0 · sr3 9"
+    said = {"pictures": 2, "factor": 1, "degradation": "noise", "border": 0, "projection": False, "version": "9"}
+    assert report._summary(said) == "2 pictures, noise · border 0 · projection off · sr3 9"
+    assert report._summary({**said, "factor": 4, "projection": True}).startswith(
+        "2 pictures, ×4 · border 0 · projection on"
+    )

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from sr3.cli import main
 from sr3.evaluation import tune as tuning
-from sr3.evaluation.criterion import Criterion
+from sr3.evaluation.criterion import Criterion, criterion
 from sr3.evaluation.tune import Searching, Trial, Tuned, choose, tune
 from sr3.model.config import ConfigError, Sampling
 from sr3.model.model import Model
@@ -194,3 +194,13 @@ def test_the_command_writes_a_file_that_knows_its_qualities(tiny, tmp_path: Path
             assert made.size == (32, 32)
     assert run("upscale", small, "--model", path, "--quality", "bets") == 2
     assert "best" in capsys.readouterr().err
+
+
+def test_features_are_for_the_criterion_that_asks_them(tmp_path):
+    (tmp_path / "own.py").write_text("def seen(x):\n    return x.mean((2, 3))\n")
+    own = f"{tmp_path / 'own.py'}:seen"
+    assert criterion("auto", features=own).features is not None
+    assert criterion("frechet", features=own).features is not None
+    for name in ("swd", "eye"):
+        with pytest.raises(ConfigError, match=f"for the criterion frechet, and not for {name}"):
+            criterion(name, features=own)

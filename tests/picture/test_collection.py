@@ -200,3 +200,36 @@ def test_mutated_zips(tmp_path):
             assert all(p.shape == (12, 12, 3) for p in load(path).pixels)
             read += 1
     assert read > 30
+
+
+def test_no_more_is_decoded_than_is_wanted(tmp_path, monkeypatch):
+    for k in range(9):
+        noise_picture(20 if k != 1 else 8, 20, seed=k).save(tmp_path / f"{k}.png")
+    (tmp_path / "0.png").write_bytes(b"nothing")
+    monkeypatch.setattr(collection, "AHEAD", 2)
+    opened = []
+    monkeypatch.setattr(collection, "read_rgb8", lambda *a, name: opened.append(name) or read_rgb8(*a, name=name))
+    found = load(tmp_path, smallest=16, most=3)
+    assert (found.names, found.broken, found.small) == (["2.png", "3.png", "4.png"], ["0.png"], ["1.png"])
+    assert max(opened) == "5.png"  # those of the last two that were begun
+    assert load(tmp_path, most=99).names == load(tmp_path).names
+
+
+def test_pictures_that_are_in_two_sets_are_found_by_their_pixels(folder, tmp_path):
+    noise_picture(30, 30, seed=9).save(tmp_path / "new.png")
+    (tmp_path / "renamed.png").write_bytes((folder / "a.png").read_bytes())
+    (tmp_path / "b.jpg").write_bytes((folder / "b.jpg").read_bytes())
+    both, learnt = load([tmp_path / "new.png", tmp_path / "renamed.png", tmp_path / "b.jpg"]), load(folder)
+    assert both.also_in(learnt) == [("renamed.png", "a.png"), ("b.jpg", "b.jpg")]
+    assert both.first(1).also_in(learnt) == []
+    assert both.also_in(learnt.first(1)) == [("renamed.png", "a.png")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes there alone")
+def test_a_name_that_is_not_utf_8_can_be_written_down(tmp_path):
+    noise_picture(20, 20).save(tmp_path / "plain.png")
+    (tmp_path / "plain.png").rename(tmp_path / b"Zo\xeb.png".decode("utf-8", "surrogateescape"))
+    (name,) = load(tmp_path).names
+    name.encode()
+    assert name.startswith("Zo")
+    assert name.endswith(".png")

@@ -12,7 +12,7 @@ from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.collection import load
 from sr3.random import Stream
-from sr3.training import adversarial
+from sr3.training import adversarial, board
 from sr3.training.adversarial import Adversarial
 from sr3.training.critic import Pixels, doubt, hinge
 from sr3.training.data import Crops
@@ -327,3 +327,17 @@ def test_the_judges_noise_is_log_normal():
     assert found.std() == pytest.approx(1, rel=0.04)
     # the median of sigma, and where one standard deviation of its logarithm lies
     assert torch.quantile(found, 0.8413).item() == pytest.approx(1, abs=0.08)
+
+
+def test_a_loss_that_was_taken_to_count_teaches_the_critics_nothing(folder, tmp_path):
+    recipe = small("training.pictures=8", "training.objective={kind='adversarial',fine=1.0}")
+    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"begin": None})})
+    learnt = []
+    for counted in (False, True):
+        made = Run(recipe, Crops(load(folder), 32), tmp_path / str(counted), make_accelerator("cpu"))
+        if counted:
+            assert board.flops(made) > 0
+            assert made.objective.flat.gradient.abs().max() > 0
+        made.step()
+        learnt.append(made.objective.flat.weights.detach().clone())
+    assert torch.equal(*learnt)

@@ -139,3 +139,20 @@ def test_the_light_owes_nothing_to_the_place():
         assert light.max() > 0.99 * 2**24
         for part in (*parts, *(bright, strong, warm)[:k]):
             assert abs(np.corrcoef(light, part)[0, 1]) < 0.08
+
+
+@pytest.mark.parametrize("limit", ["TABLE", "GATHERED"])
+@pytest.mark.parametrize("zoom", [(0.5, 3.0), (64.0, 64.0)])
+def test_what_takes_too_much_together_is_cut_one_by_one(monkeypatch, limit, zoom):
+    rng = np.random.default_rng(0)
+    sizes = ((40, 90), (300, 41), (64, 64), (32, 33), (120, 150))
+    pictures = Pictures([str(s) for s in sizes], [rng.integers(0, 256, (*s, 3), dtype=np.uint8) for s in sizes])
+    together = Crops(pictures, 32, zoom=zoom)(range(24))
+    monkeypatch.setattr(Crops, limit, 0)
+    crops = Crops(pictures, 32, zoom=zoom)
+    assert (crops.table is None) == (limit == "TABLE")
+    gathered = []
+    inner = torch.minimum
+    monkeypatch.setattr(torch, "minimum", lambda a, b: gathered.append(len(b)) or inner(a, b))
+    torch.testing.assert_close(crops(range(24)), together, rtol=0, atol=2e-6)
+    assert set(gathered) == {1}

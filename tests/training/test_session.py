@@ -16,7 +16,7 @@ from sr3.model import recipe as recipes
 from sr3.model.checkpoint import read_tensors
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
-from sr3.training import board, curve, plot
+from sr3.training import board, curve, plot, state
 from sr3.training.machine import Profile
 from sr3.training.train import make_accelerator
 
@@ -205,3 +205,38 @@ def test_what_is_differentiated_twice_is_trained_by_the_command_too(go, tmp_path
     code, said = go(tmp_path / "run", 8, *settings, name="ddpm-32-small")
     assert code == 0, said
     assert " GFLOP a picture" in said
+
+
+def test_pictures_that_are_learnt_from_and_measured_are_named(go, val, folder, tmp_path):
+    assert "learnt from" not in go(tmp_path / "apart", 4, "--val", val)[1]
+    (val / "1.png").write_bytes((folder / "a.png").read_bytes())
+    code, said = go(tmp_path / "out", 4, "--val", val)
+    assert code == 0, said
+    said = " ".join(said.split())
+    assert "1 of the 3 pictures of --val are learnt from too, 1.png as a.png" in said
+
+
+def test_another_val_begins_another_curve(go, val, tmp_path):
+    out, keep = tmp_path / "out", "--set=training.keep=psnr"
+    more = ["--part-minutes", 0, keep]
+    assert go(out, 8, "--val", val, *more)[0] == 0
+    before = (out / "curve.csv").read_text()
+    assert "begins anew" not in go(out, 12, "--val", val, *more)[1]
+    (val / "0.png").unlink()
+    code, said = go(out, 16, "--val", val, *more)
+    assert code == 0, said
+    assert "the curve begins anew" in " ".join(said.split())
+    (aside,) = out.glob("curve-*.csv")
+    assert aside.read_text().startswith(before)
+    assert [p["seen"] for p in curve.read(out / "curve.csv")] == [12, 16]
+    assert len(list(out.glob("best-*.safetensors"))) <= 1
+    # and that one is now the curve's
+    assert "begins anew" not in go(out, 20, "--val", val, *more)[1]
+    assert [p["seen"] for p in curve.read(out / "curve.csv")] == [12, 16, 20]
+
+
+def test_a_stage_is_done_when_its_run_is_whatever_weights_are_kept(go, val, tmp_path):
+    out = tmp_path / "out"
+    assert state.seen(out) == 0
+    go(out, 8, "--val", val, "--part-minutes", 0, "--set=training.keep=psnr")
+    assert state.seen(out) == 8

@@ -50,15 +50,28 @@ def regression_for(restorer: "Restorer", name: str | None, task: "Sequence[str]"
     return other
 
 
-def held_out(data: "list[Path]", model: "Model", limit: int | None) -> "Pictures":
-    """The pictures to measure a model on, the first so many; broken files are named on standard error."""
-    from sr3.picture.collection import load
+def held_out(data: "list[Path]", model: "Model", limit: int | None, border: int | None = None) -> "Pictures":
+    """The pictures to measure a model on, the first so many; what is left out is named on standard error.
+
+    border: pixels at each edge that are not measured, by default the task's.
+    """
+    from sr3.evaluation.evaluate import smallest
     from sr3.restore.restorer import needs_picture
 
-    pictures = load(data, smallest=needs_picture(model).factor)
+    task = needs_picture(model)
+    return usable(data, smallest(task.factor, task.border if border is None else border), limit)
+
+
+def usable(data: "list[Path]", smallest: int, limit: int | None) -> "Pictures":
+    """The first so many pictures of at least so many pixels a side; what is left out is named on standard error."""
+    from sr3.picture.collection import load
+
+    pictures = load(data, smallest=smallest, most=limit)
     for name in pictures.broken:
         typer.echo(f"sr3: {name} is broken and left out", err=True)
-    return pictures.first(limit)
+    for name in pictures.small:
+        typer.echo(f"sr3: {name} is left out, as it has a side below {smallest} pixels", err=True)
+    return pictures
 
 
 def bars() -> "Bars":

@@ -106,7 +106,7 @@ def command(
     if protocol == "restoration":
         restorer = load_restorer(model, device=device, precision=precision)
         other = regression_for(restorer, regression, task or [])
-        pictures = held_out(data, restorer.model, limit)
+        pictures = held_out(data, restorer.model, limit, border)
         asked |= {"regression": other, "samples": samples, "free": free, "border": border}
         asked["measures"] = _measures(measures, 0 if features else len(pictures))
         asked["given"] = _pairs(given, pictures, restorer.model.task.factor)
@@ -115,7 +115,8 @@ def command(
     else:
         way: dict[str, Any] = {"device": device, "precision": precision}
         asked |= {"features": features, "classifier": classifier, "labels": labels}
-        asked |= {"regression": regression, "free": free, "measures": _measures(measures, 0)}
+        asked |= {"regression": regression, "free": free, "task": task, "border": border, "given": given}
+        asked["measures"] = _measures(measures, 0) if measures is not None else None
         found = _finished(protocols.running(protocol, model, data, limit, way, asked))
         pictures = None
     typer.echo(table(found))

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from sr3.evaluation.result import Result
     from sr3.picture.collection import Pictures
 
+NOT_FOR = {
+    "recognition": ("task", "border", "given", "measures", "features"),
+    "generation": ("task", "border", "given", "labels", "free", "regression"),
+}
+"""Options that a protocol has no use for."""
+
 PROTOCOLS = ("restoration", "recognition", "generation")
 """Originals restored, which is not done here; table 3; tables 4 and 5."""
 
@@ -21,10 +27,14 @@ def running(
 ) -> "Iterator[Progress | Result]":
     """The evaluation by its protocol's name; way: device and precision; asked: what `sr3 evaluate` was asked for.
 
-    ConfigError for a protocol there is none of.
+    ConfigError for a protocol there is none of, and for an option that it has no use for.
     """
     from sr3.model.config import ConfigError, nearest
 
+    for name in NOT_FOR.get(protocol, ()):
+        if asked[name]:
+            raise ConfigError(f"--protocol {protocol} has no use for --{name}; leave it out")
+    asked = {**asked, "measures": asked["measures"] or []}
     if protocol == "recognition":
         return _recognition(model, data, limit, way, asked)
     if protocol == "generation":
@@ -36,16 +46,15 @@ def _recognition(
     model: str, data: "list[Path]", limit: int | None, way: dict[str, Any], asked: dict[str, Any]
 ) -> "Iterator[Progress | Result]":
     """Table 3 over the first pictures, 1000 unless limited."""
-    from sr3.cli.common import load_restorer
+    from sr3.cli.common import load_restorer, usable
     from sr3.evaluation.method import regression_beside
-    from sr3.evaluation.recognition import FIRST, recognise
+    from sr3.evaluation.recognition import FIRST, SHOWN, recognise
     from sr3.model.config import ConfigError
-    from sr3.picture.collection import load
 
     if asked["classifier"] is None:
         raise ConfigError("recognition needs a classifier; give --classifier efficientnet-lite0, or one of yours")
     restorer = load_restorer(model, **way)
-    pictures = load(data).first(limit or FIRST)
+    pictures = usable(data, SHOWN, limit or FIRST)
     found = networks(None, asked["classifier"], asked["labels"], pictures, restorer.device)
     found.pop("features")
     other = regression_beside(restorer, asked["regression"])
@@ -58,12 +67,12 @@ def _generation(
     model: str, data: "list[Path]", limit: int | None, way: dict[str, Any], asked: dict[str, Any]
 ) -> "Iterator[Progress | Result]":
     """Tables 4 and 5, of cascades written "A,B;A,C"."""
+    from sr3.cli.common import usable
     from sr3.cli.generate import made_by
-    from sr3.evaluation.making import evaluate_made
-    from sr3.picture.collection import load
+    from sr3.evaluation.making import COUNT, evaluate_made
 
     cascades = [made_by([name.strip() for name in one.split(",")], **way) for one in model.split(";")]
-    pictures = load(data)
+    pictures = usable(data, max(max(cascade.sizes[-1]) for cascade in cascades), limit or COUNT)
     found = networks(asked["features"], asked["classifier"], None, pictures, cascades[0].stages[0].device)
     found.pop("labels", None)
     kept = ("seed", "data", "batch", "measures", "steps", "sampler", "spacing", "quality")

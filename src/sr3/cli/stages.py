@@ -18,8 +18,8 @@ def train_stages(
     from sr3.model import cascade as cascades
     from sr3.model import recipe as recipes
     from sr3.model.config import ConfigError, build
-    from sr3.model.model import Model
     from sr3.task import TASKS, Restoration
+    from sr3.training.state import seen
 
     if begin is not None:
         raise ConfigError("--begin is for one recipe; each stage of a cascade begins as its recipe says")
@@ -39,8 +39,7 @@ def train_stages(
         )
         if options["dry_run"]:
             continue
-        made = Model.from_file(out / folder / "model.safetensors").about["pictures_seen"]
-        if made < recipes.load(stage.recipe, options["settings"] or []).training.pictures:
+        if seen(out / folder) < recipes.load(stage.recipe, options["settings"] or []).training.pictures:
             typer.echo(f"{stage.recipe} is not done; the same command goes on with it, and then with the next stage")
             return
         stages.append(stage.model_copy(update={"model": f"{folder}/model.safetensors"}))

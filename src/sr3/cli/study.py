@@ -189,7 +189,7 @@ def _make(
 
     restorer = load_restorer(model, device=device)
     other = regression_for(restorer, regression, task)
-    pictures = held_out(data, restorer.model, limit)
+    pictures = held_out(data, restorer.model, limit, 0)
     with bars() as shown:
         bar = shown.add_task("making pairs", total=len(pictures))
         for _ in make_pairs(restorer, other, pictures, folder, seed):

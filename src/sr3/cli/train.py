@@ -112,7 +112,7 @@ def command(
     try:
         from sr3.training.board import Board, Clock
 
-        board = Board(run, _held_out(run, val, val_pictures))
+        board = Board(run, _held_out(run, val, val_pictures, pictures))
         every = part_minutes if part_minutes is not None or not val else 10.0
         _train(run, board, Clock(board, began=began, minutes=minutes, every=every), profile)
     finally:
@@ -161,16 +161,24 @@ def _run(
     return Run(recipe, crops, out, accelerator, about)
 
 
-def _held_out(run: "Run", val: list[Path] | None, most: int) -> "Pictures | None":
+def _held_out(run: "Run", val: list[Path] | None, most: int, learnt: "Pictures") -> "Pictures | None":
+    """The first so many pictures of --val; those that are learnt from too are named."""
     from sr3.model.config import ConfigError
-    from sr3.picture.collection import Pictures, load
+    from sr3.picture.collection import load
 
     if not val:
         return None
     if not run.model.task.channels:
         raise ConfigError("what is made of nothing cannot be compared with an original; leave --val out")
-    found = load(val, smallest=run.model.task.factor * 8)
-    return Pictures(found.names[:most], found.pixels[:most])
+    found = load(val, smallest=run.model.task.factor * 8, most=most)
+    if both := found.also_in(learnt):
+        typer.echo(
+            f"sr3: {len(both)} of the {len(found)} pictures of --val are learnt from too, "
+            f"{both[0][0]} as {both[0][1]}; "
+            "the curve tells nothing of others",
+            err=True,
+        )
+    return found
 
 
 def _train(run: "Run", board: "Board", clock: "Clock", profile: bool) -> None:
@@ -181,6 +189,8 @@ def _train(run: "Run", board: "Board", clock: "Clock", profile: bool) -> None:
     length = run.recipe.training.pictures
     if run.seen:
         typer.echo(f"going on after {run.seen:,} pictures", err=True)
+    if board.changed:
+        typer.echo(f"sr3: {board.changed}", err=True)
     how = run.problem or ("compiled" if run.recipe.training.compile else "not compiled")
     typer.echo(
         f"{machine(run.device)}: {board.peak / 1e12:.3g} TFLOP/s in a matrix product of {run.precision}; "

@@ -70,10 +70,15 @@ BY_SWD = Criterion()
 def criterion(name: str = "auto", device: torch.device | str = "cpu", features: str | None = None) -> Criterion:
     """By a name of `CRITERIA`; features: the network for "frechet", by default the eye's; see `network`.
 
-    ConfigError for another name, and for "eye" and "frechet" where the network is not installed.
+    With features "auto" is "frechet".  ConfigError for another name, for features that another criterion would not ask,
+    and for "eye" and "frechet" where the network is not installed.
     """
     if name not in CRITERIA:
         raise ConfigError(f"there is no criterion {name!r}{nearest(name, list(CRITERIA))}")
+    if features is not None and name != "frechet":
+        if name != "auto":
+            raise ConfigError(f"features are for the criterion frechet, and not for {name}; leave one of them out")
+        name = "frechet"
     if name == "swd":
         return BY_SWD
     try:

@@ -28,6 +28,11 @@ class Progress:
     total: int
 
 
+def smallest(factor: int, border: int) -> int:
+    """The least side of a picture of which anything is left to measure: a multiple of the factor, beyond the border."""
+    return factor * (2 * border // factor + 1)
+
+
 def evaluate(
     restorer: Restorer,
     pictures: Pictures,
@@ -74,6 +79,12 @@ def evaluate(
     border, patches = task.border if border is None else border, patches_for(len(pictures))
     ways = Ways(restorer, regression, settings, samples, seed, free)
     _check(measures, classifier)
+    for name, pixels in zip(pictures.names, pictures.pixels, strict=True):
+        if task.factor <= min(pixels.shape[:2]) < smallest(task.factor, border):
+            raise ConfigError(
+                f"{name} has {pixels.shape[1]}x{pixels.shape[0]} pixels, of which a border of {border} leaves nothing; "
+                "leave it out, or give a smaller border"
+            )
     more = extra(
         measures,
         features=features,

@@ -21,6 +21,17 @@ def digest(model: Model) -> str:
     return sha.hexdigest()[:12]
 
 
+def where(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """On what, and by which versions."""
+    return {
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "precision": str(dtype).removeprefix("torch."),
+        "version": __version__,
+        "torch": torch.__version__,
+    }
+
+
 def protocol(
     ways: Ways, more: Extra, *, data: str, pictures: int, border: int, patches: int, quality: str | None
 ) -> dict[str, Any]:
@@ -63,10 +74,6 @@ def protocol(
         "seed": ways.seed,
         "seeds": "sample k of picture i: sr3.random.mix(seed, i, k), both counted from 0",
         "samples": ways.samples,
-        "device": str(restorer.device),
-        "threads": torch.get_num_threads(),
-        "precision": str(restorer.dtype).removeprefix("torch."),
-        "version": __version__,
-        "torch": torch.__version__,
+        **where(restorer.device, restorer.dtype),
         "notes": more.notes,
     }

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sr3.evaluation.evaluate import Progress
 from sr3.evaluation.method import Ways, rounded
-from sr3.evaluation.protocol import digest
+from sr3.evaluation.protocol import digest, where
 from sr3.evaluation.result import Result, Row
 from sr3.metric.accuracy import within
 from sr3.metric.features import Features, MissingError, Remembered, rows
@@ -136,5 +136,6 @@ def _protocol(ways: Ways, classifier: Features, data: str, count: int) -> dict[s
         "sampler": ways.settings.sampler,
         "steps": ways.settings.steps,
         "seed": ways.seed,
+        **where(ways.restorer.device, ways.restorer.dtype),
         "notes": [],
     }

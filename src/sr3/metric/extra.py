@@ -24,7 +24,8 @@ EXTRA = ("lpips", *INCEPTION, *EYE, "grid")
 SAID = {
     "lpips": "Zhang et al. (2018), version 0.1 over AlexNet",
     "fid": "Fréchet distance of the 2048 pooled features of Inception as torch-fidelity ports it, pictures of 8 bits",
-    "kid": "unbiased squared maximum mean discrepancy of the same features, kernel (x.y/d + 1)^3, all pictures at once",
+    "kid": "squared maximum mean discrepancy of the same features, kernel (x.y/d + 1)^3, all pictures at once, as "
+    "published: unbiased between independent sets, and too low where each picture is beside its own original",
     "is": "of the same network's logits without bias, one part below 5000 pictures, else ten",
     "feature": "squared distance of unit vectors, mean over places and stages: LPIPS without learned weights",
     "frechet": "Fréchet distance of features",

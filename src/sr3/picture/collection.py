@@ -88,6 +88,8 @@ class Pictures:
     broken: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
     twins: list[tuple[str, str]] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    """Of each picture a number that those of the same pixels share, in this process alone."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -99,7 +101,12 @@ class Pictures:
 
     def first(self, count: int | None) -> "Pictures":
         """The first so many; None: all."""
-        return replace(self, names=self.names[:count], pixels=self.pixels[:count])
+        return replace(self, names=self.names[:count], pixels=self.pixels[:count], keys=self.keys[:count])
+
+    def also_in(self, others: "Pictures") -> list[tuple[str, str]]:
+        """The pictures that are among others too: their names here and there."""
+        there = dict(zip(others.keys, others.names, strict=True))
+        return [(name, there[key]) for name, key in zip(self.names, self.keys, strict=True) if key in there]
 
     def summary(self) -> str:
         """What was found, for a person."""
@@ -139,10 +146,10 @@ def paired(originals: Pictures, given: Pictures, factor: int) -> list[np.ndarray
     return found
 
 
-def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1) -> Pictures:
+def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1, most: int | None = None) -> Pictures:
     """Decode every picture of the sources into memory, by the reader of `sr3.picture.image`: upright, RGB of 8 bits.
 
-    smallest: pictures with a side below so many pixels are left out.
+    smallest: pictures with a side below so many pixels are left out.  most: the first so many are enough.
     Broken files are named in the result, not raised; DataError where nothing usable is left.
     """
     if isinstance(sources, str | Path):
@@ -163,6 +170,9 @@ def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1) -> Pi
             seen[key] = name
             found.names.append(name)
             found.pixels.append(picture)
+            found.keys.append(key)
+            if len(found) == most:
+                break
     if not len(found):
         where = ", ".join(map(str, sources))
         why = f"; {len(found.broken)} broken, {len(found.small)} with a side below {smallest} pixels"
@@ -195,7 +205,7 @@ def _files(source: Path, unreadable: list[str]) -> Iterator[tuple[str, Path | Me
     """(name, path or what reads it) of each picture file of a folder, zip or single picture, in the order of names."""
     if source.is_dir():
         for path in find_pictures(source, unreadable):
-            yield str(path.relative_to(source)), path
+            yield shown(str(path.relative_to(source))), path
     elif source.is_file() and zipfile.is_zipfile(source):
         yield from _members(source)
     elif source.is_file() and source.suffix.lower() in PICTURE_SUFFIXES:

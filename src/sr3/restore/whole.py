@@ -117,8 +117,7 @@ class _Part(NamedTuple):
 
 
 def _parts(restorer: Restorer, given: Given) -> list[_Part]:
-    """None of them where the model can be shown all; else what lies apart and is restored alone, the parts of which do not
-    overlap."""
+    """What lies apart and is restored alone; nothing where the model can be shown the whole.  Parts do not overlap."""
     task, config = needs_picture(restorer.model), restorer.model.config
     whole, sides = task.result_size(given), config.sides
     if task.factor != 1 or sides is None or max(whole) <= sides[1]:

@@ -144,13 +144,17 @@ class Adversarial:
         pull = (made * slope).flatten(1).mean(1) / unit
         return Loss(value + pull - pull.detach(), None)
 
+    def forget(self) -> None:
+        """Forget what was added up, as where a loss was taken only to be counted or timed."""
+        self.flat.gradient.zero_()
+
     def step(self, good: Tensor) -> None:
         """Let the critics learn what was added up where `good` is 1, and forget it."""
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(self.flat.gradient)
             self.flat.gradient /= dist.get_world_size()
         self.optimiser.step(self.rate, good)
-        self.flat.gradient.zero_()
+        self.forget()
 
     def state(self) -> dict[str, Tensor]:
         """The critics' weights and moments, by names."""

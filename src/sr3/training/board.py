@@ -55,8 +55,24 @@ class Board:
         self.next_strip = -(-run.seen // every) * every
         known = curve.read(self.folder / curve.NAME) or curve.read(self.folder / "curve.json")
         self.points = [point for point in known if run.seen and point["seen"] <= run.seen]
+        self.changed = self._other_pictures()
         self._begin_log()
         self._tell_model()
+
+    def _other_pictures(self) -> str:
+        """Set the curve aside, with its best weights, where it was measured on other pictures; a sentence then."""
+        if self.val is None:
+            return ""
+        now, kept = curve.fingerprint(self.val), self.folder / curve.OF
+        before = kept.read_text("utf-8").strip() if kept.exists() else now
+        write_text(kept, now + "\n")
+        if before == now or not self.points:
+            return ""
+        self.points = []
+        for name in (curve.NAME, "curve.json", BEST):
+            if (file := self.folder / name).exists():
+                file.replace(file.with_stem(f"{file.stem}-{before}"))
+        return f"--val has other pictures than before: the curve begins anew, and the one before is curve-{before}.csv"
 
     def _begin_log(self) -> None:
         """Drop what a run that was killed had reported after its last save."""
@@ -156,8 +172,10 @@ class Board:
         best, file = self.best, self.folder / BEST
         if self.run.recipe.training.keep == "last":
             return None
-        if best is None or not file.exists():
+        if best is None:
             return "the last weights are kept: without --val nobody knows which are best"
+        if not file.exists():
+            return "the last weights are kept: those that measured best were not written when they were measured"
         if best["seen"] != self.run.seen:
             with replacing(self.folder / "model.safetensors") as place:
                 shutil.copyfile(file, place)

@@ -1,6 +1,7 @@
 """How good a model has become with the pictures it has seen: measures on held-out pictures, kept in one file."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -28,7 +29,8 @@ from sr3.restore.restorer import Restorer, needs_picture
 from sr3.restore.whole import make
 from sr3.task import Given, again
 
-NAME = "curve.csv"
+NAME, OF = "curve.csv", "curve.of"
+"""The points, and what stands for the pictures that they were measured on."""
 ABOUT = ("pictures", "seen", "minutes", "seconds")
 """Columns that are no measures: pictures seen by the model and by the run, minutes trained, seconds measured."""
 DAMAGED = 11
@@ -140,6 +142,12 @@ def _batches(pictures: Pictures, factor: int) -> Iterator[tuple[int, torch.Tenso
         stack = np.stack([p[:height, :width] for p in pictures.pixels[first:last]])
         yield first, torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 127.5 - 1
         first = last
+
+
+def fingerprint(pictures: Pictures) -> str:
+    """Twelve hexadecimal digits that stand for the names and sizes of pictures."""
+    rows = [[name, *pixels.shape[:2]] for name, pixels in zip(pictures.names, pictures.pixels, strict=True)]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Training crops: random squares of a set of pictures, cut on the training device."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -78,6 +79,8 @@ class Crops:
 
     ZOOM_STEPS = 16
     ZOOM_MOST = 1000
+    TABLE, GATHERED = 2**26, 2**25
+    """Numbers in the table of all matrices, and pixels of a batch, beyond which there is no table, and no batch."""
 
     def __init__(
         self,
@@ -118,10 +121,13 @@ class Crops:
         self.flat = torch.from_numpy(flat).to(self.device)
         wanted, whole = self._cut(np.arange(low, high + 1)), np.unique(shapes.min(axis=1))
         self.sizes = np.unique(np.minimum(wanted[:, None], whole[None]))
-        table = torch.zeros(len(self.sizes), side, int(self.sizes.max()))
-        for row, size in enumerate(self.sizes.tolist()):
-            table[row, :, :size] = reduction(size, side, resample)
-        self.table = table.to(self.device)
+        self.table: Tensor | None = None
+        self._one = lru_cache(64)(lambda size: reduction(size, side, resample).to(self.device))
+        if len(self.sizes) * side * int(self.sizes.max()) <= self.TABLE:
+            table = torch.zeros(len(self.sizes), side, int(self.sizes.max()))
+            for row, size in enumerate(self.sizes.tolist()):
+                table[row, :, :size] = reduction(size, side, resample)
+            self.table = table.to(self.device)
 
     def _cut(self, steps: np.ndarray) -> np.ndarray:
         return np.maximum(1, steps * self.side // self.ZOOM_STEPS)
@@ -158,14 +164,23 @@ class Crops:
         return [Places(*part) for part in zip(there.split(batch), cut.max(1).tolist(), plain, strict=True)]
 
     def cut(self, places: Places) -> Tensor:
-        """The crops themselves: float32 [B, 3, side, side] in [-1, 1]."""
+        """The crops themselves: float32 [B, 3, side, side] in [-1, 1].
+
+        One by one where together, each as large as the largest, they would take too much: whole photographs.
+        """
+        count, plain = len(places.numbers), places.plain
+        if not plain and (self.table is None or count * places.largest**2 > self.GATHERED) and count > 1:
+            ends = places.numbers[:, 3].tolist()
+            each = [Places(row, end + 1, False) for row, end in zip(places.numbers.split(1), ends, strict=True)]
+            return torch.cat([self.cut(one) for one in each])
         first, rows, columns, end, which, *_ = (n[:, None, None] for n in places.numbers.unbind(1))
         # all are gathered as large as the largest; what lies beyond a smaller one repeats its edge and is never used
         steps = torch.arange(places.largest, device=self.device)
         down, right = torch.minimum(steps[None, :, None], end), torch.minimum(steps[None, None, :], end)
         square = self.flat[first + rows * down + columns * right].permute(0, 3, 1, 2).float() / 127.5 - 1
         if not places.plain:
-            matrix = self.table[which[:, 0, 0], :, : places.largest][:, None]
+            own = self._one(places.largest)[None] if self.table is None else self.table[which[:, 0, 0]]
+            matrix = own[..., : places.largest][:, None]
             square = (matrix @ square @ matrix.transpose(-1, -2)).clamp(-1, 1)
         if self.colour:
             square = lit(square, self.colour * (2 * places.numbers[:, 6:] / _FINE - 1))

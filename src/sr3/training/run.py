@@ -163,6 +163,8 @@ class Run:
         t, weights, parts = self.recipe.training, self.flat.weights, self.recipe.training.accumulate
         torch.manual_seed(dropout_seed(t.seed, self.seen, self.rank))
         self.flat.gradient.zero_()
+        if isinstance(self.objective, Adversarial):
+            self.objective.forget()
         total = torch.zeros((), device=self.device)
         for part in self.waiting(lambda: self.batches(self.seen)):
             loss = self.loss(part)

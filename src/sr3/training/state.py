@@ -90,6 +90,13 @@ def save(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) 
             old.unlink()
 
 
+def seen(folder: Path) -> int:
+    """How many pictures a folder's run has seen; its model may be of fewer, where the best weights are kept."""
+    if not (folder / NAME).exists():
+        return 0
+    return int(json.loads(read_tensors(folder / NAME, weights=False)[1].get("seen", "0")))
+
+
 def load(folder: Path, flat: Flat) -> State | None:
     """The state in a folder, or None where there is none or nothing was learnt yet; those of older versions too."""
     path = folder / NAME

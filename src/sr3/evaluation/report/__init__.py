@@ -62,16 +62,19 @@ def _template() -> Template:
 
 def _summary(said: dict[str, Any]) -> str:
     """The protocol in a line."""
-    pictures, factor = said.get("pictures"), said.get("factor")
-    parts = [
-        f"{pictures} picture{'' if pictures == 1 else 's'}, "
-        + (f"×{factor}" if factor != 1 else _text(said.get("degradation"))),
-        f"{_text(said.get('sampler'))}, {said.get('steps')} steps",
-        f"border {said.get('border')}",
-        "projection on" if said.get("projection") else "projection off",
-        f"seed {said.get('seed')}",
-        f"sr3 {said.get('version')}",
-    ]
+    pictures, factor = said.get("pictures"), said.get("factor", 1)
+    many = f"{pictures} picture{'' if pictures == 1 else 's'}"
+    table = f"table {said['table']}" if "table" in said else ""
+    done = f"×{factor}" if factor != 1 else said.get("degradation", table)
+    parts = [", ".join([many, *([done] if done else [])])]
+    # what a protocol does not say, nobody made a choice of
+    if "sampler" in said:
+        parts.append(f"{_text(said['sampler'])}, {said.get('steps')} steps")
+    if "border" in said:
+        parts.append(f"border {said['border']}")
+    if "projection" in said:
+        parts.append("projection on" if said["projection"] else "projection off")
+    parts += [f"{word} {said[key]}" for word, key in (("seed", "seed"), ("sr3", "version")) if key in said]
     return " · ".join(parts)
 
 
