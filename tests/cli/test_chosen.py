@@ -161,3 +161,13 @@ def test_known_colours_are_in_the_result(sr3, tmp_path, sides):
     Image.merge("RGBA", (*picture.split(), alpha)).save(tmp_path / "hints.png")
     assert sr3("colorize", tmp_path / "g.png", *ask, "--skip-existing")[0] == 0
     assert read_note(out)["hints"] != note["hints"]
+
+
+def test_a_picture_whose_model_is_not_installed_stops_no_other(sr3, model, damaged, tmp_path, monkeypatch):
+    usual = dict.fromkeys(choosing.USUAL, str(model)) | {"colorization": "face-palette"}
+    monkeypatch.setattr(choosing, "USUAL", usual)
+    code, _, err = sr3("restore", damaged, "-o", tmp_path / "out")
+    assert code == 1
+    assert "3 done, 2 failed" in err
+    said = " ".join(err.split())
+    assert "grey.png cannot be restored, as it is grey: no model face-palette comes with the package" in said

@@ -169,7 +169,10 @@ def test_what_a_small_model_makes_is_held_as_far_as_asked_and_says_so():
         found = last(stream(restorer, grey, given, **options))
         alone = last(restorer.stream(Picture(small.image[0]), given=small, **options)).variants[0]
         large = task.enlarged(alone.pixels[None], small, given)
-        wanted = large if options else task.finish(large, given)
+        # no walk has held it at full size
+        wanted = large.clamp(-1, 1).lerp(
+            task.finish(large, given), {"free": 0.0, "fidelity": 0.5}.get(*options, 1.0) if options else 1.0
+        )
         assert torch.equal(found.variants[0].pixels, wanted[0])
         assert found.held == said
     assert not torch.equal(task.finish(large, given), large)
@@ -209,3 +212,32 @@ def test_what_is_given_goes_with_its_picture():
     assert part.label.tolist() == [2, 0]
     assert part.bits == 16
     assert given.to("cpu").label is not None
+
+
+def test_colours_that_are_held_to_nothing_are_as_sharp_as_the_picture():
+    """The luminance that is lost where it is reduced is no colour: without it a free result would be a blur."""
+    grey = from_samples(to_samples(photo(64, 48), 8)[..., :1])
+    restorer = model("colorization", sides=(4, 16))
+    found = last(stream(restorer, grey, restorer.model.task.take(grey), free=True)).variants[0]
+    detail = lambda x: x.diff(dim=-1)  # noqa: E731
+    both = torch.stack([detail(luminance(found.pixels[None])).flatten(), detail(grey.pixels).flatten()])
+    assert torch.corrcoef(both)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("sides", [None, (4, 24)])
+def test_what_is_transparent_stays_so_beside_what_is_added(sides):
+    """And what it hides is not shown to the model: other hidden colours, the same result."""
+    plain, hidden = photo(20, 16), photo(20, 16, seed=4)
+    alpha = 1 - box(20, 16, 12, 3, 8, 9)[0].float()
+    alpha[0, 0, 0] = 0.5
+    restorer, made = model("uncropping", sides=sides), []
+    for other in (plain, hidden):
+        picture = Picture(torch.where(alpha > 0, plain.pixels, other.pixels), alpha)
+        made.append(last(uncropped(picture, (6, 30, 0, 4), go(restorer))).variants[0])
+        assert torch.equal(made[-1].pixels[:, :16, 6:26], picture.pixels)
+    one, two = made
+    assert torch.equal(one.alpha[:, :16, 6:26], alpha)
+    outside = torch.ones_like(one.alpha, dtype=torch.bool)
+    outside[:, :16, 6:26] = False
+    assert (one.alpha[outside] == 1).all()
+    assert torch.equal(one.pixels[outside.expand(3, -1, -1)], two.pixels[outside.expand(3, -1, -1)])

@@ -276,3 +276,13 @@ def test_holes_that_lie_apart_are_filled_one_by_one():
             assert torch.equal(made.pixels[:, window[0], window[1]], small.pixels)
             assert torch.equal(made.pixels[rest], picture.pixels[rest])
     assert torch.equal(make(restorer, given, [4])[0], found.variants[1].pixels)
+
+
+def test_a_trace_follows_the_largest_of_several_holes():
+    restorer, picture = model("inpainting", sides=(4, 32)), photo(240, 90)
+    mask = box(240, 90, 20, 2, 4, 4) | box(240, 90, 160, 10, 40, 40)
+    *steps, _ = stream(restorer, picture, hollow(picture.rgb, mask, Stream(0, [0])), samples=2)
+    count = len(steps) // 4
+    assert [step.follows for step in steps] == [False] * 2 * count + [True] * count + [False] * count
+    single = hollow(picture.rgb, box(240, 90, 20, 30, 4, 4), Stream(0, [0]))
+    assert {step.follows for step in list(stream(restorer, picture, single))[:-1]} == {None}

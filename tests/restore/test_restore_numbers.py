@@ -204,7 +204,12 @@ def test_a_hole_is_by_mask_by_boxes_or_by_alpha(tmp_path):
     found, opaque = hole(through, file, None, [])
     assert found.nonzero().tolist() == [[0, 0, 2, 3]]
     assert opaque.alpha is None
-    assert hole(through, file, mask, [])[1].alpha is alpha
+    # what is made can be seen, and all else is as transparent as it was
+    found, seen = hole(through, file, mask, [])
+    assert torch.equal(seen.alpha[0], torch.where(found[0, 0], 1.0, alpha[0]))
+    assert seen.alpha[0, 2, 4] == 0.5
+    assert alpha[0, 2, 3] == torch.tensor(0.49)
+    assert hole(through, file, None, [(3, 2, 2, 1)])[1].alpha is None
     for box in ((6, 0, 3, 1), (0, 5, 1, 2)):
         with pytest.raises(PictureError, match="is not inside a.png, which is 8x6"):
             hole(picture, file, None, [box])
@@ -218,7 +223,7 @@ def test_a_hole_is_by_mask_by_boxes_or_by_alpha(tmp_path):
     ):
         with pytest.raises(PictureError, match=says):
             hole(of, file, wrong, boxes)
-    Image.fromarray(np.where(want.numpy(), 128, 127).astype(np.uint8)).save(tmp_path / "m.png")
+    Image.fromarray(np.where(want.numpy(), 32, 31).astype(np.uint8)).save(tmp_path / "m.png")
     read = read_mask(tmp_path / "m.png")
     assert torch.equal(read.hole[0, 0], want)
     assert read.mark == f"{zlib.crc32(bytes(want.byte().flatten().tolist())):08x}"
@@ -414,3 +419,25 @@ def test_what_a_person_can_cause_has_a_code_and_a_sentence(error, found):
     if told is not None and found is not None:
         assert told[0] == found[0]
         assert told[1].startswith(found[1])
+
+
+@pytest.mark.parametrize(
+    ("back", "paint"),
+    [
+        ((0, 0, 0), (255, 255, 255)),
+        ((0, 0, 0), (255, 0, 0)),  # in any colour
+        ((0, 0, 0), (0, 0, 90)),
+        ((0, 0, 0, 0), (255, 0, 0, 255)),  # on a layer of its own
+        ((255, 255, 255, 0), (255, 255, 255, 255)),  # whatever that hides
+        ((255, 255, 255, 0), (0, 0, 0, 255)),
+        ((9, 9, 9, 255), (255, 255, 255, 255)),
+        ((0, 0, 0, 255), (255, 255, 255, 128)),
+    ],
+)
+def test_a_mask_is_what_is_painted(tmp_path, back, paint):
+    mask = Image.new("RGBA" if len(back) == 4 else "RGB", (12, 9), back)
+    mask.paste(paint, (3, 2, 8, 7))
+    mask.save(tmp_path / "m.png")
+    want = torch.zeros(9, 12, dtype=torch.bool)
+    want[2:7, 3:8] = True
+    assert torch.equal(read_mask(tmp_path / "m.png").hole[0, 0], want)

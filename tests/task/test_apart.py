@@ -92,3 +92,14 @@ def test_tasks_have_a_window_for_each_hole():
     ring = Given(torch.zeros(1, 3, 100, 500), side_of((100, 500), (10, 10, 10, 10)))
     assert plain(Uncropping().windows(ring, 64)) == [(0, 100, 0, 500)]
     assert Picture(given.image[0]).size == (600, 400)
+
+
+def test_as_much_is_seen_around_a_hole_as_the_task_says():
+    mask = holes((400, 600), ((100, 110), (100, 120)))[None, None]
+    given = hollow(torch.zeros(1, 3, 400, 600), mask, Stream(0, [0]))
+    for kind in (Inpainting, Uncropping):
+        assert plain(kind(context=1.5).windows(given, 0)) == [(70, 140, 70, 150)]
+        assert plain(kind(context=0.0).windows(given, 0)) == [(100, 110, 100, 120)]
+        for wrong in (-0.1, 101.0, float("nan")):
+            with pytest.raises(ValueError, match="is no number of a hole's sides"):
+                kind(context=wrong)

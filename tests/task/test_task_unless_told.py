@@ -42,12 +42,18 @@ HELD = {
         "TURN": (0.8377580409572782, 1.6755160819145563),
         "_DRAWN": 8,
     },
-    "task.inpainting:Inpainting": {"strokes": 0.6, "area": (0.1, 0.4), "measured_area": 0.25},
+    "task.inpainting:Inpainting": {
+        "strokes": 0.6,
+        "area": (0.1, 0.4),
+        "measured_area": 0.25,
+        "marked": False,
+        "context": 0.5,
+    },
     "task.jpeg_restoration": {"CHROMA": {"4:2:0": 2, "4:4:4": 0}, "INSET": 2.0},
     "task.jpeg_restoration:JpegRestoration": {"low": 5, "high": 30, "falloff": 10.0, "halved": 0.5, "quality": 10},
     "task.several:Several": {"told": False},
     "task.super_resolution:SuperResolution": {"factor": 4, "blur": 0.0, "colours": False},
-    "task.uncropping:Uncropping": {"around": 0.5, "share": 0.5},
+    "task.uncropping:Uncropping": {"around": 0.5, "share": 0.5, "marked": False, "context": 0.5},
 }
 
 

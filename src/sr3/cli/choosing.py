@@ -32,6 +32,7 @@ def chooser(
     lenient: whether damaged files are taken too.
     ready: called with each restorer once, when it has been loaded.  options: of `load_restorer`.
     """
+    from sr3.model.config import ConfigError
     from sr3.picture.image import read
     from sr3.picture.kinds import is_jpeg
     from sr3.picture.picture import PictureError
@@ -74,7 +75,10 @@ def chooser(
             return Choice(restorer(model, "inpainting" if hole else None), "as asked for")
         need = need_of(source, kinds)
         if model == AUTO:
-            return Choice(restorer(USUAL[need.kind], need.kind), need.why)
+            try:
+                return Choice(restorer(USUAL[need.kind], need.kind), need.why)
+            except ConfigError as error:  # for this picture, and no reason to leave the others
+                raise PictureError(f"{source} cannot be restored, as {need.why}: {error}") from error
         return Choice(restorer(model, need.kind), f"as asked for; {need.why}")
 
     return chosen

@@ -189,7 +189,8 @@ def _one(steps: "Iterator[Progress | Restored]", job: Job, run: "Run", shown: "B
             clock.step(result)
             label = job.source.name + (f", held to {result.held.split(' (')[0]}" if result.held else "")
             shown.update(bar, completed=clock.share, total=1, description=label)
-            if run.trace is not None and result.done <= result.total // run.samples:
+            first = result.done <= result.total // run.samples
+            if run.trace is not None and (first if result.follows is None else result.follows):
                 frames.append(_frame(result))
     assert result is not None
     assert not isinstance(result, Progress)

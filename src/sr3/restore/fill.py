@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sr3.picture.bleed import bled
 from sr3.picture.picture import Picture, PictureError
 from sr3.random import Stream
 from sr3.restore.restored import Restored
@@ -56,7 +57,7 @@ def inpainted(picture: Picture, mask: Tensor, go: Go, *, grow: int = 0, feather:
         mixed = torch.lerp(picture.pixels, pixels, share[0])
         return replace(made, pixels=torch.where(share[0] > 0, mixed, picture.pixels))
 
-    for step in go(picture, hollow(picture.rgb, share > 0, Stream(seed, [0]))):
+    for step in go(picture, hollow(bled(picture).rgb, share > 0, Stream(seed, [0]))):
         if isinstance(step, Restored):
             mean = None if step.mean is None else joined(step.mean)
             step = replace(step, variants=[joined(made) for made in step.variants], mean=mean)
@@ -93,12 +94,11 @@ def plan(size: tuple[int, int], sides: Sequence[int]) -> list[tuple[int, int, in
 def uncropped(picture: Picture, sides: Sequence[int], go: Go, *, seed: int = 0) -> Steps:
     """Make a picture larger at its sides, in as many steps as it takes: the steps, and last the result.
 
-    sides: pixels to add at the left, right, top and bottom.  Alpha is left out.  Several variants differ in the last
-    step; each before it makes one.
+    sides: pixels to add at the left, right, top and bottom.  Alpha is kept, and what is added is opaque; what it hides
+    is not shown to the model.  Several variants differ in the last step; each before it makes one.
     """
-    begin = replace(picture, alpha=None)
     *before, final = plan(picture.size, sides)
-    kept = begin
+    kept = picture
     for number, some in enumerate(before):
         result: Progress | Restored | None = None
         for result in _once(kept, some, partial(go, samples=1), seed + number):
@@ -113,5 +113,5 @@ def _once(picture: Picture, sides: Sequence[int], go: Go, seed: int) -> Steps:
     left, right, top, bottom = sides
     wide = F.pad(picture.pixels[None], (left, right, top, bottom), mode="constant", value=0.0)
     mask = side_of((wide.shape[-2], wide.shape[-1]), sides)
-    larger = replace(picture, pixels=wide[0])
-    return inpainted(larger, mask, go, seed=seed)
+    alpha = None if picture.alpha is None else F.pad(picture.alpha, (left, right, top, bottom), value=1.0)
+    return inpainted(replace(picture, pixels=wide[0], alpha=alpha), mask, go, seed=seed)

@@ -16,7 +16,7 @@ Box = tuple[int, int, int, int]
 
 
 class Mask(NamedTuple):
-    """A mask, bool [1, 1, H, W] and True where it is not black, and the file that it was read from."""
+    """A mask, bool [1, 1, H, W] and True where something is painted, and the file that it was read from."""
 
     file: Path
     hole: Tensor
@@ -27,9 +27,19 @@ class Mask(NamedTuple):
         return f"{zlib.crc32(self.hole.byte().numpy().tobytes()):08x}"
 
 
+FAINT = 1 / 8
+"""Of white, and of opaque: what is no brighter is not painted, as the rings of a mask in a JPEG file."""
+
+
 def read_mask(file: Path) -> Mask:
-    """The mask in a picture file.  PictureError where it cannot be read."""
-    return Mask(file, read(file).pixels.mean(0)[None, None] > 0)
+    """The mask in a picture file: what is not black, in any colour; on a layer that is transparent elsewhere, what is
+    painted there, and if all of that is black, that.  PictureError where it cannot be read."""
+    picture = read(file)
+    bright = (picture.pixels.amax(0) + 1) / 2 > FAINT
+    if picture.alpha is not None:
+        there = picture.alpha[0] > FAINT
+        bright = bright & there if (bright & there).any() or there.all() else there
+    return Mask(file, bright[None, None])
 
 
 def mark_of(picture: Picture) -> str:
@@ -39,7 +49,7 @@ def mark_of(picture: Picture) -> str:
 
 
 def hole(picture: Picture, source: Path, mask: Mask | None, boxes: Sequence[Box]) -> tuple[Tensor, Picture]:
-    """What is to be made, bool [1, 1, H, W], and the picture without the transparency that said so.
+    """What is to be made, bool [1, 1, H, W], and the picture, which is opaque there.
 
     PictureError for a mask of another size, for boxes outside, and where nothing or all is to be made.
     """
@@ -61,6 +71,9 @@ def hole(picture: Picture, source: Path, mask: Mask | None, boxes: Sequence[Box]
             raise PictureError(f"nothing says where the hole of {source} is; give --mask, --box or transparent pixels")
         found |= picture.alpha[None] < 0.5
         picture = replace(picture, alpha=None)
+    elif picture.alpha is not None:
+        alpha = torch.where(found[0], 1.0, picture.alpha)
+        picture = replace(picture, alpha=None if bool((alpha == 1).all()) else alpha)
     if not found.any():
         what = f"the mask {mask.file} is black all over" if mask else f"{source} has no transparent pixel"
         raise PictureError(f"{what}, so there is nothing to make; mark what is to be made")

@@ -27,6 +27,8 @@ class Progress(NamedTuple):
     """What the result is held to, in words."""
     part: bool = False
     """Whether the step is of a band of the picture alone."""
+    follows: bool | None = None
+    """Whether a trace shows it; None: where it is of the first sample."""
 
 
 @dataclass(frozen=True)

@@ -68,16 +68,21 @@ def stream(
         return
     held = Agreement(share=0.0 if free else fidelity)
     whole: list[Tensor] = []
+    # of several parts, which are of different sizes, a trace follows the largest
+    main = max(range(len(parts)), key=lambda k: parts[k].given.image[0, 0].numel())
     for number, part in enumerate(parts):
         for step in restorer.stream(Picture(part.small.image[0].clamp(-1, 1)), given=part.small, **options):
             if isinstance(step, Progress):
-                yield step._replace(done=number * step.total + step.done, total=len(parts) * step.total)
+                done, follows = number * step.total + step.done, None
+                if len(parts) > 1:
+                    follows = number == main and step.done <= step.total // options.get("samples", 1)
+                yield step._replace(done=done, total=len(parts) * step.total, follows=follows)
                 continue
             each = [one.pixels.expand(3, -1, -1)[None] for one in step.variants]
             sized = [_sized(task, one, part, detail, [seed + k]) for k, one in enumerate(each)]
             whole = [_placed(*both, part, given) for both in zip(whole or [None] * len(sized), sized, strict=True)]
             if number == len(parts) - 1:
-                made = [held.finish(task, one, given) for one in whole]
+                made = [_held(held, task, one, given) for one in whole]
                 hold = partial(held.finish, task, given=given) if task.colours else None
                 yield replace(restored(source, made, colours=task.colours, hold=hold), held=step.held, note=step.note)
 
@@ -149,6 +154,13 @@ def _sized(task: Restoration, made: Tensor, part: _Part, detail: Restorer | None
     if detail is not None and part.given.mask is not None:
         return _detailed(detail, task, made, part.given, seeds)
     return task.enlarged(made, part.small, part.given)
+
+
+def _held(held: Agreement, task: Restoration, made: Tensor, given: Given) -> Tensor:
+    """Held to what is given, at full size, as far as is asked for: no walk has done so here."""
+    if held.share in (0, 1):
+        return held.finish(task, made, given)
+    return made.clamp(-1, 1).lerp(task.finish(made, given), held.share)
 
 
 def _placed(whole: Tensor | None, made: Tensor, part: _Part, given: Given) -> Tensor:

@@ -49,7 +49,9 @@ class Colorization(SameSize):
         return small._replace(mask=weight == 0, colours=small.image + chroma)
 
     def enlarged(self, made: Tensor, small: Given, given: Given) -> Tensor:
-        return guided(made, small.image[:, :1], given.image[:, :1])
+        # what of the luminance was lost in the reduction is no colour, and known
+        lost = given.image[:, :1] - resize(small.image[:, :1], self.result_size(given))
+        return guided(made, small.image[:, :1], given.image[:, :1]) + lost
 
     def again(self, made: Tensor, given: Given) -> Tensor:
         return round8(luminance(made)).expand_as(made)

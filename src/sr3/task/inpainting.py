@@ -1,5 +1,6 @@
 """Inpainting: what may have been in a hole."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,7 @@ class Filling(SameSize):
 
     fill: Fill
     marked: bool
+    context: float
 
     @property
     def channels(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -74,14 +76,14 @@ class Filling(SameSize):
         return hollow(image, mask, own_stream(image, 1))
 
     def windows(self, given: Given, least: int) -> list[tuple[slice, slice]]:
-        """Around each hole half as many rows and columns as the larger of its two counts; of holes so near to each
-        other that these overlap, around all of them."""
+        """Around each hole, with `context` times the larger of its two counts of pixels on every side; of holes so near
+        to each other that these overlap, around all of them."""
         if given.mask is None or not given.mask.any():
             return super().windows(given, least)
         height, width = given.mask.shape[-2:]
 
         def around(rows: slice, columns: slice) -> tuple[slice, slice]:
-            margin = (max(rows.stop - rows.start, columns.stop - columns.start) + 1) // 2
+            margin = math.ceil(self.context * max(rows.stop - rows.start, columns.stop - columns.start))
             return (
                 _within(rows.start, rows.stop, margin, least, height),
                 _within(columns.start, columns.stop, margin, least, width),
@@ -134,6 +136,7 @@ class Inpainting(Filling):
     measured: the hole of what is measured, and how much of the picture it is: `measured_area`.
     fill: what a hole is filled with without a model: "smooth", or OpenCV's "telea" or "navier-stokes".
     marked: whether the network is told where the hole is, and shown that filling, instead of noise in the hole.
+    context: how much of a large picture a model for small ones is shown around a hole, in sides of the hole.
     """
 
     strokes: float = 0.6
@@ -142,6 +145,7 @@ class Inpainting(Filling):
     measured_area: float = 0.25
     fill: Fill = "smooth"
     marked: bool = False
+    context: float = 0.5
     command = "inpaint photo.png --box 10,10,40x40"
     given_name = "with a hole"
 
@@ -151,6 +155,8 @@ class Inpainting(Filling):
         for low, high in (self.area, (self.measured_area,) * 2):
             if not 0 < low <= high < 1:
                 raise ValueError(f"holes of {low:g} to {high:g} of a picture cannot be; give shares between 0 and 1")
+        if not 0 <= self.context <= 100:
+            raise ValueError(f"context={self.context:g} is no number of a hole's sides; give one from 0 to 100")
         if self.measured not in ("strokes", "boxes") or self.fill not in FILLINGS:
             raise ValueError(f"measured is strokes or boxes, and fill one of {', '.join(FILLINGS)}")
 

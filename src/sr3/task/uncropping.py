@@ -24,7 +24,7 @@ class Uncropping(Filling):
 
     In training half of each picture is missing, at one side or around: `around` is the share of the latter.
     share: how much of the picture is missing.  measured: the side that is missing of what is measured.
-    fill, marked: as for inpainting.
+    fill, marked, context: as for inpainting.
     """
 
     around: float = 0.5
@@ -32,6 +32,7 @@ class Uncropping(Filling):
     measured: Literal["left", "right", "top", "bottom", "all"] = "right"
     fill: Fill = "smooth"
     marked: bool = False
+    context: float = 0.5
     command = "uncrop photo.jpg --right 64"
     given_name = "cropped"
 
@@ -40,6 +41,8 @@ class Uncropping(Filling):
             raise ValueError(f"around={self.around:g} is no share; give a number from 0 to 1")
         if not 0 < self.share < 1:
             raise ValueError(f"a share of {self.share:g} of a picture cannot be missing; give one between 0 and 1")
+        if not 0 <= self.context <= 100:
+            raise ValueError(f"context={self.context:g} is no number of a hole's sides; give one from 0 to 100")
         if self.measured not in SIDES or self.fill not in FILLINGS:
             raise ValueError(f"measured is one of {', '.join(SIDES)}, and fill one of {', '.join(FILLINGS)}")
 
