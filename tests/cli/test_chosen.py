@@ -74,8 +74,12 @@ def test_a_mask_settles_the_task(sr3, model, damaged, tmp_path):
 def test_without_a_model_it_is_the_usual_one(sr3, model, damaged, tmp_path, monkeypatch):
     monkeypatch.setattr(choosing, "USUAL", dict.fromkeys(choosing.USUAL, str(model)))
     code, _, err = sr3("restore", damaged, "-o", tmp_path / "out")
-    assert code == 1
-    assert "4 done, 1 failed" in err
+    assert code == 0, err
+    assert "4 done, 0 failed, 1 left as they are" in err
+    assert not (tmp_path / "out" / "plain.png").exists()
+    # alone it is asked for, and there is no result
+    code, _, err = sr3("restore", damaged / "plain.png", "-o", tmp_path / "o.png")
+    assert code != 0
     assert "plain.png shows no damage" in err
     assert read_note(tmp_path / "out" / "noisy.png")["held_to"] == "nothing"
 
@@ -168,6 +172,6 @@ def test_a_picture_whose_model_is_not_installed_stops_no_other(sr3, model, damag
     monkeypatch.setattr(choosing, "USUAL", usual)
     code, _, err = sr3("restore", damaged, "-o", tmp_path / "out")
     assert code == 1
-    assert "3 done, 2 failed" in err
+    assert "3 done, 1 failed, 1 left as they are" in err
     said = " ".join(err.split())
     assert "grey.png cannot be restored, as it is grey: no model face-palette comes with the package" in said

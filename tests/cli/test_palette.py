@@ -602,10 +602,10 @@ def test_bad_input_gets_one_sentence(sr3, models, place, typed):
 @pytest.mark.parametrize(
     ("typed", "recipe"),
     [
-        ("inpaint p.png --box 1,1,4x4", "face-palette"),
-        ("uncrop p.png --right 4", "face-palette"),
+        ("inpaint p.png --box 1,1,4x4 --model face-palette", "face-palette"),
+        ("uncrop p.png --right 4 --model face-palette", "face-palette"),
         ("restore p.png --model photo-denoise", "photo-denoise"),
-        ("demo --task inpaint", "face-palette"),
+        ("demo --task inpaint --model face-palette", "face-palette"),
     ],
 )
 def test_a_model_that_is_not_there_yet_can_be_trained(sr3, place, monkeypatch, typed, recipe):

@@ -106,6 +106,7 @@ def test_a_model_of_a_package_that_is_not_installed_says_which(monkeypatch, sr3,
             assert code != 0
             assert err.startswith("sr3: the model face-16 is in the package sr3-faces, which is not installed")
             assert len(err.splitlines()) == 1
-        assert "the model face-color is in the package sr3-faces" in sr3("demo", "--task", "colorize")[2]
+        for task, name in (("colorize", "face-color"), ("inpaint", "face-fill"), ("uncrop", "face-fill")):
+            assert f"the model {name} is in the package sr3-faces" in sr3("demo", "--task", task)[2]
     finally:
         shipped.found.cache_clear()

@@ -16,9 +16,9 @@ AUTO = "auto"
 USUAL = {
     "colorization": "face-color",
     "denoising": "photo-denoise",
-    "inpainting": "face-palette",
+    "inpainting": "face-fill",
     "jpeg-restoration": "photo-jpeg-regression",
-    "uncropping": "face-palette",
+    "uncropping": "face-fill",
 }
 """The usual model of each task."""
 
@@ -36,7 +36,7 @@ def chooser(
     from sr3.picture.image import read
     from sr3.picture.kinds import is_jpeg
     from sr3.picture.picture import PictureError
-    from sr3.restore.choose import Need, needs
+    from sr3.restore.choose import Need, UndamagedError, needs
     from sr3.restore.restorer import needs_picture
     from sr3.restore.whole import set_task
 
@@ -65,7 +65,7 @@ def chooser(
             return Need("super-resolution", "it shows no damage")
         known = "it is opaque, has colours and is neither noisy nor a JPEG file of low quality"
         among = f" that is among {', '.join(kinds)}" if kinds else ""
-        raise PictureError(
+        raise UndamagedError(
             f"{source} shows no damage{among}: {known}; name the task by sr3 colorize, inpaint, uncrop or dejpeg"
         )
 

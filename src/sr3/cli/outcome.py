@@ -61,6 +61,7 @@ class Outcome:
 def safely(job: Job, samples: int, count: int, work: Callable[[], Any]) -> Any:
     """What work on one of so many jobs gives; an `Outcome` with the error where that is a picture's own."""
     from sr3.model.config import ConfigError
+    from sr3.restore.choose import UndamagedError
     from sr3.restore.fault import code_and_sentence
 
     try:
@@ -70,6 +71,8 @@ def safely(job: Job, samples: int, count: int, work: Callable[[], Any]) -> Any:
         # what is wrong with the request is wrong for every picture; what is wrong with one is not
         if found is None or (isinstance(error, ConfigError) and count == 1):
             raise
+        if isinstance(error, UndamagedError) and count > 1:
+            return Outcome(job.name, left="shows no damage")
         return Outcome(job.name, job.written(samples), error=found[1])
 
 

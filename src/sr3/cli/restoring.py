@@ -117,7 +117,7 @@ class Work:
     def _end(self, teller: Teller, count: int, said: int) -> None:
         say(teller.failures[said:])
         if count > 1 and (not self.run.quiet or teller.failures):
-            kept = f", {teller.left} left as they are (results of sr3)" if teller.left else ""
+            kept = f", {teller.left} left as they are" if teller.left else ""
             typer.echo(f"{teller.made} done, {len(teller.failures)} failed{kept}", err=True)
         if teller.failures:
             raise typer.Exit(1 if teller.made or teller.left else 3)

@@ -12,7 +12,7 @@ GROUP = "sr3.models"
 """Of entry points; each names a package with files NAME.safetensors, such as `faces = "sr3_faces"`."""
 SUFFIX = ".safetensors"
 ELSEWHERE = {
-    **dict.fromkeys(("face-16", "face-8x", "face-8x-regression", "face-color"), "sr3-faces"),
+    **dict.fromkeys(("face-16", "face-8x", "face-8x-regression", "face-color", "face-fill"), "sr3-faces"),
     **dict.fromkeys(("photo-4x-worn", "photo-jpeg-fast", "photo-jpeg-regression"), "sr3-restore"),
 }
 """Models of packages that need not be installed, for a message that helps."""

@@ -26,6 +26,10 @@ _LUMA = (
 """Steps of quality 50 for luminance: ITU-T T.81 (1992), table K.1."""
 
 
+class UndamagedError(PictureError):
+    """A picture that is in need of nothing: among others it is left as it is."""
+
+
 class Need(NamedTuple):
     """A task's kind, and why a picture seems to need it."""
 
