@@ -101,13 +101,19 @@ def command(
     from sr3.cli import protocols
 
     _check(labels, classifier, report, json_file, [*data, Path(model)], force=force)
-    walk: dict[str, Any] = {"steps": steps, "sampler": sampler, "spacing": spacing, "quality": quality}
-    asked: dict[str, Any] = {"seed": seed, "data": ", ".join(p.name for p in data), "batch": batch, **walk}
+    walk: dict[str, Any] = {"steps": steps, "sampler": sampler, "spacing": spacing, "quality": quality, "free": free}
+    asked: dict[str, Any] = {
+        "seed": seed,
+        "data": ", ".join(p.name for p in data),
+        "batch": batch,
+        **walk,
+        "border": border,
+    }
     if protocol == "restoration":
         restorer = load_restorer(model, device=device, precision=precision)
         other = regression_for(restorer, regression, task or [])
         pictures = held_out(data, restorer.model, limit, border)
-        asked |= {"regression": other, "samples": samples, "free": free, "border": border}
+        asked |= {"regression": other, "samples": samples}
         asked["measures"] = _measures(measures, 0 if features else len(pictures))
         asked["given"] = _pairs(given, pictures, restorer.model.task.factor)
         more = protocols.networks(features, classifier, labels, pictures, restorer.device)
@@ -115,8 +121,12 @@ def command(
     else:
         way: dict[str, Any] = {"device": device, "precision": precision}
         asked |= {"features": features, "classifier": classifier, "labels": labels}
-        asked |= {"regression": regression, "free": free, "task": task, "border": border, "given": given}
-        asked["measures"] = _measures(measures, 0) if measures is not None else None
+        asked |= {
+            "regression": regression,
+            "task": task,
+            "given": given,
+            "measures": measures and _measures(measures, 0),
+        }
         found = _finished(protocols.running(protocol, model, data, limit, way, asked))
         pictures = None
     typer.echo(table(found))

@@ -78,13 +78,7 @@ def evaluate(
     settings = restorer.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality)
     border, patches = task.border if border is None else border, patches_for(len(pictures))
     ways = Ways(restorer, regression, settings, samples, seed, free)
-    _check(measures, classifier)
-    for name, pixels in zip(pictures.names, pictures.pixels, strict=True):
-        if task.factor <= min(pixels.shape[:2]) < smallest(task.factor, border):
-            raise ConfigError(
-                f"{name} has {pixels.shape[1]}x{pixels.shape[0]} pixels, of which a border of {border} leaves nothing; "
-                "leave it out, or give a smaller border"
-            )
+    _check(measures, classifier, pictures, task.factor, border)
     more = extra(
         measures,
         features=features,
@@ -135,14 +129,20 @@ def _given(made: Given, pixels: Sequence[np.ndarray] | None) -> Given:
     return Given(images)
 
 
-def _check(measures: Sequence[str], classifier: Features | None) -> None:
-    """ConfigError for a measure there is none of, and for one whose network is missing."""
+def _check(measures: Sequence[str], classifier: Features | None, pictures: Pictures, factor: int, border: int) -> None:
+    """ConfigError for a measure there is none of, for one whose network is missing, and for a picture too small."""
     for name in measures:
         if name == "accuracy":
             if classifier is None:
                 raise ConfigError("accuracy needs a classifier of yours")
         elif name not in EXTRA:
             raise ConfigError(f"there is no measure {name!r} to add{nearest(name, list(EXTRA))}")
+    for name, pixels in zip(pictures.names, pictures.pixels, strict=True):
+        if factor <= min(pixels.shape[:2]) < smallest(factor, border):
+            raise ConfigError(
+                f"{name} has {pixels.shape[1]}x{pixels.shape[0]} pixels, of which a border of {border} leaves nothing; "
+                "leave it out, or give a smaller border"
+            )
 
 
 def _batches(pictures: Pictures, factor: int, batch: int | None) -> Iterator[list[int]]:
