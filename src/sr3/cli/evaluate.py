@@ -120,13 +120,8 @@ def command(
         found = _restored(restorer, pictures, {**asked, **more, "keep": keep if report else 0})
     else:
         way: dict[str, Any] = {"device": device, "precision": precision}
-        asked |= {"features": features, "classifier": classifier, "labels": labels}
-        asked |= {
-            "regression": regression,
-            "task": task,
-            "given": given,
-            "measures": measures and _measures(measures, 0),
-        }
+        asked |= {"features": features, "classifier": classifier, "labels": labels, "regression": regression}
+        asked |= {"task": task, "given": given, "measures": measures and _measures(measures, 0)}
         found = _finished(protocols.running(protocol, model, data, limit, way, asked))
         pictures = None
     typer.echo(table(found))
