@@ -101,14 +101,8 @@ def command(
     from sr3.cli import protocols
 
     _check(labels, classifier, report, json_file, [*data, Path(model)], force=force)
-    walk: dict[str, Any] = {"steps": steps, "sampler": sampler, "spacing": spacing, "quality": quality, "free": free}
-    asked: dict[str, Any] = {
-        "seed": seed,
-        "data": ", ".join(p.name for p in data),
-        "batch": batch,
-        **walk,
-        "border": border,
-    }
+    asked: dict[str, Any] = {"steps": steps, "sampler": sampler, "spacing": spacing, "quality": quality}
+    asked |= {"seed": seed, "data": ", ".join(p.name for p in data), "batch": batch, "border": border, "free": free}
     if protocol == "restoration":
         restorer = load_restorer(model, device=device, precision=precision)
         other = regression_for(restorer, regression, task or [])
