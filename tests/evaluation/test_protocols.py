@@ -234,6 +234,7 @@ def test_real_pictures_are_held_in_8_bits(real):
     ("protocol", "option"),
     [
         ("recognition", ["--border", 4]),
+        ("recognition", ["--border", 0]),
         ("recognition", ["--measures", "fid"]),
         ("recognition", ["--features", "efficientnet-lite0"]),
         ("recognition", ["--task", "factor=4"]),

@@ -32,7 +32,7 @@ def running(
     from sr3.model.config import ConfigError, nearest
 
     for name in NOT_FOR.get(protocol, ()):
-        if asked[name]:
+        if asked[name] not in (None, "") and asked[name] is not False:  # 0 is an answer
             raise ConfigError(f"--protocol {protocol} has no use for --{name}; leave it out")
     asked = {**asked, "measures": asked["measures"] or []}
     if protocol == "recognition":

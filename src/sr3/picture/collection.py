@@ -89,7 +89,7 @@ class Pictures:
     small: list[str] = field(default_factory=list)
     twins: list[tuple[str, str]] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
-    """Of each picture a number that those of the same pixels share, in this process alone."""
+    """Of each picture that was loaded a number that those of the same pixels share, in this process alone."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -105,8 +105,11 @@ class Pictures:
 
     def also_in(self, others: "Pictures") -> list[tuple[str, str]]:
         """The pictures that are among others too: their names here and there."""
-        there = dict(zip(others.keys, others.names, strict=True))
-        return [(name, there[key]) for name, key in zip(self.names, self.keys, strict=True) if key in there]
+        there = dict(zip(others._keys(), others.names, strict=True))
+        return [(name, there[key]) for name, key in zip(self.names, self._keys(), strict=True) if key in there]
+
+    def _keys(self) -> list[int]:
+        return self.keys if len(self.keys) == len(self) else [_key(pixels) for pixels in self.pixels]
 
     def summary(self) -> str:
         """What was found, for a person."""
@@ -118,6 +121,10 @@ class Pictures:
         if self.twins:
             lines.append(f"{len(self.twins)} are the same picture twice, e.g. {' = '.join(self.twins[0])}")
         return "\n".join(lines)
+
+
+def _key(pixels: np.ndarray) -> int:
+    return hash(pixels.tobytes())
 
 
 def paired(originals: Pictures, given: Pictures, factor: int) -> list[np.ndarray]:
@@ -164,7 +171,7 @@ def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1, most:
             if min(picture.shape[:2]) < smallest:
                 found.small.append(name)
                 continue
-            key = hash(picture.tobytes())
+            key = _key(picture)
             if key in seen:
                 found.twins.append((seen[key], name))
             seen[key] = name

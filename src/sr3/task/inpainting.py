@@ -30,6 +30,10 @@ class Filling(SameSize):
     marked: bool
     context: float
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.context <= 100:
+            raise ValueError(f"context={self.context:g} is no number of a hole's sides; give one from 0 to 100")
+
     @property
     def channels(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return 4 if self.marked else 3
@@ -150,13 +154,12 @@ class Inpainting(Filling):
     given_name = "with a hole"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.strokes <= 1:
             raise ValueError(f"strokes={self.strokes:g} is no share; give a number from 0 to 1")
         for low, high in (self.area, (self.measured_area,) * 2):
             if not 0 < low <= high < 1:
                 raise ValueError(f"holes of {low:g} to {high:g} of a picture cannot be; give shares between 0 and 1")
-        if not 0 <= self.context <= 100:
-            raise ValueError(f"context={self.context:g} is no number of a hole's sides; give one from 0 to 100")
         if self.measured not in ("strokes", "boxes") or self.fill not in FILLINGS:
             raise ValueError(f"measured is strokes or boxes, and fill one of {', '.join(FILLINGS)}")
 

@@ -59,7 +59,7 @@ class Several(SameSize):
             raise ValueError("each task can be given once")
         if not self.kinds:
             raise ValueError("it needs the kind of a task; give at least one")
-        self._number(self._own)
+        self._number(self._kind)
         for options in self.tasks:
             task_of(options)
 
@@ -69,7 +69,7 @@ class Several(SameSize):
         return [str(options.get("kind")) for options in self.tasks]
 
     @property
-    def _own(self) -> str:
+    def _kind(self) -> str:
         return self.measured or (USUAL[0] if USUAL[0] in self.kinds else self.kinds[0])
 
     def _number(self, kind: str) -> int:
@@ -85,7 +85,7 @@ class Several(SameSize):
     @property
     def own(self) -> Restoration:
         """The task that is measured and used."""
-        return task_of(self.tasks[self._number(self._own)])
+        return task_of(self.tasks[self._number(self._kind)])
 
     @property
     def command(self) -> str:
@@ -128,7 +128,7 @@ class Several(SameSize):
         return super().result_size(given) if given.mixed else self.own.result_size(given)
 
     def _labelled(self, given: Given) -> Given:
-        label = torch.full((len(given.image),), self._number(self._own), device=given.image.device)
+        label = torch.full((len(given.image),), self._number(self._kind), device=given.image.device)
         return given._replace(label=label)
 
     def take(self, picture: Picture, file: Path | bytes | None = None) -> Given:

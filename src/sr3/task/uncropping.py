@@ -37,12 +37,11 @@ class Uncropping(Filling):
     given_name = "cropped"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.around <= 1:
             raise ValueError(f"around={self.around:g} is no share; give a number from 0 to 1")
         if not 0 < self.share < 1:
             raise ValueError(f"a share of {self.share:g} of a picture cannot be missing; give one between 0 and 1")
-        if not 0 <= self.context <= 100:
-            raise ValueError(f"context={self.context:g} is no number of a hole's sides; give one from 0 to 100")
         if self.measured not in SIDES or self.fill not in FILLINGS:
             raise ValueError(f"measured is one of {', '.join(SIDES)}, and fill one of {', '.join(FILLINGS)}")
 

@@ -65,13 +65,15 @@ class Board:
             return ""
         now, kept = curve.fingerprint(self.val), self.folder / curve.OF
         before = kept.read_text("utf-8").strip() if kept.exists() else now
-        write_text(kept, now + "\n")
-        if before == now or not self.points:
+        other = before != now and bool(self.points)
+        if other:
+            self.points = []
+            for name in (curve.NAME, "curve.json", BEST):
+                if (file := self.folder / name).exists():
+                    file.replace(file.with_stem(f"{file.stem}-{before}"))
+        write_text(kept, now + "\n")  # last, lest a curve that was not set aside yet be taken for this one
+        if not other:
             return ""
-        self.points = []
-        for name in (curve.NAME, "curve.json", BEST):
-            if (file := self.folder / name).exists():
-                file.replace(file.with_stem(f"{file.stem}-{before}"))
         return f"--val has other pictures than before: the curve begins anew, and the one before is curve-{before}.csv"
 
     def _begin_log(self) -> None:
