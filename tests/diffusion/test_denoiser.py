@@ -79,6 +79,9 @@ def test_known_pixels_are_shown_as_they_are_where_they_are_pasted():
     found = Denoiser(net, PREDICTIONS["eps"](), pasted=True)(x, at, example)
     torch.testing.assert_close(net.x, torch.where(mask, x, cond))
     torch.testing.assert_close(found, (x - 0.3 * 0.25) / 0.5)  # of its own x: known pixels are put back by who knows
+    marked = example._replace(cond=torch.cat([cond, mask.to(cond)], 1))  # and a channel that says where the hole is
+    Denoiser(net, PREDICTIONS["eps"](), pasted=True)(x, at, marked)
+    torch.testing.assert_close(net.x, torch.where(mask, x, cond))
     for denoiser, seen in (
         (Denoiser(net, PREDICTIONS["eps"]()), example),
         (Denoiser(net, PREDICTIONS["eps"](), pasted=True), example._replace(mask=None)),
