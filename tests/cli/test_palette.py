@@ -260,6 +260,20 @@ def test_a_trace_of_several_steps_is_of_the_last_size(sr3, models, tmp_path):
     assert [frame.size for frame in frames] == [(80, 16)] * 4
 
 
+def test_a_trace_of_several_holes_is_of_the_largest(sr3, tmp_path):
+    made = Model(tiny_config(name="small", task={"kind": "inpainting"}, sides=(4, 32)))
+    made.save_pretrained(tmp_path / "m")
+    noise_picture(240, 90).save(tmp_path / "p.png")
+    ask = ["--model", tmp_path / "m", "--box", "20,2,4x4", "--box", "160,10,40x24", "--trace", tmp_path / "t.gif"]
+    frames = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "write_gif", lambda path, pictures, **_: frames.extend(pictures))
+        code, _, err = sr3("inpaint", tmp_path / "p.png", *ask, "--steps", 3, "--samples", 2)
+    assert code == 0, err
+    # 80 x 64 around it, reduced to 32 x 26; the small one's window is 32 x 32
+    assert [frame.size for frame in frames] == [(32, 26)] * 4
+
+
 def test_any_model_that_needs_the_picture_alone(sr3, models, tmp_path):
     noise_picture(20, 16).save(tmp_path / "p.png")
     options = ["--samples", 2, "--trace", tmp_path / "t.gif"]

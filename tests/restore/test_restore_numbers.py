@@ -441,3 +441,6 @@ def test_a_mask_is_what_is_painted(tmp_path, back, paint):
     want = torch.zeros(9, 12, dtype=torch.bool)
     want[2:7, 3:8] = True
     assert torch.equal(read_mask(tmp_path / "m.png").hole[0, 0], want)
+    # where nothing is painted there is nothing
+    Image.new(mask.mode, (12, 9), (0, 0, 0, 255)[: len(back)]).save(tmp_path / "m.png")
+    assert not read_mask(tmp_path / "m.png").hole.any()
