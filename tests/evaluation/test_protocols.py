@@ -242,6 +242,8 @@ def test_real_pictures_are_held_in_8_bits(real):
         ("generation", ["--labels", "a.csv", "--classifier", "efficientnet-lite0"]),
         ("generation", ["--regression", "photo-4x-regression"]),
         ("generation", ["--given", "small"]),
+        ("recognition", ["--samples", 2]),
+        ("generation", ["--samples", 1]),
     ],
 )
 def test_options_that_a_protocol_does_not_look_at_are_refused(tmp_path, sr3, protocol, option):

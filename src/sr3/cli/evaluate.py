@@ -26,6 +26,9 @@ EXAMPLES = """Examples:
 sr3 evaluate --data held-out/ --model runs/mine/model.safetensors --report report.html --json a.json
 sr3 evaluate --data originals/ --given small/    pairs that were made elsewhere"""
 
+SAMPLES = 8
+"""In the mean, unless told."""
+
 ALWAYS = 8
 """So many of the first are always shown; the others where a method has them."""
 
@@ -48,7 +51,7 @@ def command(
     given: Annotated[Path | None, typer.Option(metavar="FOLDER", help="The small pictures, of pairs you have.")] = None,
     regression: Annotated[str | None, typer.Option(help="The regression model to compare with.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Measure only the first so many pictures.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Samples in the mean; 1: no mean.")] = 8,
+    samples: Annotated[int | None, typer.Option(min=1, help="Samples in the mean, 8; 1: no mean.")] = None,
     seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Refinement steps.")] = None,
     sampler: Annotated[str | None, typer.Option(help="ancestral, ddim, heun, dpmpp …")] = None,
@@ -107,7 +110,7 @@ def command(
         restorer = load_restorer(model, device=device, precision=precision)
         other = regression_for(restorer, regression, task or [])
         pictures = held_out(data, restorer.model, limit, border)
-        asked |= {"regression": other, "samples": samples}
+        asked |= {"regression": other, "samples": samples or SAMPLES}
         asked["measures"] = _measures(measures, 0 if features else len(pictures))
         asked["given"] = _pairs(given, pictures, restorer.model.task.factor)
         more = protocols.networks(features, classifier, labels, pictures, restorer.device)
@@ -115,7 +118,7 @@ def command(
     else:
         way: dict[str, Any] = {"device": device, "precision": precision}
         asked |= {"features": features, "classifier": classifier, "labels": labels, "regression": regression}
-        asked |= {"task": task, "given": given, "measures": measures and _measures(measures, 0)}
+        asked |= {"task": task, "given": given, "samples": samples, "measures": measures and _measures(measures, 0)}
         found = _finished(protocols.running(protocol, model, data, limit, way, asked))
         pictures = None
     typer.echo(table(found))

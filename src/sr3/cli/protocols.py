@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from sr3.picture.collection import Pictures
 
 NOT_FOR = {
-    "recognition": ("task", "border", "given", "measures", "features"),
-    "generation": ("task", "border", "given", "labels", "free", "regression"),
+    "recognition": ("task", "border", "given", "samples", "measures", "features"),
+    "generation": ("task", "border", "given", "samples", "labels", "free", "regression"),
 }
 """Options that a protocol has no use for."""
 
