@@ -87,13 +87,18 @@ def test_the_default_model_is_chosen_as_on_the_command_line(models):
     tiny = catalogue.models["tiny"]
     catalogue.models = {name: replace(tiny, name=name) for name in ("photo-4x", "photo-4x-fast", "photo-2x")}
     use = catalogue.use("enlarge")
-    assert catalogue.model(use, None, Options()).name == "photo-4x-fast"
+
+    def usual(**options):
+        return catalogue.model(use, None, Options(**options), (32, 24)).name
+
+    assert usual() == "photo-4x-fast"
     for refined in ({"steps": 3}, {"samples": 2}, {"sampler": "ddim"}):
-        assert catalogue.model(use, None, Options(**refined)).name == "photo-4x"
-    assert catalogue.model(use, None, Options(scale=2)).name == "photo-2x"
-    assert catalogue.model(use, None, Options(scale=2, steps=3)).name == "photo-4x"
-    for plain in ({"seed": 1, "steps": None}, {"quality": "best"}, {"scale": 3}):
-        assert catalogue.model(use, None, Options(**plain)).name == "photo-4x-fast"
+        assert usual(**refined) == "photo-4x"
+    for twice in ({"scale": 2}, {"size": "64x64"}, {"size": "99x48"}):
+        assert usual(**twice) == "photo-2x"
+    assert usual(scale=2, steps=3) == "photo-4x"
+    for plain in ({"seed": 1, "steps": None}, {"quality": "best"}, {"scale": 3}, {"size": "65x65"}):
+        assert usual(**plain) == "photo-4x-fast"
 
 
 def test_other_tasks_make_the_command_lines_files(client, models, sr3, tmp_path):
@@ -552,6 +557,80 @@ def test_bounds(models, tmp_path, monkeypatch):
             client.submit(small)
         assert error.value.status == 507
         assert len(list((tmp_path / "web" / "jobs").iterdir())) == len(queue.store.ids())
+
+
+def test_what_is_refused_lets_go_of_nothing(models, tmp_path):
+    """Room is made by forgetting what has ended, and only once all else is known to be well."""
+    with live(tmp_path / "web", models[:1], limits=Limits(disk=400_000)) as (address, queue), Client(address) as client:
+        source = picture(tmp_path / "a.png", 64, 64)
+        client.restore(source)
+        (job,) = client.ask("GET", "/v1/jobs").json()["jobs"]
+        junk = tmp_path / "junk.png"
+        junk.write_bytes(bytes(300_000))
+        with pytest.raises(ServerError, match="junk.png"):
+            client.submit(junk)
+        with junk.open("ab") as file:  # more than there can ever be
+            picture(tmp_path / "b.png", 8, 8)
+            file.seek(0)
+            file.truncate()
+            file.write((tmp_path / "b.png").read_bytes() + bytes(401_000))
+        with pytest.raises(ServerError, match="is used up"):
+            client.submit(junk)
+        assert client.ask("GET", job["links"]["result"]).content
+        assert queue.used < 300_000
+
+
+def test_files_of_several_frames_are_refused(client, tmp_path):
+    """Nothing of a file is left out in silence."""
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
+    for name, says in (("a.webp", "enlarge"), ("b.tif", "enlarge"), ("c.gif", "colorization")):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        with pytest.raises(ServerError, match=f"{name} has 3 frames or pages, and single pictures are made") as error:
+            client.submit(tmp_path / name, task=says)
+        assert error.value.status == 422
+    frames[0].save(tmp_path / "one.gif")
+    assert client.restore(tmp_path / "one.gif", model="tiny")
+
+
+def test_a_mask_is_no_larger_than_its_picture(client, tmp_path):
+    source, mask = picture(tmp_path / "a.png", 24, 24), tmp_path / "mask.png"
+    for side, well in ((24, True), (25, False), (2000, False)):
+        Image.new("L", (side, side), 255).save(mask)
+        if well:
+            client.restore(source, mask=mask, model="tiny")
+            continue
+        with pytest.raises(ServerError, match=f"the mask is {side}x{side} and the picture 24x24; give one that is no"):
+            client.submit(source, mask=mask, model="tiny")
+
+
+def test_cancel_alone_forgets_no_job_that_has_just_ended(client, small):
+    client.restore(small, model="tiny")
+    job = client.ask("GET", "/v1/jobs").json()["jobs"][0]
+    reply = client.ask("DELETE", job["links"]["self"], params={"only": "active"})
+    assert (reply.status_code, reply.json()["state"]) == (200, "succeeded")
+    assert client.ask("GET", job["links"]["result"]).content
+    with pytest.raises(ServerError, match="only is active, or is left out"):
+        client.ask("DELETE", job["links"]["self"], params={"only": "ended"})
+    assert client.ask("DELETE", job["links"]["self"]).status_code == 204
+
+
+def test_what_pillow_opens_is_shown_in_its_colours(tmp_path, monkeypatch):
+    from sr3.picture.picture import load_vips
+    from sr3.web import views
+
+    grey = Image.fromarray(np.full((8, 8), 32768, np.uint16))
+    assert grey.mode == "I;16"
+    grey.save(tmp_path / "grey.jp2")
+    assert np.abs(shown(views.view(tmp_path / "grey.jp2", (8, 8))).astype(int) - 128).max() <= 2
+    # a wide profile: what libvips reads and what Pillow reads look the same
+    vips = load_vips()
+    wide = vips.Image.black(8, 8, bands=3).linear(1, [200, 60, 60]).cast("uchar").copy(interpretation="srgb")
+    wide.icc_transform("p3", input_profile="srgb").pngsave(str(tmp_path / "wide.png"))
+    by_vips = shown(views.view(tmp_path / "wide.png", (8, 8)))[4, 4].astype(int)
+    monkeypatch.setattr(views, "opened", lambda path, *_: Image.open(path))
+    by_pillow = shown(views.view(tmp_path / "wide.png", (8, 8)))[4, 4].astype(int)
+    assert np.abs(by_vips - [200, 60, 60]).max() <= 3
+    assert np.abs(by_vips - by_pillow).max() <= 3
 
 
 def test_what_is_old_goes(models, tmp_path, monkeypatch):

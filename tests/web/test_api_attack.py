@@ -9,6 +9,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 
 import pytest
@@ -313,6 +314,20 @@ def test_a_job_that_ends_its_server_is_not_begun_for_ever(model, tmp_path):
         queue.close()
         assert found.state == then
     assert found.error.detail.startswith("the server ended 3 times while it worked on a.png")
+
+
+def test_a_server_that_is_ended_in_good_order_is_no_fault_of_its_jobs(model, tmp_path, monkeypatch):
+    turns, source = gate(monkeypatch), picture(tmp_path / "a.png")
+    job: dict = {}
+    for _ in range(5):
+        with live(tmp_path / "web", [model]) as (address, queue), Client(address) as client:
+            job.update({} if job else client.submit(source))
+            until(lambda: queue.store.get(job["id"]).state == "running")
+            assert queue.store.get(job["id"]).tries == 1
+            closing = threading.Timer(0.2, turns.release)
+            closing.start()  # the step during which it is told to end
+        closing.join()
+    assert Store(tmp_path / "web" / "jobs.sqlite").get(job["id"]).state == "running"  # and is queued at the next start
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")

@@ -230,6 +230,88 @@ def test_the_keep_brush_by_keys_alone(page, server, tmp_path):
     assert marked.max() == pytest.approx(100 * (0.5 + 0.04) - 1, abs=1)
 
 
+def test_a_mask_is_for_the_task_that_it_was_drawn_for(page, server, tmp_path):
+    """White is to be made in one task, and is to stay in another; and some take no mask."""
+    address, queue = server
+    page.open(address)
+    source = picture(tmp_path / "photo.png", 64, 48)
+    with Image.open(source) as image:
+        image.convert("L").save(source)
+    page.drop(source)
+    choose(page, "task", "inpainting")
+    page.click("#mask")
+    page.until(lambda: page.script("return document.activeElement.id") == "handle")
+    page.one("#handle").send_keys(" ")
+    choose(page, "task", "colorization")  # while it is being drawn
+    page.until(lambda: not page.one("#mask-tools").is_displayed())
+    assert page.text(".tile .state") != "With a mask"
+    page.click("#start")
+    page.wait_for("succeeded")
+    choose(page, "task", "enlarge")
+    choose(page, "model", "tiny-once")
+    assert not page.one("#unmask").is_displayed()
+    page.click("#start")
+    page.wait_for("succeeded", 2)
+    choose(page, "task", "inpainting")
+    page.click("#start")  # where the mask is again
+    page.wait_for("succeeded", 3)
+    assert {record.task: record.mask for record in queue.store.of("succeeded")} == {
+        "colorization": None,
+        "enlarge": None,
+        "inpainting": "mask",
+    }
+    assert page.severe() == []
+
+
+def test_what_is_not_seen_holds_nothing_up(page, server, red):
+    address, queue = server
+    page.open(address)
+    page.drop(red)
+    choose(page, "model", "tiny-once")
+    page.pick('input[value="other"]')
+    page.one('[name="scale"]').send_keys("100")  # more than there is
+    page.click("#start")
+    assert page.script("return document.activeElement.name") == "scale"  # it says so
+    page.pick('input[value="4"]')
+    option(page, "output_quality", "5000")
+    page.script("document.querySelector('details').open = false")
+    page.click("#start")
+    page.until(lambda: page.script("return document.activeElement.name") == "output_quality")
+    option(page, "output_quality", "90")
+    page.click("#start")
+    page.wait_for("succeeded")
+    [record] = queue.store.of("succeeded")
+    assert (record.options.scale, record.options.output_quality) == (4, 90)
+
+
+def test_start_pressed_twice_sends_each_once_and_none_that_was_removed(page, server, tmp_path):
+    address, queue = server
+    page.open(address)
+    page.drop(*(picture(tmp_path / f"{name}.png", seed=k) for k, name in enumerate("abc")))
+    choose(page, "model", "tiny-once")
+    page.script(
+        """
+        const real = window.fetch;
+        window.posts = [];
+        window.fetch = async (url, how) => {
+          if (how?.method === "POST") await new Promise((go) => window.posts.push(go));
+          return real(url, how);
+        };
+        """
+    )
+    page.click("#start")
+    page.until(lambda: page.script("return posts.length") == 1)
+    page.click("#start")
+    page.until(lambda: page.script("return posts.length") == 2)
+    page.click(".tile:nth-child(3)")
+    page.one(".tile:nth-child(3)").send_keys(Keys.DELETE)
+    page.until(lambda: len(page.all(".tile")) == 2)
+    page.script("setInterval(() => { while (posts.length) posts.pop()(); }, 20)")
+    page.wait_for("succeeded", 2)
+    page.until(lambda: not queue.length and not queue.live)
+    assert sorted(record.name for record in queue.store.of("succeeded")) == ["a.png", "b.png"]
+
+
 def test_masks_are_small_and_erase(page, server):
     page.open(server[0])
     code = """

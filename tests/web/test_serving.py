@@ -2,6 +2,7 @@
 
 import signal
 from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -69,6 +70,12 @@ def test_a_port_is_had_once_and_hosts_are_known():
 def test_the_address_is_one_that_a_browser_here_can_open(host, shown):
     where = SimpleNamespace(getsockname=lambda: ("ignored", 8008))
     assert address(host, where) == f"http://{shown}:8008/"
+
+
+def test_any_token_comes_through_the_address():
+    where, token = SimpleNamespace(getsockname=lambda: ("ignored", 8008)), "ab+c/d&e#f=%41 =="
+    shown = urlsplit(address("localhost", where, token))
+    assert (shown.netloc, parse_qs(shown.query)) == ("localhost:8008", {"token": [token]})
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def command(
     benches = [Bench(each, precision, tile, limits.memory) for each in device or ["auto"]]
     jobs = Queue(folder or default_folder(), Catalogue(model or []), benches, limits)
     where = listen(host, port)
-    page = address(host, where) + (f"?token={token}" if token else "")
+    page = address(host, where, token)
     app = application(
         jobs, hosts=[*names_of(host), *(each.lower() for each in name or [])], token=token, desk=_desk(study)
     )

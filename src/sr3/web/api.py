@@ -26,6 +26,9 @@ KEEP = {"Cache-Control": "private, max-age=86400, immutable"}
 
 MOST_LISTED = 1000
 
+ACTIVE = "active"
+"""What a request to delete says to cancel a job, and to forget none that has just ended."""
+
 KINDS = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -137,7 +140,12 @@ class Api:
 
     async def delete(self, request: Request) -> Response:
         record = await self.found(request)
+        only = request.query_params.get("only")
+        if only not in (None, ACTIVE):
+            raise Problem(422, f"only is {ACTIVE}, or is left out")
         stopped = await run_in_threadpool(self.queue.cancel, record.id)
+        if stopped is None and only == ACTIVE:
+            return sent(await run_in_threadpool(self.job, await self.found(request)))
         if stopped is None:
             await run_in_threadpool(self.queue.forget, record)
             return Response(status_code=204)

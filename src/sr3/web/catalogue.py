@@ -8,10 +8,11 @@ from typing import Any
 from sr3.model.config import ConfigError, ModelConfig, nearest
 from sr3.model.model import Model, names
 from sr3.model.walk import Walk
+from sr3.restore.size import fitted
 from sr3.restore.usual import usual
 from sr3.task import Restoration
 from sr3.web.shapes import COMMON, ModelInfo, Option, Options, TaskInfo
-from sr3.web.uses import ENLARGE, Use, uses
+from sr3.web.uses import ENLARGE, Use, sides_of, uses
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,18 @@ class Catalogue:
         found = [entry.name for entry in self.models.values() if use.kind in entry.kinds]
         return sorted(found, key=lambda name: name != use.usual)
 
-    def model(self, use: Use, name: str | None, options: Options) -> Entry:
-        """The model asked for, or the one that what is asked for deserves.  ConfigError where there is none such."""
+    def model(self, use: Use, name: str | None, options: Options, size: tuple[int, int]) -> Entry:
+        """The model asked for, or the one that what is asked for of a picture of this (width, height) deserves.
+
+        ConfigError where there is none such.
+        """
         there = self.of(use)
         if not there:
             raise ConfigError(f"no model for {use.name} is installed here; whoever runs the server adds one by --model")
         if name is None:
             asked = {"steps", "sampler"} & {k for k in options.model_fields_set if getattr(options, k)}
             refined = bool(asked) or options.samples > 1
-            best = usual(refined=refined, scale=options.scale)[0] if use.kind == ENLARGE else use.usual
+            best = usual(refined=refined, scale=_times(size, options))[0] if use.kind == ENLARGE else use.usual
             name = best if best in there else there[0]
         if name not in there:
             raise ConfigError(f"there is no model {name!r} for {use.name}{nearest(name, there)}")
@@ -99,6 +103,14 @@ class Catalogue:
             )
             for use in self.uses.values()
         ]
+
+
+def _times(size: tuple[int, int], options: Options) -> float | None:
+    """How many times larger a picture of this (width, height) is asked for, if anything is asked."""
+    box = sides_of(options.size)
+    if box is None:
+        return options.scale
+    return max(want / side for want, side in zip(fitted(size, box, "inside"), size, strict=True))
 
 
 def _entry(source: str | Path) -> Entry:

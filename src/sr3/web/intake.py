@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from sr3.model.config import ConfigError, parse
+from sr3.picture.frames import count
 from sr3.picture.image import WRITABLE, PictureError, read_size
 from sr3.picture.picture import shown
 from sr3.picture.room import check_room
@@ -63,11 +64,15 @@ def take(queue: Queue, request: Request) -> Record:
             marks.append(_saved(request.mask, place / "mask"))
         elif "mask" in use.needs:
             raise ConfigError(f"{use.name} needs a mask: a picture that is white where pixels are to be made")
-        queue.reserve(name, size_of(place))
         size = _size(source, called, queue.limits.pixels)
+        if (frames := count(source)) > 1:
+            raise PictureError(
+                f"{called} has {frames} frames or pages, and single pictures are made here; sr3 {use.command} makes "
+                "all of a file's, or send one of them"
+            )
         if request.mask is not None:
             _check_mask(place / "mask", size, queue.limits.pixels)
-        entry = queue.catalogue.model(use, request.model, options)
+        entry = queue.catalogue.model(use, request.model, options, size)
         entry.walk.settings(
             steps=options.steps, sampler=options.sampler, spacing=None, quality=options.quality, samples=options.samples
         )
@@ -89,6 +94,7 @@ def take(queue: Queue, request: Request) -> Record:
         least = 0 if banded else None  # the worker knows it, who has the model
         asked = {"samples": options.samples, "files": len(files)}
         check_room(called, place / files[0], result, least=least, made=largest, allowed=room(use), **asked)
+        queue.reserve(name, size_of(place))  # last, as it lets go of what others have made
         record = Record(
             id=name,
             task=use.name,
@@ -163,6 +169,10 @@ def _check_mask(path: Path, size: tuple[int, int], most: int) -> None:
     if (wide, high) != size and abs(wide * size[1] - high * size[0]) > max(size) + max(wide, high):
         raise PictureError(
             f"the mask is {wide}x{high} and the picture {size[0]}x{size[1]}; give one of the same size or shape"
+        )
+    if wide * high > size[0] * size[1]:  # it would take memory that nobody has counted
+        raise PictureError(
+            f"the mask is {wide}x{high} and the picture {size[0]}x{size[1]}; give one that is no larger than it"
         )
 
 

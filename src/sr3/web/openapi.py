@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 import sr3
 from sr3.web import shapes, views
-from sr3.web.api import MOST_LISTED
+from sr3.web.api import ACTIVE, MOST_LISTED
 from sr3.web.problem import PROBLEM
 
 JSON, WEBP, BINARY = "application/json", "image/webp", "application/octet-stream"
@@ -107,6 +107,7 @@ def _paths() -> dict[str, dict[str, Operation]]:
     key = _parameter("header", "Idempotency-Key", "The same key, the same job.", {"type": "string", "maxLength": 200})
     last = _parameter("header", "Last-Event-ID", "Only what came after this event.", {"type": "string"})
     limit = _parameter("query", "limit", "At most so many.", {"type": "integer", "minimum": 1, "maximum": MOST_LISTED})
+    only = _parameter("query", "only", "Leave a job that has ended.", {"enum": [ACTIVE]})
     ids = {"type": "array", "items": {"type": "string"}, "minItems": 1}
     webp = {"200": _said("A WebP.", WEBP)}
     none = {"204": _said("There is none yet, or none any more.")}
@@ -132,11 +133,12 @@ def _paths() -> dict[str, dict[str, Operation]]:
             "delete": _does(
                 "Cancel a job; forget one that has ended.",
                 {
-                    "200": json(shapes.Job, "It had not begun, and will not."),
+                    "200": json(shapes.Job, "It had not begun, and will not; or it had ended, and only=active came."),
                     "202": json(shapes.Job, "It ends after the step that is being made."),
                     "204": _said("It had ended, and is forgotten."),
                 },
                 ID,
+                only,
                 id="cancel",
             ),
         },

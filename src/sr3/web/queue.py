@@ -94,6 +94,9 @@ class Queue:
     def close(self, patience: float = 10.0) -> None:
         """Stop after the step that is being made; what was running is queued again at the next start."""
         with self._change:
+            if not self._ending.is_set():
+                for record in self.store.of("running"):  # an end that was meant is no fault of theirs
+                    self.store.save(record.model_copy(update={"tries": record.tries - 1}))
             self._ending.set()
             self._change.notify_all()
         for thread in self._threads:
@@ -138,13 +141,14 @@ class Queue:
         """Room for so many bytes of a job; Problem 507 where there is none, even with all that has ended gone."""
         with self._change:
             over = self.used + size - self.limits.disk
-            for old in self.store.oldest_ended(time.time() + 1) if over > 0 else ():
+            ended = list(self.store.oldest_ended(time.time() + 1)) if over > 0 else []
+            if over > sum(self._bytes.get(old.id, 0) for old in ended):
+                raise Problem(507, "the room for jobs on this server's disk is used up; come back when some have ended")
+            for old in ended:
                 if over <= 0:
                     break
                 over -= self._bytes.get(old.id, 0)
                 self.forget(old)
-            if over > 0:
-                raise Problem(507, "the room for jobs on this server's disk is used up; come back when some have ended")
             if size:
                 self._bytes[name] = size
 

@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
@@ -35,11 +36,12 @@ def serve(app: Starlette, where: socket.socket) -> None:
     raise KeyboardInterrupt  # what ends it raises that, but not where a shell had it ignored, as in the background
 
 
-def address(host: str, where: socket.socket) -> str:
-    """What is typed into a browser on this machine for a socket that listens at this host."""
+def address(host: str, where: socket.socket, token: str | None = None) -> str:
+    """What is typed into a browser on this machine for a socket that listens at this host; token: which it asks for."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{where.getsockname()[1]}/"
+    asked = f"?token={quote(token, safe='')}" if token else ""
+    return f"http://{shown}:{where.getsockname()[1]}/{asked}"
 
 
 def default_folder() -> Path:

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from sr3.picture.image import PictureError
+from sr3.picture.metadata import fits_icc
 from sr3.picture.opened import check, opened
 from sr3.picture.picture import Picture, load_vips, reason, to_samples
 from sr3.picture.resize import resize
@@ -35,9 +36,7 @@ def view(path: Path, size: tuple[int, int], box: Box | None = None) -> bytes:
     try:
         if isinstance(image, Image.Image):
             with image:
-                plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
-                image = vips.Image.new_from_array(np.asarray(plain)).copy(interpretation="srgb")
-            whole = image
+                whole = _of_pillow(image)
         elif box is None:
             # reads a JPEG at the size that is needed; that the loader is a safe one, `opened` has seen
             source = vips.Source.new_from_file(str(path))
@@ -52,6 +51,21 @@ def view(path: Path, size: tuple[int, int], box: Box | None = None) -> bytes:
         return _webp(whole.thumbnail_image(size[0], height=size[1], size="down", **_SRGB))
     except vips.Error as error:
         raise PictureError(f"{name} is damaged or incomplete ({reason(error)}); give a whole copy of it") from error
+
+
+def _of_pillow(image: Image.Image) -> Any:
+    """What Pillow has opened, of 8 or 16 bits, with the profile that says what its colours are."""
+    vips = load_vips()
+    if image.mode == "I" or image.mode.startswith("I;"):
+        samples = np.asarray(image).clip(0, 65535).astype(np.uint16)
+        found = vips.Image.new_from_array(samples).copy(interpretation="grey16")
+    else:
+        plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        found = vips.Image.new_from_array(np.asarray(plain)).copy(interpretation="srgb")
+    profile = image.info.get("icc_profile")
+    if isinstance(profile, bytes) and fits_icc(profile, 1 if found.bands < 3 else 3):
+        found.set_type(vips.GValue.blob_type, "icc-profile-data", profile)
+    return found
 
 
 LARGE = 12_000_000

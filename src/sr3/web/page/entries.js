@@ -18,6 +18,8 @@ export class Entries extends EventTarget {
   list = [];
   /** @type {Entry | null} */
   chosen = null;
+  /** The name of the task that is chosen. */
+  task = "";
 
   /**
    * A new entry with what is known of it.
@@ -87,6 +89,14 @@ export class Entries extends EventTarget {
   /** Pictures that can be sent. */
   get drafts() {
     return this.list.filter((entry) => entry.file && !entry.job && !entry.sending);
+  }
+
+  /**
+   * What is drawn on a picture for a task; for another, white would mean something else.
+   * @param {Entry} entry
+   */
+  mask(entry, task = this.task) {
+    return entry.mask && !entry.mask.empty && entry.mask.task === task ? entry.mask : null;
   }
 
   /** Jobs that are not done. */

@@ -73,7 +73,9 @@ function input(option, context) {
     if (option.maximum !== null) box.max = String(option.maximum);
   }
   if (option.default === null) box.placeholder = t("auto");
-  box.addEventListener("input", () => set(context, option.name, number ? box.valueAsNumber : box.value.trim()));
+  box.addEventListener("input", () => {
+    if (box.checkValidity()) set(context, option.name, number ? box.valueAsNumber : box.value.trim());
+  });
   return labelled(label(option), box, help(option));
 }
 
@@ -180,10 +182,15 @@ function scale(option, context) {
   const number = { ...option, default: null };
   const size = /** @type {Option} */ ({ name: "size", type: "text", default: null, says: "", choices: null });
   other.append(input(number, context), input(size, context));
-  other.hidden = usual.includes(now);
+  const show = (/** @type {boolean} */ on) => {
+    other.hidden = !on;
+    // what is not seen holds nothing up
+    for (const each of other.querySelectorAll("input")) each.disabled = !on;
+  };
+  show(!usual.includes(now));
   const choices = [...usual.map((value) => ({ value, words: `${value}×` })), { value: "other", words: t("scale.other") }];
   const whole = segments(label(option), choices, usual.includes(now) ? now : "other", (value) => {
-    other.hidden = value !== "other";
+    show(value === "other");
     delete values.size;
     values.other = value === "other" || undefined;
     set(context, "scale", value === "other" ? null : Number(value));

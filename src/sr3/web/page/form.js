@@ -17,7 +17,7 @@ const KEPT = "sr3.wish";
 export class Form {
   /**
    * @param {import("./entries.js").Entries} entries
-   * @param {{start: () => void, draw: () => void, unmask: () => void}} does
+   * @param {{start: () => void, draw: () => void, unmask: () => void, turn: () => void}} does
    */
   constructor(entries, does) {
     this.entries = entries;
@@ -29,7 +29,10 @@ export class Form {
     this.rare = false;
     at("panel").addEventListener("submit", (event) => {
       event.preventDefault();
-      if (/** @type {HTMLFormElement} */ (event.target).reportValidity()) does.start();
+      const panel = /** @type {HTMLFormElement} */ (event.target);
+      const more = panel.querySelector("details");
+      if (more?.querySelector(":invalid")) more.open = true; // what is wrong is seen
+      if (panel.reportValidity()) does.start();
     });
   }
 
@@ -87,6 +90,7 @@ export class Form {
     const { task, may, qualities } = this;
     const panel = at("panel");
     if (!task) return;
+    this.entries.task = task.name;
     /** @type {import("./fields.js").Context} */
     const context = {
       values: this.wish.values,
@@ -145,6 +149,7 @@ export class Form {
       delete this.wish.values.scale;
       this.keep();
       this.show();
+      this.does.turn();
       at(name).focus();
     });
     return make("div", { className: "field" }, make("label", { for: name }, t(name)), box);
@@ -181,6 +186,6 @@ export class Form {
     const mask = /** @type {HTMLButtonElement | null} */ (document.getElementById("mask"));
     if (mask) mask.disabled = !chosen?.size;
     const unmask = document.getElementById("unmask");
-    if (unmask) unmask.hidden = !chosen?.mask || chosen.mask.empty;
+    if (unmask) unmask.hidden = !chosen || !this.entries.mask(chosen);
   }
 }

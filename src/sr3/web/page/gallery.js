@@ -71,7 +71,7 @@ export class Gallery {
     if (source && image.getAttribute("src") !== source) image.src = source;
     image.hidden = !source;
     tile.dataset.state = entry.fault ? "failed" : (entry.job?.state ?? "draft");
-    state.textContent = said(entry);
+    state.textContent = said(entry, this.entries.mask(entry) !== null);
     tile.dataset.looked = String(entry.looked);
     tile.title = entry.name;
     this.counts();
@@ -120,10 +120,13 @@ export class Gallery {
   }
 }
 
-/** @param {Entry} entry */
-function said(entry) {
+/**
+ * @param {Entry} entry
+ * @param {boolean} masked
+ */
+function said(entry, masked) {
   if (entry.fault || entry.job?.state === "failed") return t("state.failed");
   if (entry.sending || (entry.job && isActive(entry.job))) return progress(entry);
-  if (!entry.job) return entry.mask && !entry.mask.empty ? t("masked") : t("state.draft");
+  if (!entry.job) return masked ? t("masked") : t("state.draft");
   return entry.job.state === "succeeded" ? (entry.job.result_size ?? entry.job.size).join(" × ") : t(`state.${entry.job.state}`);
 }

@@ -11,12 +11,12 @@ import { t } from "./strings.js";
  * @typedef {{task: string, model: string | null, options: Record<string, any>}} Wish
  */
 
-/** Jobs that are followed step by step; a browser opens six connections to a server, and pictures need some. */
-const FOLLOWED = 2;
+/** Jobs that are followed step by step; a browser opens six connections to a server, for all its tabs together. */
+const FOLLOWED = 1;
 const PAUSE = 2000;
 
 /** Jobs that the server lists at once. */
-const LISTED = 200;
+const LISTED = 1000;
 
 export class Jobs {
   /** @param {Entries} entries */
@@ -26,6 +26,7 @@ export class Jobs {
     this.ears = new Map();
     this.timer = 0;
     this.away = false;
+    document.addEventListener("visibilitychange", () => this.follow());
   }
 
   /** Fetch the list: jobs that are new here are added, those that the server has forgotten go. */
@@ -34,7 +35,7 @@ export class Jobs {
     const before = this.entries.list.filter((entry) => entry.job);
     try {
       /** @type {{jobs: Job[]}} */
-      const { jobs } = await told("/v1/jobs");
+      const { jobs } = await told(`/v1/jobs?limit=${LISTED}`);
       this.merge(jobs, before);
       if (this.away) warn(null);
       this.away = false;
@@ -87,7 +88,7 @@ export class Jobs {
   follow() {
     const active = this.entries.active;
     const rank = (/** @type {Entry} */ entry) => (entry.job?.state === "running" ? -1 : (entry.job?.position ?? 1e9));
-    const near = [...active].sort((a, b) => rank(a) - rank(b)).slice(0, FOLLOWED);
+    const near = [...active].sort((a, b) => rank(a) - rank(b)).slice(0, document.hidden ? 0 : FOLLOWED);
     const ids = new Set(near.map((entry) => entry.job?.id));
     for (const [id, ear] of this.ears) if (!ids.has(id)) this.deafen(id, ear);
     for (const entry of near) if (entry.job && !this.ears.has(entry.job.id)) this.hear(entry, entry.job);
@@ -163,7 +164,8 @@ export class Jobs {
     try {
       const form = new FormData();
       if (entry.file) form.set("picture", entry.file, entry.name);
-      if (entry.mask && !entry.mask.empty) form.set("mask", await entry.mask.file(), "mask.png");
+      const mask = this.entries.mask(entry, wish.task);
+      if (mask) form.set("mask", await mask.file(), "mask.png");
       form.set("task", wish.task);
       if (wish.model) form.set("model", wish.model);
       form.set("options", JSON.stringify(wish.options));
@@ -205,7 +207,7 @@ export class Jobs {
     entry.stopping = !ended;
     this.entries.tell("entry", entry);
     try {
-      const reply = await ask(entry.job.links.self, { method: "DELETE" });
+      const reply = await ask(`${entry.job.links.self}${ended ? "" : "?only=active"}`, { method: "DELETE" });
       if (reply.status === 200) this.take(entry, await reply.json());
     } catch (error) {
       if (!(error instanceof Refusal && error.status === 404)) warn(error instanceof Refusal ? error.message : t("away"));

@@ -22,17 +22,23 @@ const masking = new Masking(viewer, () => {
   stage.show();
   form.count();
   gallery.show();
-  at("mask").focus();
+  document.getElementById("mask")?.focus();
 });
 const stage = new Stage({ viewer, masking, entries, jobs });
 const gallery = new Gallery(entries, jobs);
 const form = new Form(entries, {
   start,
   draw: () => stage.draw(),
+  turn: () => {
+    masking.close();
+    stage.show();
+    gallery.show();
+  },
   unmask: () => {
     if (entries.chosen) entries.chosen.mask = null;
     stage.show();
     form.count();
+    gallery.show();
     at("mask").focus();
   },
 });
@@ -83,7 +89,7 @@ async function start() {
       entries.add(list);
       entries.choose(list[0] ?? null);
     }
-    const bare = list.filter((entry) => task.needs.includes("mask") && (!entry.mask || entry.mask.empty));
+    const bare = list.filter((entry) => task.needs.includes("mask") && !entries.mask(entry));
     if (bare[0]) {
       entries.choose(bare[0]);
       warn(t("mask.first", { name: bare[0].name }));
@@ -91,7 +97,10 @@ async function start() {
     }
     warn(null);
     say(t("started"));
-    for (const entry of list) await jobs.send(entry, wish);
+    for (const entry of list) {
+      // it may have been removed meanwhile, or sent by another press
+      if (entries.list.includes(entry) && !entry.sending && !entry.job) await jobs.send(entry, wish);
+    }
   } catch (error) {
     warn(error instanceof Refusal ? error.message : t("away"));
   }

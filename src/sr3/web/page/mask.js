@@ -11,8 +11,12 @@ export const LARGEST = 2048;
 const COLOUR = "#e0007f";
 
 export class Mask {
-  /** @param {import("./camera.js").Size} size  of the picture */
-  constructor(size) {
+  /**
+   * @param {import("./camera.js").Size} size  of the picture
+   * @param {string} [task]  what it is drawn for
+   */
+  constructor(size, task = "") {
+    this.task = task;
     const share = Math.min(1, LARGEST / Math.max(size.width, size.height));
     this.canvas = document.createElement("canvas");
     this.canvas.width = Math.max(1, Math.round(size.width * share));

@@ -56,12 +56,13 @@ export class Masking {
   }
 
   /**
-   * Draw on a picture's mask, a new one where it has none.
+   * Draw on a picture's mask, a new one where it has none for this task.
    * @param {Mask | null} mask
    * @param {import("./camera.js").Size} size  of the picture
+   * @param {string} task
    */
-  open(mask, size) {
-    this.mask = mask ?? new Mask(size);
+  open(mask, size, task) {
+    this.mask = mask?.task === task ? mask : new Mask(size, task);
     this.cursor = [0.5, this.mask.canvas.height / this.mask.canvas.width / 2];
     this.viewer.mask = this.mask;
     at("mask-tools").hidden = false;

@@ -74,7 +74,7 @@ export class Stage {
     at("title").textContent = entry.name;
     at("facts").textContent = facts(entry);
     this.speak(entry, what !== null);
-    viewer.mask = entry.job && !masking.mask ? null : entry.mask;
+    viewer.mask = masking.mask ?? (entry.job ? null : entries.mask(entry));
     if (what) {
       viewer.show(what);
     } else {
@@ -188,7 +188,7 @@ export class Stage {
     const entry = entries.chosen;
     const given = entry && original(entry);
     if (!entry || !given) return;
-    entry.mask = masking.open(entry.mask, given.size);
+    entry.mask = masking.open(entry.mask, given.size, entries.task);
     this.show();
   }
 }
