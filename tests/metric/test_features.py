@@ -1,5 +1,6 @@
 """Distances over features, accuracy and diversity: against torchmetrics, SciPy, formulas and synthetic samples."""
 
+import itertools
 import math
 import sys
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
+from sr3.metric import features
 from sr3.metric.accuracy import Accuracy, read_labels
 from sr3.metric.diversity import Diversity, apart, pairwise
 from sr3.metric.extra import extra
@@ -20,6 +22,7 @@ from sr3.metric.features import (
     frechet,
     kernel,
     kernel_of_pairs,
+    kernels_left_out,
     named,
 )
 from sr3.metric.inception import FEATURES, INCEPTION, inception, inception_score
@@ -117,6 +120,35 @@ def test_kernel_of_pairs_is_unbiased_for_results_that_resemble_their_originals()
         kernel_of_pairs(a, a[:3])
 
 
+def test_kernel_of_pairs_is_unbiased_where_pictures_have_several_rows():
+    """Rows of one picture resemble each other: the two sets are still drawn alike, and the truth is 0."""
+    found, all_rows = [], []
+    of = torch.arange(6).repeat_interleave(torch.tensor([1, 4, 2, 4, 3, 4]))
+    for i in range(2000):
+        a, b = ((normal(6, 3, seed=4 * i + k)[of] + 0.3 * normal(len(of), 3, seed=4 * i + k + 1)) for k in (0, 2))
+        found.append(kernel_of_pairs(a, b, of))
+        all_rows.append(kernel_of_pairs(a, b))
+    found, biased = torch.tensor(found), torch.tensor(all_rows)
+    assert abs(found.mean()) < 4 * found.std() / len(found) ** 0.5
+    assert biased.mean() > 4 * biased.std() / len(biased) ** 0.5
+
+
+def test_the_kernel_without_a_group_is_that_of_the_others(monkeypatch):
+    of, turn = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4]), torch.tensor([0, 0, 1, 2, 2, 2, 0, 1])
+    a, b = normal(8, 5, seed=1), normal(8, 5, seed=2)
+    for at_once in (2**23, 8, 1):  # by parts as in one piece
+        monkeypatch.setattr(features, "_AT_ONCE", at_once)
+        left = kernels_left_out(a, b, of, turn, 3)
+        assert left == pytest.approx([kernel_of_pairs(a[turn != g], b[turn != g], of[turn != g]) for g in range(3)])
+        k = [[0.0] * 8 for _ in range(8)]
+        for i, j in itertools.product(range(8), repeat=2):
+            xy = ((x @ y / 5 + 1) ** 3 for x, y in ((a[i], a[j]), (b[i], b[j]), (a[i], b[j])))
+            k[i][j] = sum(sign * float(value) for sign, value in zip((1, 1, -2), xy, strict=True))
+        pairs = [k[i][j] for i, j in itertools.product(range(8), repeat=2) if of[i] != of[j]]
+        assert kernel_of_pairs(a, b, of) == pytest.approx(sum(pairs) / len(pairs), rel=1e-5)
+    assert math.isnan(kernel_of_pairs(a[:2], b[:2], of[:2]))
+
+
 class Pixels(torch.nn.Module):
     """A feature network that one can see through, and that counts what it is asked."""
 
@@ -161,7 +193,7 @@ def test_jackknife_intervals_of_the_kernel_hold_the_truth():
     """Equal distributions: the truth is 0, and 95 % of the intervals hold it."""
     held = 0
     for i in range(150):
-        metric = FeatureDistance(lambda x: x, {"kernel": kernel})
+        metric = FeatureDistance(lambda x: x, {"kernel": lambda made, target, of: kernel(made, target)})
         metric.update(normal(40, 3, seed=2 * i), normal(40, 3, seed=2 * i + 1), torch.empty(0))
         low, high = metric.intervals(0)["kernel"]
         held += low <= 0 <= high
@@ -249,9 +281,9 @@ def test_without_its_package_inception_says_which(monkeypatch):
 
 def test_fid_and_kid_take_the_features_and_is_the_logits():
     a, b = normal(6, FEATURES + 1008), normal(6, FEATURES + 1008, seed=1)
-    assert INCEPTION["fid"](a, b) == frechet(a[:, :2048], b[:, :2048])
-    assert INCEPTION["kid"](a, b) == kernel(a[:, :2048], b[:, :2048])
-    assert INCEPTION["is"](a, b) == inception_score(a[:, 2048:])
+    assert INCEPTION["fid"](a, b, None) == frechet(a[:, :2048], b[:, :2048])
+    assert INCEPTION["kid"](a, b, None) == kernel(a[:, :2048], b[:, :2048])
+    assert INCEPTION["is"](a, b, None) == inception_score(a[:, 2048:])
 
 
 def test_accuracy_counts(tmp_path):

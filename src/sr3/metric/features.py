@@ -128,37 +128,69 @@ def kernel(a: Tensor, b: Tensor) -> float:
     return _apart(kernel_matrix(a, a)) + _apart(kernel_matrix(b, b)) - 2 * kernel_matrix(a, b).mean().item()
 
 
-def kernel_of_pairs(a: Tensor, b: Tensor) -> float:
-    """`kernel` without the terms of a picture and its own original: row i of a [N, D] belongs to row i of b [N, D].
-
-    Gretton et al. (2012), eq. 4.  Unbiased for pairs too, where eq. 3 comes out too low, by the more the better each
-    result resembles its own original, since it counts those N likenesses beside N (N - 1) of strangers.  Exactly 0
-    for equal sets.
-    """
-    if len(a) != len(b):
-        raise ValueError(f"{len(a)} and {len(b)} rows are not pairs")
-    if len(a) < 2:
-        return math.nan
-    return _apart(kernel_matrix(a, a) + kernel_matrix(b, b) - 2 * kernel_matrix(a, b))
-
-
 def _apart(k: Tensor) -> float:
     """The mean of a square matrix without its diagonal."""
     return ((k.sum() - k.trace()) / (len(k) * (len(k) - 1))).item()
 
 
+def kernel_of_pairs(a: Tensor, b: Tensor, of: Tensor | None = None) -> float:
+    """`kernel` without the terms of a picture and its own original: row i of a [N, D] belongs to row i of b [N, D].
+
+    Gretton et al. (2012), eq. 4.  Unbiased for pairs too, where eq. 3 comes out too low, by the more the better each
+    result resembles its own original, since it counts those N likenesses beside N (N - 1) of strangers.  Exactly 0
+    for equal sets.
+    of: [N], which picture a row is of, where several rows are of one: parts of one picture are alike too, and no two of
+    them are compared.  NaN below two pictures.
+    """
+    sums, counts = _of_strangers(a, b, of, torch.zeros(len(a), dtype=torch.long), 1)
+    return (sums / counts).item()
+
+
+def kernels_left_out(a: Tensor, b: Tensor, of: Tensor, turn: Tensor, groups: int) -> list[float]:
+    """`kernel_of_pairs` without group 0, 1 … of the pictures, in one pass over the pairs; turn: [N], a row's group."""
+    sums, counts = _of_strangers(a, b, of, turn, groups)
+
+    def without(sums: Tensor) -> Tensor:
+        return sums.sum() - sums.sum(0) - sums.sum(1) + sums.diagonal()
+
+    return (without(sums) / without(counts)).tolist()
+
+
+_AT_ONCE = 2**23
+"""Pairs of rows whose kernels are held at once."""
+
+
+def _of_strangers(a: Tensor, b: Tensor, of: Tensor | None, turn: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """The sums [G, G] of k(a, a) + k(b, b) - 2 k(a, b) over the pairs of rows of different pictures, by the groups of
+    the two rows, and how many pairs these are."""
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} and {len(b)} rows are not pairs")
+    of = torch.arange(len(a)) if of is None else of
+    sums, counts = (torch.zeros(groups, groups, dtype=torch.float64) for _ in range(2))
+    for some in torch.arange(len(a)).split(max(1, _AT_ONCE // max(1, len(a)))):
+        k = kernel_matrix(a[some], a) + kernel_matrix(b[some], b) - 2 * kernel_matrix(a[some], b)
+        apart = of[some, None] != of[None]
+        for to, each in ((sums, k * apart), (counts, apart.double())):
+            by_column = torch.zeros(len(some), groups, dtype=torch.float64).index_add_(1, turn, each)
+            to.index_add_(0, turn[some], by_column)
+    return sums, counts
+
+
+Distance = Callable[[Tensor, Tensor, Tensor], float]
+"""(features made [N, D], features target [N, D], which picture each row is of [N]) -> how far the sets are apart."""
+
+
 class FeatureDistance:
     """A distance between the features of all made and of all target pictures, by the names of `distances`.
 
-    distances: name -> (features made [N, D], features target [N, D]) -> number; N counts tiles where the features are
-    of tiles.  intervals: by the jackknife over
+    distances: by their names; where the features are of tiles, each tile is a row.  intervals: by the jackknife over
     groups of pictures, which are taken out of both sets; the bootstrap would draw pictures twice, and a set with
     twins is another distribution to these distances.
     """
 
     higher_is_better = False
 
-    def __init__(self, features: Features, distances: dict[str, Callable[[Tensor, Tensor], float]]):
+    def __init__(self, features: Features, distances: dict[str, Distance]):
         self.features, self.distances = features, distances
         self.made: list[Tensor] = []
         self.target: list[Tensor] = []
@@ -179,7 +211,12 @@ class FeatureDistance:
         if not self.made:
             return dict.fromkeys(self.distances, math.nan)
         made, target = torch.cat(self.made), torch.cat(self.target)
-        return {name: distance(made, target) for name, distance in self.distances.items()}
+        of = self._each_tile(torch.arange(len(self.tiles)))
+        return {name: distance(made, target, of) for name, distance in self.distances.items()}
+
+    def _each_tile(self, pictures: Tensor) -> Tensor:
+        """What holds of each picture, said of each of its tiles."""
+        return pictures.repeat_interleave(torch.tensor(self.tiles))
 
     def each(self) -> dict[str, list[float]]:
         return {}
@@ -191,12 +228,16 @@ class FeatureDistance:
         groups = min(GROUPS, len(self.tiles))
         if groups < 4:
             return {}
-        turn = (torch.arange(len(self.tiles)) % groups).repeat_interleave(torch.tensor(self.tiles))
+        of = self._each_tile(torch.arange(len(self.tiles)))
+        turn = self._each_tile(torch.arange(len(self.tiles)) % groups)
         found: dict[str, tuple[float, float]] = {}
         for name, distance in self.distances.items():
-            without = [distance(made[turn != g], target[turn != g]) for g in range(groups)]
-            found[name] = jackknife(distance(made, target), without)
+            if distance is kernel_of_pairs:
+                without = kernels_left_out(made, target, of, turn, groups)
+            else:
+                without = [distance(made[turn != g], target[turn != g], of[turn != g]) for g in range(groups)]
+            found[name] = jackknife(distance(made, target, of), without)
         return found
 
 
-DISTANCES: dict[str, Callable[[Tensor, Tensor], float]] = {"frechet": frechet, "kernel": kernel_of_pairs}
+DISTANCES: dict[str, Distance] = {"frechet": lambda made, target, of: frechet(made, target), "kernel": kernel_of_pairs}

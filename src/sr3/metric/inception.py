@@ -1,12 +1,11 @@
 """FID, KID and IS: the Inception network of `torch-fidelity`, whose weights it downloads at first use."""
 
 import importlib
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from sr3.metric.features import Features, MissingError, frechet, kernel
+from sr3.metric.features import Distance, Features, MissingError, frechet, kernel
 
 FEATURES = 2048
 """The first so many of `inception`'s numbers are the pooled features, the rest the 1008 logits without bias."""
@@ -46,7 +45,7 @@ def inception_score(made: Tensor, target: Tensor | None = None, parts: int = 1) 
     """exp(mean KL(p(y | x) || p(y))) of the logits of the pictures made [N, K]; Salimans et al. (2016), section 4.
 
     parts: the score is the mean over so many parts of the set.  Of few pictures it comes out too low: p(y) is then
-    sharper than it is.  target is not looked at; it is there because distances have two arguments.
+    sharper than it is.  target is not looked at; it is there because distances are of two sets.
     """
     scores: list[float] = []
     for part in made.double().chunk(parts):
@@ -56,10 +55,10 @@ def inception_score(made: Tensor, target: Tensor | None = None, parts: int = 1) 
     return sum(scores) / len(scores)
 
 
-INCEPTION: dict[str, Callable[[Tensor, Tensor], float]] = {
-    "fid": lambda a, b: frechet(a[:, :FEATURES], b[:, :FEATURES]),
-    "kid": lambda a, b: kernel(a[:, :FEATURES], b[:, :FEATURES]),
+INCEPTION: dict[str, Distance] = {
+    "fid": lambda a, b, of: frechet(a[:, :FEATURES], b[:, :FEATURES]),
+    "kid": lambda a, b, of: kernel(a[:, :FEATURES], b[:, :FEATURES]),
     # ten parts, as published, need 50 000 pictures; a part of a few says nothing
-    "is": lambda a, b: inception_score(a[:, FEATURES:], parts=10 if len(a) >= 5000 else 1),
+    "is": lambda a, b, of: inception_score(a[:, FEATURES:], parts=10 if len(a) >= 5000 else 1),
 }
 """For `sr3.metric.features.FeatureDistance` over `inception`."""
