@@ -10,9 +10,11 @@ import pytest
 from scipy.stats import permutation_test
 
 from sr3.cli import main
-from sr3.evaluation.compare import compare
+from sr3.evaluation.compare import DEFINITIONS, compare
 from sr3.evaluation.run import Run, read_run
 from sr3.metric import METRICS, Consistency
+from sr3.metric.extra import EYE, extra
+from sr3.metric.stats import nearer_to_one
 from sr3.metric.table import MEASURES, measure, ordered, worth
 from sr3.model.config import ConfigError
 
@@ -154,6 +156,30 @@ def test_measures_of_a_set_have_no_p():
     assert found["fid"].says == "the intervals overlap: not told apart"
     assert (found["swd"].a, found["swd"].b_interval) == (10, (19, 21))
     assert found["kid"].says == "no interval"
+
+
+def test_what_is_best_at_one_is_judged_by_how_far_it_is_from_one():
+    """One run is as much above 1 as the other is below: they differ, and none is better."""
+    low, high = [0.95 + 0.03 * (-1) ** k for k in range(8)], [1.05 + 0.03 * (-1) ** (k // 2) for k in range(8)]
+    (found,) = compare(run({"join": low}), run({"join": high})).paired
+    assert found.p < 0.02
+    assert (found.better, found.says) == (None, "B is larger; which is nearer to 1 is not told apart")
+    (found,) = compare(run({"join": low}), run({"join": [x + 0.15 for x in high]})).paired
+    assert (found.better, found.says) == ("A", "A is better by 0.15")
+    assert nearer_to_one([1.5, 0.7, math.nan], [1.2, 1.4, 1.0], seed=0)[0] == pytest.approx(0.1 - 0.3)
+    with pytest.raises(ValueError, match="two finite pairs"):
+        nearer_to_one([1.5, math.nan], [1.2, 1.4], seed=0)
+    runs = [run({"psnr": BASE}, rows={"calibration": ends}) for ends in ((0.95, 0.93, 0.965), (1.045, 1.02, 1.065))]
+    (whole,) = compare(*runs).whole
+    assert (whole.better, whole.overlap) == (None, False)
+    assert whole.says == "B is larger; which is nearer to 1 is not told apart"
+    (whole,) = compare(runs[0], run({"psnr": BASE}, rows={"calibration": (1.3, 1.2, 1.4)})).whole
+    assert whole.better == "A"
+
+
+def test_every_network_that_a_protocol_names_must_be_the_same():
+    found = extra(EYE, features=lambda x: x.mean((2, 3)), classifier=lambda x: x.mean((2, 3)))
+    assert {"identity", "agreement"} <= set(found.said) <= set(DEFINITIONS)
 
 
 def test_calibration_is_best_at_one_and_is_of_the_set():

@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from sr3.cli import main
 from sr3.evaluation import tune as tuning
-from sr3.evaluation.criterion import Criterion, criterion
+from sr3.evaluation.criterion import BY_SWD, Criterion, criterion
 from sr3.evaluation.tune import Searching, Trial, Tuned, choose, tune
+from sr3.metric.lite import Lite
 from sr3.model.config import ConfigError, Sampling
 from sr3.model.model import Model
 from sr3.picture.collection import Pictures
@@ -97,11 +98,20 @@ def test_what_loses_pictures_loses_to_all_that_does_not():
     assert "lost" not in trial(4, 9.0).as_dict()
 
 
-def test_pictures_that_are_not_finite_are_counted(tiny, pictures):
+def lite_like():
+    """The eye, with random weights: the package need not be there."""
+    torch.manual_seed(0)
+    stages = [torch.nn.Conv2d(3, 4, 3, 2, 1)]
+    return Lite("small", stages, torch.nn.Conv2d(4, 5, 1), torch.nn.Linear(5, 7))
+
+
+@pytest.mark.parametrize("kind", ["swd", "eye", "frechet"])
+def test_pictures_that_are_not_finite_are_counted(tiny, pictures, kind):
     means = sorted(p.mean() / 127.5 - 1 for p in pictures.pixels)
     tiny.net = Spoilt(tiny.net, above=(means[-1] + means[-2]) / 2)
     restorer = Restorer(tiny, device="cpu", precision="fp32")
-    steps = tune(restorer, pictures, budgets=[1])
+    found = {"swd": BY_SWD, "eye": Criterion(lite_like()), "frechet": Criterion(features=lambda x: x.mean((2, 3)))}
+    steps = tune(restorer, pictures, budgets=[1], criterion=found[kind])
     first = next(steps)
     assert isinstance(first, Searching)
     assert first.trial.lost == 2  # with projection, and without

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sr3.evaluation.run import Run
-from sr3.metric.stats import paired, sign_flip
+from sr3.metric.stats import nearer_to_one, paired, sign_flip
 from sr3.metric.table import measure, ordered, worth
 from sr3.model.config import ConfigError, nearest
 
@@ -28,6 +28,8 @@ DEFINITIONS = (
     "frechet",
     "kernel",
     "agreement",
+    "accuracy",
+    "identity",
     "grid",
     "interval",
 )
@@ -104,7 +106,8 @@ def compare(a: Run, b: Run, *, method: str | None = None, seed: int = 0) -> Comp
     method: of both, or "one,other" for A's and B's; by default each run's own, the first of `OWN` that it has.
     Per-picture measures are compared in pairs: `sr3.metric.stats.paired` and `sign_flip`.  One is called better when
     the 95 % interval of the difference leaves 0 out and p is at most 0.05.  Measures of a whole set have no pairs;
-    one is called better when the runs' own intervals do not overlap, which asks for more than it need.
+    one is called better when the runs' own intervals do not overlap, which asks for more than it need.  Of a measure
+    that is best at 1 it is the distances from 1 that must differ so.
 
     ConfigError where the protocols measure different things, where no picture is in both, where pictures of one name
     are not the same, and for a method that a run does not have.
@@ -206,8 +209,14 @@ def _paired(name: str, a: list[float], b: list[float], seed: int) -> Paired:
     elif low <= 0 <= high or p > SURE:
         better, says = None, "not told apart"
     else:
-        unit = measure(name).unit
-        better, says = _better(name, mean_a, mean_b, f" by {abs(difference):.3g}{f' {unit}' if unit else ''}")
+        unit, gain = measure(name).unit, abs(difference)
+        if measure(name).better == "one":
+            further, least, most = nearer_to_one(a, b, seed)
+            gain = abs(further)
+            if least <= 0 <= most:
+                says = f"{'A' if mean_a > mean_b else 'B'} is larger; which is nearer to 1 is not told apart"
+                return Paired(name, len(a), mean_a, mean_b, difference, low, high, p, None, says)
+        better, says = _better(name, mean_a, mean_b, f" by {gain:.3g}{f' {unit}' if unit else ''}")
     return Paired(name, len(a), mean_a, mean_b, difference, low, high, p, better, says)
 
 
@@ -217,11 +226,23 @@ def _whole(name: str, a: dict[str, Any], b: dict[str, Any]) -> Whole:
     overlap, better = None, None
     if ends_a is None or ends_b is None:
         says = "no interval"
-    elif overlap := max(ends_a[0], ends_b[0]) <= min(ends_a[1], ends_b[1]):
+    elif overlap := _overlap(ends_a, ends_b):
         says = "the intervals overlap: not told apart"
+    elif measure(name).better == "one" and _overlap(_from_one(ends_a), _from_one(ends_b)):
+        says = f"{'A' if a[name] > b[name] else 'B'} is larger; which is nearer to 1 is not told apart"
     else:
         better, says = _better(name, a[name], b[name], "; the intervals do not overlap")
     return Whole(name, float(a[name]), float(b[name]), ends_a, ends_b, overlap, better, says)
+
+
+def _overlap(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    return max(a[0], b[0]) <= min(a[1], b[1])
+
+
+def _from_one(ends: tuple[float, float]) -> tuple[float, float]:
+    """The interval of the distance from 1."""
+    low, high = sorted(abs(end - 1) for end in ends)
+    return (0.0 if ends[0] <= 1 <= ends[1] else low), high
 
 
 def _better(name: str, a: float, b: float, more: str) -> tuple[str | None, str]:

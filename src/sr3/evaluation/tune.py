@@ -236,25 +236,26 @@ class Bench:
 
     def trial(self, settings: Sampling, budget: int, floor: float | None) -> Trial | None:
         """None where the walk cannot be walked (it would not start from pure noise, or repeats a level)."""
-        lost, free = 0, Consistency(name="consistency_free")
+        lost, measured, free = 0, 0, Consistency(name="consistency_free")
         metrics = [PSNR(self.task.border), SWD(self.patches), *self.criterion.metrics()]
         try:
             for made, clean, given in self._made(self.restorer, settings, free=False):
-                small = (given.image + 1) / 2
-                lost += _lost(made)
-                for metric in metrics:
-                    metric.update(made, clean, small)
+                well, small = _finite(made), (given.image + 1) / 2
+                lost, measured = lost + int((~well).sum()), measured + int(well.sum())
+                for metric in metrics if well.any() else ():
+                    metric.update(made[well], clean[well], small[well])
             # consistency hardly depends on which pictures: one batch is enough to see a walk that loses them
             made, clean, given = next(self._made(self.restorer, settings, free=True))
         except ConfigError:
             return None
-        lost += _lost(made)
+        lost += int((~_finite(made)).sum())
         free.update(again(self.task, made, given), clean, (given.image + 1) / 2)
-        measures = {name: value for metric in (*metrics, free) for name, value in metric.compute().items()}
+        found = (*metrics, free) if measured else ()
+        measures = {name: value for metric in found for name, value in metric.compute().items()}
         score = math.inf if lost else self.criterion.score(measures, self.baseline)
-        return Trial(settings, budget, score, measures, floor is None or measures["psnr"] >= floor, lost)
+        return Trial(settings, budget, score, measures, floor is None or measures.get("psnr", -math.inf) >= floor, lost)
 
 
-def _lost(made: Tensor) -> int:
-    """How many pictures of a batch are not finite."""
-    return int((~torch.isfinite(made).flatten(1).all(1)).sum())
+def _finite(made: Tensor) -> Tensor:
+    """Which pictures of a batch are finite, [B]."""
+    return torch.isfinite(made).flatten(1).all(1)

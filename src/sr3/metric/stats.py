@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from sr3.random import generator
 
@@ -87,6 +88,29 @@ def _differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
     if len(a) != len(b):
         raise ValueError(f"{len(a)} and {len(b)} values are not pairs")
     return [d for d in (x - y for x, y in zip(a, b, strict=True)) if d == d]
+
+
+def nearer_to_one(
+    a: Sequence[float], b: Sequence[float], seed: int, draws: int = 2000, level: float = 0.95
+) -> tuple[float, float, float]:
+    """How much further from 1 the mean of `a` is than that of `b`, on the same pictures: (difference, low, high).
+
+    By the bootstrap of |mean(a) - 1| - |mean(b) - 1| over pictures.  Pairs with NaN are left out.  ValueError where
+    the lengths differ, and below two pairs.
+    """
+    pairs = torch.tensor(list(zip(a, b, strict=True)), dtype=torch.float64)
+    x = pairs[~pairs.isnan().any(-1)]
+    if len(x) < 2:
+        raise ValueError("a paired comparison needs at least two finite pairs")
+    chosen = torch.randint(len(x), (draws, len(x)), generator=generator(seed, len(x)))
+
+    def further(means: Tensor) -> Tensor:
+        return (means[..., 0] - 1).abs() - (means[..., 1] - 1).abs()
+
+    tail = (1 - level) / 2
+    ends = torch.tensor([tail, 1 - tail], dtype=torch.float64)
+    low, high = further(x[chosen].mean(1)).quantile(ends).tolist()
+    return further(x.mean(0)).item(), low, high
 
 
 def ratio(

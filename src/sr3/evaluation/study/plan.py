@@ -71,8 +71,8 @@ def plan(
             ready = [(pictures[i], order[(k + shift) % len(methods)]) for k, i in enumerate(pool)]
             # cut before shuffling: the first so many have each method equally often
             chosen += _shuffled(ready[: count - len(chosen)], seed, who, 3, place, turn)
-        # going through them method by method, and changing sides each time, balances each method and the whole; within a
-        # method in a chance order, as the sides would else change from one question to the next, which can be seen
+        # going through them method by method, and changing sides each time, balances each method and the whole; in a
+        # chance order within a method, as the sides would else change from one question to the next, which is seen
         turns = sorted(_shuffled(range(count), seed, who, 5, place), key=lambda i: order.index(chosen[i][1]))
         first = mix(seed, who, 4, place) >> 5
         side: dict[int, Side] = {i: SIDES[(first + rank) % 2] for rank, i in enumerate(turns)}
