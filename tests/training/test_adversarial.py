@@ -84,6 +84,26 @@ def test_each_part_is_as_long_as_it_is_told(student, verdict, feature, fine, gri
     torch.testing.assert_close(lengths, verdict + feature + fine + grid * patterned, rtol=1e-3, atol=1e-6)
 
 
+def test_a_second_part_is_as_long_as_it_is_told_beside_the_sum_of_those_before_it(student):
+    """As the shipped weights were taught: 0.6 of the error and the features together."""
+    found = []
+    for fine in (0.0, 0.6):
+        torch.manual_seed(2)
+        objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=0.0, feature=0.5, fine=fine, grid=0.0)
+        found.append(shown(student, objective)[0].grad)
+    one, both = found
+    lengths = (both - one).flatten(1).norm(dim=1) / one.flatten(1).norm(dim=1)
+    torch.testing.assert_close(lengths, torch.full((2,), 0.6), rtol=1e-3, atol=1e-6)
+
+
+def test_what_processes_share_is_all_that_it_has_learnt(student):
+    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=1.0, feature=0.0, fine=1.0)
+    shown(student, objective)
+    for vector in objective.vectors():
+        vector.fill_(7)
+    assert all((tensor == 7).all() for tensor in objective.state().values())
+
+
 @pytest.mark.parametrize(("verdict", "feature", "asked"), [(0.0, 0.0, 0), (1.0, 0.0, 2), (0.0, 1.0, 2)])
 def test_the_judge_is_asked_only_where_its_answer_counts(student, verdict, feature, asked):
     objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=verdict, feature=feature, fine=1.0)

@@ -1,6 +1,7 @@
 """`sr3 train` as a person uses it: in time, in parts, with a curve; said what it does and how far it is."""
 
 import csv
+import errno
 import json
 import signal
 import time
@@ -233,6 +234,19 @@ def test_another_val_begins_another_curve(go, val, tmp_path):
     # and that one is now the curve's
     assert "begins anew" not in go(out, 20, "--val", val, *more)[1]
     assert [p["seen"] for p in curve.read(out / "curve.csv")] == [12, 16, 20]
+
+
+def test_the_best_weights_are_written_before_the_curve_says_so(go, val, tmp_path, monkeypatch):
+    """A run that ended between the two would else go on to call older weights the best."""
+
+    def full(path, points):
+        raise OSError(errno.ENOSPC, "no space left", str(path))
+
+    monkeypatch.setattr(curve, "write", full)
+    out = tmp_path / "out"
+    assert go(out, 8, "--val", val, "--part-minutes", 0, "--set=training.keep=psnr")[0] == 1
+    assert Model.from_file(out / "best.safetensors", weights=False).about["pictures_seen"] == 0  # before the first step
+    assert not (out / "curve.csv").exists()
 
 
 def test_a_stage_is_done_when_its_run_is_whatever_weights_are_kept(go, val, tmp_path):

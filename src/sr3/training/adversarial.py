@@ -38,9 +38,10 @@ class Adversarial:
     pictures with noise of one step of 8 bits, so that it does not look for the photograph's rounding), and of the
     pattern of the factor's period that the result has more of than the photograph (`sr3.metric.grid`): pixel shuffle
     leaves one, and the judge does not see it below the noise.  That part is off by default: it brings the measure to
-    nothing, and dots that it does not see stay.  The last four are made `verdict`, `feature`, `fine` and `grid` times
-    as long as the first, so that neither the size of the critics' answers nor the judge's scale matters (as the
-    adaptive weight of Esser et al. 2021, equation 7, balances two).  The loss that is reported is the absolute error,
+    nothing, and dots that it does not see stay.  The last four are added one after the
+    other, each `verdict`, `feature`, `fine` or `grid` times as long as the sum of those before it, so that neither the
+    size of the critics' answers nor the judge's scale matters (as the adaptive weight of Esser et al. 2021, equation 7,
+    balances two).  The loss that is reported is the absolute error,
     in units of the spread.
 
     schedule: its noisiest level is where the student begins.
@@ -143,6 +144,10 @@ class Adversarial:
         value = error.detach().flatten(1).mean(1) / unit
         pull = (made * slope).flatten(1).mean(1) / unit
         return Loss(value + pull - pull.detach(), None)
+
+    def vectors(self) -> list[Tensor]:
+        """What it has learnt, in place: the critics' weights, and what their optimiser keeps."""
+        return [self.flat.weights.detach(), *self.moments.values()]
 
     def forget(self) -> None:
         """Forget what was added up, as where a loss was taken only to be counted or timed."""

@@ -154,10 +154,10 @@ class Board:
             "measures": measures,
         }
         self.points.append(point)
+        if self.run.recipe.training.keep == "psnr" and point is self.best:
+            self.run.write_model(BEST)  # before the curve says so, which a run that goes on believes
         curve.write(self.folder / curve.NAME, self.points)
         self._tell_model()
-        if self.run.recipe.training.keep == "psnr" and point is self.best:
-            self.run.write_model(BEST)
         self._log({f"held-out/{name}": value for name, value in measures.items()})
         return point
 

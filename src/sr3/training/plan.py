@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sr3.diffusion.schedule import SCHEDULES, Knots
+from sr3.diffusion.schedule import SCHEDULES
 from sr3.diffusion.tables import OBJECTIVES
 from sr3.model.config import ConfigError, Recipe, build
 from sr3.model.walk import KINDS
@@ -46,8 +46,6 @@ def objective_of(recipe: Recipe, device: torch.device | str = "cpu") -> Any:
     if recipe.training.objective.get("kind") == "regression":
         return build("objective", OBJECTIVES, recipe.training.objective)
     schedule = build("schedule", SCHEDULES, recipe.model.schedule)
-    if isinstance(schedule, Knots):  # its table would be copied from the host at every step
-        schedule.__dict__["knots"] = tuple(k.to(device) for k in schedule.knots)
     if recipe.training.objective.get("kind") == "adversarial":
         if not KINDS[recipe.model.kind].varies:
             raise ConfigError("training.objective adversarial needs a diffusion model")

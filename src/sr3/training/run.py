@@ -124,7 +124,8 @@ class Run:
             facts = [{name: getattr(self, name) for name in FACTS}]
             broadcast_object_list(facts)
             self.__dict__.update(facts[0])
-            for vector in (self.flat.weights.detach(), self.average, *self.moments.values()):
+            more = self.objective.vectors() if isinstance(self.objective, Adversarial) else []
+            for vector in (self.flat.weights.detach(), self.average, *self.moments.values(), *more):
                 dist.broadcast(vector, 0)
 
     def _resume(self, held: state.State) -> None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 
 from sr3.interrupt import held
 from sr3.model.config import ConfigError, Recipe
@@ -15,6 +16,9 @@ from sr3.training.data import Crops
 from sr3.training.machine import Ahead
 from sr3.training.notes import Report
 from sr3.training.run import PATIENCE, Run
+
+WAITING = timedelta(days=1)
+"""After which a process that waits for another ends the run."""
 
 
 def make_accelerator(
@@ -30,7 +34,11 @@ def make_accelerator(
         # A group that is kept outlives `end_training`, and its threads abort the interpreter as that ends.
         import torch.distributed.nn.functional  # noqa: F401  # pyright: ignore[reportUnusedImport]
     try:
-        made = Accelerator(cpu=device == "cpu", log_with=list(trackers) or None, project_dir=folder)
+        # the others wait while the first measures held-out pictures, which may take longer than the usual half an hour
+        patient = InitProcessGroupKwargs(timeout=WAITING)
+        made = Accelerator(
+            cpu=device == "cpu", log_with=list(trackers) or None, project_dir=folder, kwargs_handlers=[patient]
+        )
     except ValueError as error:
         if not trackers:
             raise
