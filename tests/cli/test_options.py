@@ -104,6 +104,7 @@ XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     b'<rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:GPSLatitude="52,31.2N" xmp:Rating="4">'
     b"<exif:GPSLongitude>13,24.1E</exif:GPSLongitude><photoshop:City>Berlin</photoshop:City>"
+    b'<rdf:Description drone-dji:GpsLatitude="+52.77" drone-dji:GpsLongitude = "+13.77"/><x:latitude>52.77</x:latitude>'
     b"<Iptc4xmpExt:LocationShown><rdf:Bag><rdf:li Iptc4xmpExt:City='Berlin'/></rdf:Bag></Iptc4xmpExt:LocationShown>"
     b"<dc:title>52 trees</dc:title></rdf:Description></rdf:RDF></x:xmpmeta>"
 )
@@ -124,7 +125,7 @@ def test_where_it_was_taken_is_left_out(up):
             assert found[0x010F] == "Maker"
             assert found.get_ifd(0x8769)[0x9003] == "2020:01:01 00:00:00"
             assert bool(found.get_ifd(0x8825)) == there
-        for word in (b"52,31.2N", b"13,24.1E", b"Berlin", b"52.52N inside"):
+        for word in (b"52,31.2N", b"13,24.1E", b"52.77", b"13.77", b"Berlin", b"52.52N inside"):
             assert (word in data) == there, word
         assert b"52 trees" in data
         assert b'xmp:Rating="4"' in data

@@ -151,3 +151,30 @@ def test_what_is_hidden_changes_nothing_that_is_seen(tiny):
     assert torch.equal(made[0].pixels[:, seen[0]], made[1].pixels[:, seen[0]])
     assert torch.equal(made[0].alpha, made[1].alpha)
     assert replace(made[0], alpha=None).pixels[:, seen[0]].mean() > 0.8
+
+
+def test_pages_that_pillow_does_not_read_are_pages(tmp_path):
+    vips = pyvips
+    pages = [
+        vips.Image.black(9, 7, bands=2).linear(1, [1000 * (k + 1), 65535]).cast("ushort").copy(interpretation="grey16")
+        for k in range(2)
+    ]
+    whole = vips.Image.arrayjoin(pages, across=1).copy()
+    whole.set_type(vips.GValue.gint_type, "page-height", 7)
+    whole.tiffsave(str(tmp_path / "a.tif"), page_height=7)
+    with pytest.raises(OSError, match="identify"):
+        Image.open(tmp_path / "a.tif")
+    assert count(tmp_path / "a.tif") == 2
+    found = [frame.pixels.mean().item() for frame, _ in read_frames(tmp_path / "a.tif")]
+    assert found == pytest.approx([2 * 1000 * (k + 1) / 65535 - 1 for k in range(2)], abs=1e-4)
+
+
+def test_pages_of_different_channels_become_alike(tmp_path):
+    """Of a moving GIF Pillow's first frame is opaque RGB and the others have alpha, or the other way round."""
+    grey, colour, clear = (np.full((4, 5, c), 100 + c, np.uint8) for c in (1, 3, 4))
+    like = Picture(torch.zeros(3, 4, 5))
+    write_frames(tmp_path / "a.tif", [grey, colour, clear], like, Timing(), note={})
+    assert count(tmp_path / "a.tif") == 3
+    found = [frame for frame, _ in read_frames(tmp_path / "a.tif")]
+    assert [None if f.alpha is None else round(f.alpha.mean().item() * 255) for f in found] == [255, 255, 104]
+    assert [round((f.pixels.mean().item() + 1) * 127.5) for f in found] == [101, 103, 104]

@@ -141,6 +141,14 @@ def _told_apart(jobs: list[Job]) -> list[Job]:
     return jobs
 
 
+def own_among(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs whose pictures are results of others of them, as `sr3 upscale *.jpg` finds where it was asked before."""
+    from sr3.cli.made import is_enlarged
+
+    made = {_name_key(job.target) for job in jobs if job.target != PIPE}
+    return [job for job in jobs if job.source != PIPE and _name_key(job.source) in made and is_enlarged(job.source)]
+
+
 def _name_key(path: Path) -> Key:
     folder, name = os.path.split(path)
     link = os.path.islink(path) or name in ("", "..")

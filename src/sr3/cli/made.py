@@ -10,6 +10,12 @@ from sr3.cli.pipes import PIPE
 _TOLD = ("software",)
 """What a note says that makes no other picture."""
 
+_MAYBE = ("noise", "fit", "keep", "location", "output_quality", "hints", "detail")
+"""What a note says only where it was asked for: the other way round, where it was not, the result is another."""
+
+_LATER = ("given", "weights")
+"""What notes did not say at first; a result without it may be the one."""
+
 
 def is_enlarged(path: Path) -> bool:
     """Whether a file's note says that it is a result of `sr3 upscale`; what cannot be read is none."""
@@ -24,7 +30,8 @@ def is_enlarged(path: Path) -> bool:
 
 
 def made_so(path: Path, note: Mapping[str, str]) -> bool:
-    """Whether a file is the result that this note promises; PictureError where it is something else's."""
+    """Whether a file is the result that this note promises; PictureError where it is something else's, or another
+    picture's."""
     from sr3.picture.image import PictureError, read_note
     from sr3.picture.picture import shown
 
@@ -34,7 +41,27 @@ def made_so(path: Path, note: Mapping[str, str]) -> bool:
         found = {}
     if "model" not in found:
         raise PictureError(f"{shown(path)} is there already and no result of sr3; give another -o, or --force")
-    return all(found.get(key) == value for key, value in note.items() if key not in _TOLD)
+    check_given(path, found, note)
+    return same(found, note)
+
+
+def check_given(path: Path, found: Mapping[str, object], note: Mapping[str, str]) -> None:
+    """PictureError where what is there was made of another file than the note is of."""
+    from sr3.picture.picture import PictureError, shown
+
+    if "given" in note and found.get("given", note["given"]) != note["given"]:
+        raise PictureError(
+            f"{shown(path)} is the result of another file, or of this one before it was changed; give another -o, "
+            "or --force"
+        )
+
+
+def same(found: Mapping[str, object], note: Mapping[str, str]) -> bool:
+    """Whether what one note says is what another promises, but for what makes no other picture."""
+    told = {key: value for key, value in note.items() if key not in (*_TOLD, *(k for k in _LATER if k not in found))}
+    return all(found.get(key) == value for key, value in told.items()) and not any(
+        key in found and key not in note for key in _MAYBE
+    )
 
 
 def all_made_so(paths: Iterable[tuple[Path, Mapping[str, str]]]) -> bool:

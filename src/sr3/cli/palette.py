@@ -14,7 +14,7 @@ from sr3.cli.names import EXACT, Naming
 from sr3.cli.outcome import refuse_absent
 from sr3.cli.restoring import Work
 from sr3.cli.run import Fidelity, Lenient, Run, options
-from sr3.cli.steps import Choice, check_trace
+from sr3.cli.steps import Choice, check_trace, leniently
 
 if TYPE_CHECKING:
     from sr3.picture.image import Picture
@@ -79,7 +79,7 @@ def walk(
     most = parse_memory(run.memory)
     refuse_absent(run.inputs)
     check_trace(run.trace)
-    from sr3.picture.image import Picture, from_any, read
+    from sr3.picture.image import Picture, from_any
     from sr3.restore.restorer import needs_picture
     from sr3.restore.whole import check_detail, stream
 
@@ -95,7 +95,7 @@ def walk(
         restorer = choose(source).restorer
         go = partial(stream, restorer, detail=finer, **options)
         whole = isinstance(holds, Picture) or not lenient
-        picture = from_any(holds) if whole else read(source, lenient=True)
+        picture = from_any(holds if whole else leniently(source))
         return begin(restorer, needs_picture(restorer.model), source, picture, go)
 
     def as_large(have: tuple[int, int], times: int) -> tuple[int, int]:

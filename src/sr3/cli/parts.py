@@ -5,9 +5,13 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from sr3.cli.jobs import Job
+
+
+class Later(NamedTuple):
+    """In the place of a job that is made ready when its turn comes."""
 
 
 def ahead(

@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sr3.cli.checks import check_work
 from sr3.cli.claims import claim
 from sr3.cli.clock import screen, spoken
-from sr3.cli.jobs import Job, absent, check, check_room, plan
+from sr3.cli.jobs import Job, absent, check_room, own_among, plan
 from sr3.cli.made import all_made_so, is_enlarged
 from sr3.cli.names import Naming, is_shard
 from sr3.cli.outcome import Outcome, Teller, safely, say
-from sr3.cli.parts import ahead, share
+from sr3.cli.parts import Later, ahead, share
 from sr3.cli.pipes import PIPE, at_hand
 from sr3.cli.run import Run
-from sr3.cli.steps import Choice, Made, Ready, check_trace, walked, written
-from sr3.cli.tars import Shard, done_so, restore_shard
+from sr3.cli.steps import Choice, Made, Ready, walked, written
+from sr3.cli.tars import Shard, done_so, restore_shard, shard_note
 from sr3.cli.together import Together, gathered, made_together
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
     Streams = Callable[[Path, Any], Iterator[Progress | Restored]]
     """How one file is restored, step by step: of the file and what it holds, which may be decoded already."""
 
-BY_PICTURE = ("model", "pictures_seen", "steps", "sampler", "spacing", "seed")
-"""Of a note, what differs within a shard where no model is named."""
+OWN = "a result of sr3 itself"
 
 LIGHT = 2**22
 """Pixels of a result up to which pictures are decoded ahead and written behind; larger ones are at hand one by one."""
@@ -84,20 +84,14 @@ class Work:
         """
         run = self.run
         jobs, failures = plan(run.inputs, run.output, self.naming)
-        jobs = share(jobs, run.shard)
-        check_trace(run.trace, len(jobs), run.shard)
-        if any(is_shard(job.source) for job in jobs) and (run.samples > 1 or run.trace is not None):
-            _refuse("a tar file is restored without --samples and --trace; unpack it for these")
-        how: dict[str, Any] = {"samples": run.samples, "force": run.force, "skip_existing": run.skip_existing}
-        read = [path for path in (*self.read, *map(Path, filter(None, [run.model]))) if path.is_file()]
-        check(jobs, trace=run.trace, manifest=run.manifest, read=read, **how)
-        if run.json and any(job.target == PIPE for job in jobs):
-            _refuse("--json and the picture do not go into one pipe; give a file by -o")
-        if jobs and jobs[0].source != PIPE:  # a model that cannot be loaded fails once, before any work
+        own = own_among(jobs) if self.enlarges and not run.force else []
+        jobs = share([job for job in jobs if job not in own] if own else jobs, run.shard)
+        check_work(run, jobs, self.read)
+        if jobs and jobs[0].source != PIPE:  # what no picture can have fails once, before any work
             from sr3.picture.picture import PictureError
 
             with suppress(PictureError):  # what is wrong with one picture stops no other
-                self.choose(jobs[0].source)
+                self.choose(jobs[0].source).restorer.settings(**run.settings, samples=run.samples)
         from sr3.picture.memory import in_use
 
         self.used = in_use()
@@ -107,6 +101,8 @@ class Work:
             teller = Teller(None if run.quiet else tell, as_json=run.json, manifest=run.manifest)
             for name, why in failures:
                 teller(Outcome(name, error=why))
+            for job in own:
+                teller(Outcome(job.name, left=OWN))
             whole = shown.add_task("pictures", total=len(jobs)) if len(jobs) > 1 else None
             for outcome in elsewhere(jobs) if elsewhere and jobs else self._outcomes(jobs, shown):
                 teller(outcome)
@@ -128,7 +124,8 @@ class Work:
         behind: deque[tuple[Job, Future[Outcome] | Outcome]] = deque()  # in the order of the jobs
         pool = ThreadPoolExecutor(max(1, 2 * (self.run.jobs - 1)))
         try:
-            waiting = ahead(pool, self._prepared, jobs, max(self.run.jobs, self.at_once) - 1)
+            before = max(self.run.jobs, self.at_once) - 1
+            waiting = ahead(pool, partial(self._prepared, early=True), jobs, before)
             for some in gathered(waiting, self.at_once):
                 for (job, ready), made in zip(some, made_together(self.together, some), strict=True):
                     outcome = safely(
@@ -164,12 +161,17 @@ class Work:
         assert isinstance(outcome, Outcome)
         return outcome
 
-    def _prepared(self, job: Job, *, wait: bool = False) -> "tuple[Ready | Shard | Outcome | None, ExitStack]":
+    def _prepared(
+        self, job: Job, *, wait: bool = False, early: bool = False
+    ) -> "tuple[Ready | Shard | Outcome | Later | None, ExitStack]":
         """The job, ready to begin; an Outcome where it need not; None where another process is at it.
 
-        With what is to be closed when the job has ended.
+        With what is to be closed when the job has ended.  early: before its turn; `Later` where that is to come first, so
+        that of what takes long no process holds more than the one that it is at.
         """
         with ExitStack() as stack:
+            if early and is_shard(job.source):
+                return Later(), ExitStack()
             if self.run.skip_existing and os.path.realpath(job.target) != os.devnull and job.target != PIPE:
                 held = claim(job.target, wait=wait)
                 if held is None:
@@ -177,6 +179,9 @@ class Work:
                 stack.enter_context(held)
             source = stack.enter_context(at_hand(job.source))
             found = Shard() if is_shard(job.source) else self._looked_at(job, source)
+            long = isinstance(found, Ready) and found.holds is found.source
+            if early and long and self.run.skip_existing and job.source != PIPE:
+                return Later(), ExitStack()
             return found, stack.pop_all()
         raise AssertionError("a stack of contexts lets no error go")
 
@@ -185,12 +190,13 @@ class Work:
         from sr3.picture.frames import check_holds, count
         from sr3.picture.image import decoded, read_size
         from sr3.restore.many import SMALL
-        from sr3.restore.note import each_note, note_of
+        from sr3.restore.note import each_note, given_mark, note_of
 
         run = self.run
         with self.lock:
             choice = self.choose(source)
         note = note_of(choice.restorer, self.options) | {"result": self.naming.mark, **self.told}
+        note |= given_mark(source)
         notes = each_note(note, run.seed, run.samples)
         done = job.written(run.samples)
         if run.skip_existing and all_made_so(zip(done, notes, strict=True)):
@@ -198,7 +204,7 @@ class Work:
         if self.enlarges and not run.force and is_enlarged(job.source):
             if len(run.inputs) == 1 and job.source == run.inputs[0]:
                 raise ConfigError(f"{job.source} is a result of sr3 upscale; give --force to enlarge it again")
-            return Outcome(job.name, left="a result of sr3 itself")
+            return Outcome(job.name, left=OWN)
         have, frames = read_size(source), count(source)
         if job.target != PIPE:
             check_holds(job.target, frames, job.name)
@@ -215,16 +221,19 @@ class Work:
         self,
         pool: ThreadPoolExecutor,
         job: Job,
-        ready: "Future[tuple[Ready | Shard | Outcome | None, ExitStack]]",
+        ready: "Future[tuple[Ready | Shard | Outcome | Later | None, ExitStack]]",
         shown: "Bars",
         made: Made | None = None,
     ) -> "Outcome | Future[Outcome] | None":
         """The network's part of a job where that is not made yet, and what then writes it."""
         found, stack = ready.result()
+        if isinstance(found, Later):
+            found, stack = self._prepared(job)
         with stack:
             if isinstance(found, Shard):
                 return self._shard(job, shown)
             if not isinstance(found, Ready):
+                assert not isinstance(found, Later)  # it is its turn
                 return found
             made = made or self._made(job, found, shown)
             finish = partial(self._finished, job, found, made)
@@ -259,7 +268,6 @@ class Work:
         """A tar file of pictures, one after another."""
         began = time.monotonic()
         from sr3.picture.picture import PictureError
-        from sr3.restore.note import note_of
 
         def restore(given: Path, result: Path, called: str) -> None:
             one = Job(given, result)
@@ -269,9 +277,8 @@ class Work:
             self._finished(one, found, self._made(one, found, shown, quiet=True))
 
         with self.lock:
-            note = note_of(self.choose(job.source).restorer, self.options) | {"result": self.naming.mark, **self.told}
-        if self.run.model is None:  # each picture has the model that it deserves
-            note = {key: value for key, value in note.items() if key not in BY_PICTURE}
+            note = shard_note(job, self.choose, self.options, self.run.model)
+        note |= {"result": self.naming.mark, **self.told}
         if self.run.skip_existing and done_so(job.target, note):
             return Outcome(job.name, [job.target], note=note, left="made in this way already")
         done = restore_shard(job, restore, self.naming.within, note)
@@ -290,9 +297,3 @@ class Work:
             why=ready.choice.why,
             note=note,
         )
-
-
-def _refuse(sentence: str) -> None:
-    from sr3.model.config import ConfigError
-
-    raise ConfigError(sentence)

@@ -16,7 +16,7 @@ from sr3.cli.outcome import refuse_absent
 from sr3.cli.pipes import PIPE
 from sr3.cli.restoring import Work
 from sr3.cli.run import Fidelity, Lenient, Run, options
-from sr3.cli.steps import Choice, Ready, check_trace
+from sr3.cli.steps import Choice, Ready, check_trace, leniently
 from sr3.cli.together import at_once
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def command(
     own = (scale, size, fit, free, fidelity, noise, keep, lenient, batch)
     work = work_of(run, *own)
     if ray is None:
+        if actors is not None:
+            _refuse("--actors are those of --ray; give its address too")
         work()
         return
     check_far(run, batch)
@@ -100,6 +102,12 @@ def command(
     # what another actor has made before it died is not made again
     there = run._replace(skip_existing=not run.force, quiet=True, json=False, manifest=None)
     work(partial(over, ray, partial(work_of, there, *own), actors=actors))
+
+
+def _refuse(sentence: str) -> None:
+    from sr3.model.config import ConfigError
+
+    raise ConfigError(sentence)
 
 
 def check_far(run: Run, batch: int | None = None) -> None:
@@ -126,10 +134,13 @@ def work_of(
 ) -> Work:
     """What the command does, with its models loaded as they are needed."""
     box = parse_box(size)
-    from sr3.picture.image import Picture, read
+    from sr3.picture.image import Picture
     from sr3.restore.places import read_mask
     from sr3.restore.size import fitted, target_size
     from sr3.restore.usual import FACTOR
+
+    target_size((1, 1), FACTOR, scale, (1, 1) if box else None)  # what no picture can have
+    fitted((1, 1), box or (1, 1), fit)
 
     # whatever quality is asked for, the usual model's is the best there is
     ways = (v for key, v in run.settings.items() if key != "quality")
@@ -152,7 +163,7 @@ def work_of(
         return target_size(have, times, scale, fitted(have, box, fit) if box else None)
 
     def stream(source: Path, holds: Any) -> "Iterator[Progress | Restored]":
-        picture = read(source, lenient=True) if lenient and not isinstance(holds, Picture) else holds
+        picture = leniently(source) if lenient and not isinstance(holds, Picture) else holds
         restorer = choose(source).restorer
         wanted = fitted(_size(source, picture), box, fit) if box else None
         steps = restorer.stream(picture, scale=scale, size=wanted, **options)
@@ -166,6 +177,10 @@ def work_of(
     told = ({"fit": fit} if box and fit != "inside" else {}) | ({"keep": kept.mark} if kept else {}) | run.told
     beside = [keep] if keep else []
     whole = run.samples == 1 and run.trace is None and kept is None and (box is None or fit != "cover")
+    if fit != "inside" and box is None:
+        _refuse("--fit says how pictures fit into --size; give that too")
+    if batch is not None and batch > 1 and not whole:
+        _refuse("--batch goes without --samples, --trace, --keep and --fit cover; leave one of them out")
     many: dict[str, Any] = {"together": together, "at_once": at_once(batch, run.device)} if whole else {}
     how: dict[str, Any] = {"enlarges": True, "lenient": lenient, "read": beside, **many}
     return Work(run, naming, choose, stream, options, size_of, told, **how)

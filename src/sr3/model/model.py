@@ -1,7 +1,9 @@
 """A model: a configuration and a network with weights, with everything that the configuration names."""
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from functools import cached_property
 from importlib.resources import as_file
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,14 @@ class Model:
         """All weights as a file holds them; net: others than the network's own, such as averaged ones."""
         found = dict(net or self.net.state_dict())
         return found | ({f"{FIRST}{k}": v for k, v in self.first.tensors().items()} if self.first else {})
+
+    @cached_property
+    def mark(self) -> str:
+        """What tells the weights from others: the CRC-32 of the first numbers of each tensor, in hexadecimal."""
+        crc = 0
+        for _, tensor in sorted(self.tensors().items()):
+            crc = zlib.crc32(tensor.detach().flatten()[:256].float().cpu().numpy().tobytes(), crc)
+        return f"{crc:08x}"
 
     @classmethod
     def from_pretrained(

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,7 @@ def count(path: Path) -> int:
             return 1
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=[kind]) as image:
-                return len(_pages(image))
+            return len(_pages_of(path, kind))
     except Exception:  # Pillow's parsers raise nearly everything on damaged files; reading says what is wrong
         return 1
 
@@ -66,6 +65,17 @@ def _kind(path: Path) -> str | None:
             return "WEBP"
         # the chunk that counts an animation's frames comes before the first pixels
         return "PNG" if head.startswith(b"\x89PNG") and b"acTL" in (head + file.read(2**16)).split(b"IDAT")[0] else None
+
+
+def _pages_of(path: Path, kind: str | None) -> list[int]:
+    try:
+        with Image.open(path, formats=[kind] if kind else None) as image:
+            return _pages(image)
+    except Exception:
+        if kind != "TIFF":
+            raise
+    # of kinds that Pillow does not read, as grey of 16 bits with alpha
+    return list(range(int(load_vips().Image.tiffload(str(path)).get("n-pages"))))
 
 
 def _pages(image: Image.Image) -> list[int]:
@@ -94,16 +104,16 @@ def read_frames(path: Path, name: str = "") -> Iterator[tuple[Picture, float]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(path, formats=[kind] if kind else None)
-            pages = _pages(image)
+            pages = _pages_of(path, kind)
+            image = None if kind == "TIFF" else Image.open(path, formats=[kind] if kind else None)
         except Exception as error:
             raise PictureError(f"{name} is damaged or incomplete; give a whole copy of it") from error
-        with closing(image):
+        with closing(image) if image is not None else nullcontext():
             if len(pages) > MOST:
                 raise PictureError(f"{name} has {len(pages)} frames, and at most {MOST} are read; cut it")
             first: Picture | None = None
             for k in pages:
-                if kind == "TIFF":  # by libvips, for its depth
+                if image is None:  # by libvips, for its depth
                     frame, shown_for = read(path, page=k), 0.0
                 else:
                     frame, shown_for = _seen(image, k, name)
@@ -200,13 +210,28 @@ def _write_pages(path: Path, frames: Sequence["np.ndarray[Any, Any]"], like: Pic
     vips, blocks = load_vips(), blocks_of(like, note, "tiffsave")
     pages = [
         dressed(vips, image_of(vips, np.ascontiguousarray(frame)), like.dpi or (72, 72), blocks, "tiffsave")
-        for frame in frames
+        for frame in _alike(frames)
     ]
     whole = vips.Image.arrayjoin(pages, across=1).copy()
     whole.set_type(vips.GValue.gint_type, "page-height", frames[0].shape[0])
     whole.tiffsave(str(path), compression="deflate", predictor="horizontal", page_height=frames[0].shape[0],
                    bigtiff=sum(f.nbytes for f in frames) > 3 * 2**30)  # fmt: skip
     metadata.amend_tiff(path, blocks.get("exif-data"), blocks.get("iptc-data"))
+
+
+def _alike(frames: Sequence["np.ndarray[Any, Any]"]) -> list["np.ndarray[Any, Any]"]:
+    """Frames [H, W, C] of one number of channels, as pages must have: grey becomes RGB, what has no alpha opaque."""
+    colour, clear = any(f.shape[2] > 2 for f in frames), any(f.shape[2] in (2, 4) for f in frames)
+
+    def like(frame: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        inks, alpha = (frame[..., :-1], frame[..., -1:]) if frame.shape[2] in (2, 4) else (frame, None)
+        inks = np.repeat(inks, 3, axis=2) if colour and inks.shape[2] == 1 else inks
+        if not clear:
+            return inks
+        opaque = np.full_like(inks[..., :1], np.iinfo(frame.dtype).max)
+        return np.concatenate([inks, opaque if alpha is None else alpha], axis=2)
+
+    return [like(frame) for frame in frames]
 
 
 def samples_of(picture: Picture, path: Path) -> "np.ndarray[Any, Any]":

@@ -217,7 +217,10 @@ def clean_xmp(xmp: bytes, size: tuple[int, int]) -> bytes:
     return xmp
 
 
-_PLACE = rb"GPS\w*|City|State|Country|CountryCode|CountryName|Location\w*|Sublocation|ProvinceState|WorldRegion"
+_PLACE = (
+    rb"(?i:GPS)\w*|(?i:latitude|longitude)|City|State|Country|CountryCode|CountryName|Location\w*|Sublocation"
+    rb"|ProvinceState|WorldRegion"
+)
 _PLACES = re.compile(
     rb"\s[\w-]+:(?:" + _PLACE + rb")\s*=\s*(?:\"[^\"]*\"|'[^']*')"
     rb"|<([\w-]+:(?:" + _PLACE + rb"))\b[^<>]*?(?:/>|>.*?</\1\s*>)",

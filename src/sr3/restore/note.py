@@ -1,6 +1,8 @@
 """Notes: what made a picture, for its metadata."""
 
+import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -33,6 +35,7 @@ def note_of(restorer: Noted, options: Mapping[str, Any]) -> dict[str, str]:
         "software": f"sr3 {__version__}",
         "model": restorer.model.config.name,
         "pictures_seen": str(restorer.model.about.get("pictures_seen", "unknown")),
+        "weights": restorer.model.mark,
         "seed": str(options.get("seed", 0)),
         "samples": str(options.get("samples", 1)),
         "steps": str(settings.steps),
@@ -41,6 +44,15 @@ def note_of(restorer: Noted, options: Mapping[str, Any]) -> dict[str, str]:
         "fidelity": "0" if options.get("free") else f"{options.get('fidelity', 1):g}",
         "precision": str(restorer.dtype).removeprefix("torch."),
     }
+
+
+def given_mark(file: Path) -> dict[str, str]:
+    """What tells the file that a result was made of from others: the CRC-32 of its bytes, and how many these are."""
+    crc, size = 0, 0
+    with file.open("rb") as read:
+        while part := read.read(2**20):
+            crc, size = zlib.crc32(part, crc), size + len(part)
+    return {"given": f"{crc:08x} {size}"}
 
 
 def enlarging_note(restorer: Noted, options: Mapping[str, Any]) -> dict[str, str]:

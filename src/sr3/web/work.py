@@ -13,7 +13,7 @@ from sr3.picture.large import LargePicture
 from sr3.picture.resize import resize
 from sr3.picture.room import Allowed, check_room, memory_for
 from sr3.restore.large import LOCAL, each_of
-from sr3.restore.note import each_note, note_of
+from sr3.restore.note import each_note, given_mark, note_of
 from sr3.restore.places import Mask, read_mask
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Progress, Restorer
@@ -119,6 +119,7 @@ def _make(record: Record, folder: Path, bench: Bench, catalogue: Catalogue) -> I
     check_room(record.name, target, size, least=least, made=largest, allowed=room(use), **asked)
     asked = Asked(restorer, source, _mask(record, folder), options)
     note = note_of(restorer, _noted(asked, use)) | {"result": use.marked(entry.factor, options), **use.told(asked)}
+    note |= given_mark(source)
     result: Progress | Restored | None = None
     for result in use.steps(asked):
         if isinstance(result, Progress):
