@@ -114,7 +114,6 @@ def test_of_what_takes_long_a_process_holds_only_what_it_is_at(up, monkeypatch):
         (["jan", "--fit", "cover"], "--fit says how pictures fit into --size"),
         (["jan", "--size", "90x90", "--fit", "bogus"], "there is no fit 'bogus'"),
         (["jan", "--actors", 2], "--actors are those of --ray"),
-        (["jan", "--batch", 4, "--samples", 2], "--batch goes without --samples"),
         (["jan", "--manifest", "-"], "a manifest is a file"),
     ],
 )

@@ -166,8 +166,8 @@ class Work:
     ) -> "tuple[Ready | Shard | Outcome | Later | None, ExitStack]":
         """The job, ready to begin; an Outcome where it need not; None where another process is at it.
 
-        With what is to be closed when the job has ended.  early: before its turn; `Later` where that is to come first, so
-        that of what takes long no process holds more than the one that it is at.
+        With what is to be closed when the job has ended.  early: before its turn; `Later` where that is to come first,
+        as of what takes long no process may hold more than the one that it is at.
         """
         with ExitStack() as stack:
             if early and is_shard(job.source):

@@ -259,11 +259,5 @@ def _animate(path: Path, frames: "list[Picture]", last: "Picture") -> None:
     # of a picture that was made in several sizes, the last
     pictures = [to_pil(f).convert("RGB") for f in frames if f.size == frames[-1].size]
     end = to_pil(replace(last, alpha=None, bits=8)).convert("RGB")
-    if pictures:  # of a result that was cut, the same part
-        wide, high = pictures[0].size
-        w, h = min(wide, round(high * end.width / end.height)), min(high, round(wide * end.height / end.width))
-        if max(wide - w, high - h) > 1:
-            left, top = (wide - w) // 2, (high - h) // 2
-            pictures = [f.crop((left, top, left + w, top + h)) for f in pictures]
     pictures.append(end.resize(pictures[0].size) if pictures else end)
     write_gif(path, pictures, milliseconds=200)

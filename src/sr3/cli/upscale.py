@@ -20,6 +20,8 @@ from sr3.cli.steps import Choice, Ready, check_trace, leniently
 from sr3.cli.together import at_once
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sr3.restore.many import One
     from sr3.restore.restorer import Progress, Restored, Restorer
 
@@ -179,8 +181,6 @@ def work_of(
     whole = run.samples == 1 and run.trace is None and kept is None and (box is None or fit != "cover")
     if fit != "inside" and box is None:
         _refuse("--fit says how pictures fit into --size; give that too")
-    if batch is not None and batch > 1 and not whole:
-        _refuse("--batch goes without --samples, --trace, --keep and --fit cover; leave one of them out")
     many: dict[str, Any] = {"together": together, "at_once": at_once(batch, run.device)} if whole else {}
     how: dict[str, Any] = {"enlarges": True, "lenient": lenient, "read": beside, **many}
     return Work(run, naming, choose, stream, options, size_of, told, **how)
@@ -192,6 +192,14 @@ def _size(source: Path, holds: Any) -> tuple[int, int]:
     if isinstance(holds, Decoded):
         return holds.picture.size
     return holds.size if isinstance(holds, Picture) else read_size(source)
+
+
+def _middle(x: "Tensor", box: Box) -> "Tensor":
+    """The largest part in the middle of [..., H, W] that has the box's proportions."""
+    high, wide = x.shape[-2:]
+    w, h = (max(1, round(n)) for n in (high * (box[0] or 1) / (box[1] or 1), wide * (box[1] or 1) / (box[0] or 1)))
+    top, left = max(0, (high - h) // 2), max(0, (wide - w) // 2)
+    return x[..., top : top + h, left : left + w]
 
 
 def _cropped(steps: "Iterator[Progress | Restored]", box: Box) -> "Iterator[Progress | Restored]":
@@ -213,7 +221,7 @@ def _cropped(steps: "Iterator[Progress | Restored]", box: Box) -> "Iterator[Prog
 
     for step in steps:
         if isinstance(step, Progress):
-            yield step
+            yield step if None in box else step._replace(step=step.step._replace(x=_middle(step.step.x, box)))
             continue
         extra = {name: middle(p) for name, p in (("mean", step.mean), ("spread", step.spread)) if p is not None}
         yield replace(step, variants=[middle(p) for p in step.variants], **extra)

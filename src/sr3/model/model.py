@@ -120,10 +120,10 @@ class Model:
 
     @cached_property
     def mark(self) -> str:
-        """What tells the weights from others: the CRC-32 of the first numbers of each tensor, in hexadecimal."""
+        """What tells the weights from others: the CRC-32 of the first numbers of each tensor, as a file holds them."""
         crc = 0
         for _, tensor in sorted(self.tensors().items()):
-            crc = zlib.crc32(tensor.detach().flatten()[:256].float().cpu().numpy().tobytes(), crc)
+            crc = zlib.crc32(tensor.detach().flatten()[:256].half().cpu().numpy().tobytes(), crc)
         return f"{crc:08x}"
 
     @classmethod

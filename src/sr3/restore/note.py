@@ -1,5 +1,6 @@
 """Notes: what made a picture, for its metadata."""
 
+import io
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,20 +47,26 @@ def note_of(restorer: Noted, options: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def given_mark(file: Path) -> dict[str, str]:
+def given_mark(file: Path | bytes) -> dict[str, str]:
     """What tells the file that a result was made of from others: the CRC-32 of its bytes, and how many these are."""
     crc, size = 0, 0
-    with file.open("rb") as read:
+    with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as read:
         while part := read.read(2**20):
             crc, size = zlib.crc32(part, crc), size + len(part)
     return {"given": f"{crc:08x} {size}"}
 
 
-def enlarging_note(restorer: Noted, options: Mapping[str, Any]) -> dict[str, str]:
-    """`note_of` a result of `Restorer.stream`, and how much larger it is, as the command line says that."""
+def enlarging_note(
+    restorer: Noted, options: Mapping[str, Any], origin: str | Path | bytes | None = None
+) -> dict[str, str]:
+    """`note_of` a result of `Restorer.stream`, how much larger it is, as the command line says that, and of what file.
+
+    origin: the file or its bytes, where there is one.
+    """
+    given = {} if origin is None else given_mark(origin if isinstance(origin, bytes) else Path(origin))
     factor, scale, size = restorer.model.task.factor, options.get("scale"), options.get("size")
     mark = f"{factor if scale is None else scale:g}x" if size is None else f"{size[0]}x{size[1]}"
-    return note_of(restorer, options) | ({"result": mark} if factor > 1 else {})
+    return note_of(restorer, options) | given | ({"result": mark} if factor > 1 else {})
 
 
 def each_note(note: dict[str, str], seed: int, samples: int) -> list[dict[str, str]]:

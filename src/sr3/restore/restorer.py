@@ -224,7 +224,7 @@ class Restorer:
             self.tile = self.largest if cut else large.tile_for(self.model, made, samples, self.memory, self.largest)
         asked: dict[str, Any] = dict(scale=scale, size=size, steps=steps, sampler=sampler, spacing=spacing)
         asked |= dict(quality=quality, seed=seed, samples=samples, free=free, fidelity=fidelity, noise=noise)
-        note = enlarging_note(self, asked)
+        note = enlarging_note(self, asked, origin)
         while True:
             walk = self._at_once(source, given, chosen, how, (wide, high), seed, samples, keep)
             if cut:
