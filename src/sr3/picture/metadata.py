@@ -218,7 +218,7 @@ def clean_xmp(xmp: bytes, size: tuple[int, int]) -> bytes:
 
 
 _PLACE = (
-    rb"(?i:GPS\w*|(?:sub)?location\w*|latitude|longitude)|City|(?:Province)?State|Country(?:Code|Name)?|WorldRegion"
+    rb"(?i:GPS\w*|(?:sub)?location\w*|l(?:at|ong)itude)|City|(?:Province)?State|Country(?:Code|Name)?|WorldRegion"
 )
 _PLACES = re.compile(
     rb"\s[\w-]+:(?:" + _PLACE + rb")\s*=\s*(?:\"[^\"]*\"|'[^']*')"
