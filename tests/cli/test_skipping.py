@@ -148,3 +148,31 @@ def test_the_walk_of_a_cut_result_shows_what_is_left_of_it(up):
         moving.seek(moving.n_frames - 1)
         last = np.asarray(moving.convert("L")).astype(int)
         assert np.abs(last - np.asarray(still.convert("L"))).mean() < 12
+
+
+def test_what_is_not_there_has_its_line_too(up):
+    code, out, _ = up("none.png", "nor.png", "--json")
+    assert code == 3
+    assert [(one["input"], one["error"][:14]) for one in map(json.loads, out.splitlines())] == [
+        ("none.png", "does not exist"),
+        ("nor.png", "does not exist"),
+    ]
+    told = up("none.png", "jan/x.png", "-o", "out", "--json")[1].splitlines()
+    assert [json.loads(line)["input"] for line in told] == ["none.png", "jan/x.png"]
+
+
+def test_actors_in_another_folder_find_model_and_mask(up, tmp_path, monkeypatch):
+    from sr3.cli import rays
+
+    os.rename(tmp_path / "model", tmp_path / "jan" / "model")
+    Image.new("L", (8, 6), 255).save("mask.png")
+
+    def over(address, build, jobs, actors):
+        os.chdir("/")
+        for job in jobs:
+            yield rays.Actor(build).work.one(job._replace(source=tmp_path / job.source, target=tmp_path / "o.png"))
+
+    monkeypatch.setattr(rays, "over", over)
+    code, _, err = up("jan/x.png", "--model", "jan/model/model.safetensors", "--keep", "mask.png", "--ray", "local")
+    assert code == 0, err
+    assert (tmp_path / "o.png").exists()

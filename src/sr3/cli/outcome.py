@@ -114,11 +114,16 @@ def _append(path: Path, line: str) -> None:
             os.close(handle)
 
 
-def refuse_absent(inputs: Sequence[Path]) -> None:
-    """Say at once, before PyTorch is loaded, which of the inputs do not exist, and end where none does."""
+def refuse_absent(inputs: Sequence[Path], *, as_json: bool = False) -> None:
+    """Say at once, before PyTorch is loaded, which of the inputs do not exist, and end where none does.
+
+    as_json: then with a line for each, which is else written when its turn comes.
+    """
     failures = [(str(path), why) for path in inputs if (why := absent(path)) is not None]
     say(failures)
     if inputs and len(failures) == len(inputs):
+        for name, why in failures if as_json else ():
+            typer.echo(json.dumps(Outcome(name, error=why).record(), ensure_ascii=True))
         raise typer.Exit(3)
 
 

@@ -77,7 +77,7 @@ def walk(
     beside: a file that is read beside the pictures.
     """
     most = parse_memory(run.memory)
-    refuse_absent(run.inputs)
+    refuse_absent(run.inputs, as_json=run.json)
     check_trace(run.trace)
     from sr3.picture.image import Picture, from_any
     from sr3.restore.restorer import needs_picture

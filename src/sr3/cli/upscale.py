@@ -1,5 +1,6 @@
 """`sr3 upscale`: pictures in, larger pictures out."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -89,7 +90,7 @@ def command(
     """Make pictures larger: a file gives a file, a folder gives a folder with its tree kept."""
     parse_box(size)
     parse_memory(run.memory)
-    refuse_absent(run.inputs)
+    refuse_absent(run.inputs, as_json=run.json)
     check_trace(run.trace)
     own = (scale, size, fit, free, fidelity, noise, keep, lenient, batch)
     work = work_of(run, *own)
@@ -103,7 +104,10 @@ def command(
 
     # what another actor has made before it died is not made again
     there = run._replace(skip_existing=not run.force, quiet=True, json=False, manifest=None)
-    work(partial(over, ray, partial(work_of, there, *own), actors=actors))
+    if run.model is not None and os.path.exists(run.model):  # actors stand in other folders
+        there = there._replace(model=os.path.abspath(run.model))
+    far = (scale, size, fit, free, fidelity, noise, keep and keep.absolute(), lenient, batch)
+    work(partial(over, ray, partial(work_of, there, *far), actors=actors))
 
 
 def _refuse(sentence: str) -> None:
