@@ -40,6 +40,23 @@ def test_it_answers_as_before_and_sees_further():
     assert not torch.allclose(after.net(x, told, cond), before.net(x, told, cond), atol=1e-2)
 
 
+def test_blocks_and_attention_are_added_and_change_nothing_at_first():
+    before = trained()
+    after = deeper(before, 20, 3, more=[2, 1], attention=4)
+    x, cond, told = torch.randn(1, 3, 32, 32), torch.randn(1, 3, 32, 32), torch.tensor([120.0])
+    torch.testing.assert_close(after.net(x, told, cond), before.net(x, told, cond), atol=1e-5, rtol=1e-5)
+    assert after.config.network["blocks"] == [3, 3, 3]
+    assert after.net.attend.heads == 4
+    assert {len(after.net.down[0]), len(after.net.up[0])} == {3}
+    for block in (after.net.down[0][2], after.net.up[1][2]):  # those that are new do nothing yet
+        assert not block.second.weight.any()
+    first = trained()
+    before.first = first
+    assert deeper(before, 20, 3).first is first
+    with pytest.raises(ConfigError, match="has 2 levels"):
+        deeper(before, 20, 3, more=[1])
+
+
 @pytest.mark.parametrize("network", [{"blocks": [1, 3]}, {"attention": 2}])
 def test_what_cannot_be_made_deeper(network):
     with pytest.raises(ConfigError, match="without attention, with an even last level"):
