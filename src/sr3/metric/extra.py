@@ -29,7 +29,7 @@ SAID = {
     "is": "of the same network's logits without bias, one part below 5000 pictures, else ten",
     "feature": "squared distance of unit vectors, mean over places and stages: LPIPS without learned weights",
     "frechet": "Fréchet distance of features",
-    "kernel": "as kid, of features, without the terms of a picture (or tile) and its own original",
+    "kernel": "as kid, of features, without a picture and its own original, and without two tiles of one picture",
     "agreement": "share of pictures whose first class is the one of the original",
     "identity": "share of pictures nearer to their own original than to every other, Euclidean, of features",
     "accuracy": "share of pictures whose first class is the true one",
