@@ -163,4 +163,5 @@ def _at_once(restorer: Restores, some: list[_Open], options: dict[str, Any]) -> 
         made = resize(made, (want[1], want[0]))
     for one, pixels in zip(some, made, strict=True):
         found = restored(one.picture, [pixels[None]], colours=task.colours)
-        yield One(one.thing, Restored(found.variants, held=held.said, note=enlarging_note(restorer, options)))
+        note = enlarging_note(restorer, options, one.found.origin)
+        yield One(one.thing, Restored(found.variants, held=held.said, note=note))
