@@ -14,6 +14,7 @@ from PIL import Image
 from sr3.cli import restoring
 from sr3.cli.made import made_so
 from sr3.picture.image import read, read_note, write
+from sr3.restore.note import given_mark
 
 
 @pytest.fixture
@@ -183,3 +184,16 @@ def test_actors_in_another_folder_find_model_and_mask(up, tmp_path, monkeypatch)
     code, _, err = up("jan/x.png", "--model", "jan/model/model.safetensors", "--keep", "mask.png", "--ray", "local")
     assert code == 0, err
     assert (tmp_path / "o.png").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_has_no_end_is_not_waited_for(up):
+    """A pipe that nobody writes into, and a device: one sentence, at once."""
+    os.mkfifo("pipe.png")
+    os.symlink("/dev/zero", "zero.png")
+    assert given_mark(Path("pipe.png")) == given_mark(Path("zero.png")) == {}
+    for name in ("pipe.png", "zero.png"):
+        code, _, err = up(name, "-o", "o.png")
+        assert code in (1, 2, 3)
+        assert name in err
+        assert "Traceback" not in err

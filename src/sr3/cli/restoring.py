@@ -84,8 +84,8 @@ class Work:
         """
         run = self.run
         jobs, failures = plan(run.inputs, run.output, self.naming)
-        own = own_among(jobs) if self.enlarges and not run.force else []
-        jobs = share([job for job in jobs if job not in own] if own else jobs, run.shard)
+        own = set(own_among(jobs)) if self.enlarges and not run.force else set[Job]()
+        jobs = share([job for job in jobs if job not in own], run.shard)
         check_work(run, jobs, self.read)
         if jobs and jobs[0].source != PIPE:  # what no picture can have fails once, before any work
             from sr3.picture.picture import PictureError
@@ -101,7 +101,7 @@ class Work:
             teller = Teller(None if run.quiet else tell, as_json=run.json, manifest=run.manifest)
             for name, why in failures:
                 teller(Outcome(name, error=why))
-            for job in own:
+            for job in sorted(own):
                 teller(Outcome(job.name, left=OWN))
             whole = shown.add_task("pictures", total=len(jobs)) if len(jobs) > 1 else None
             for outcome in elsewhere(jobs) if elsewhere and jobs else self._outcomes(jobs, shown):

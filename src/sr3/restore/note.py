@@ -48,7 +48,12 @@ def note_of(restorer: Noted, options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def given_mark(file: Path | bytes) -> dict[str, str]:
-    """What tells the file that a result was made of from others: the CRC-32 of its bytes, and how many these are."""
+    """What tells the file that a result was made of from others: the CRC-32 of its bytes, and how many these are.
+
+    Nothing of a device or a pipe, which may have no end.  OSError where it cannot be read.
+    """
+    if isinstance(file, Path) and not file.is_file():
+        return {}
     crc, size = 0, 0
     with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as read:
         while part := read.read(2**20):
