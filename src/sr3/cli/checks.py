@@ -21,21 +21,22 @@ def check_work(run: "Run", jobs: Sequence[Job], read: Sequence[Path]) -> None:
     check_trace(run.trace, len(jobs), run.shard)
     if any(is_shard(job.source) for job in jobs):
         if run.samples > 1 or run.trace is not None:
-            _refuse("a tar file is restored without --samples and --trace; unpack it for these")
+            refuse("a tar file is restored without --samples and --trace; unpack it for these")
         if run.name is not None:
-            _refuse("in a tar file pictures keep their names, by which their labels are found; leave out --name")
+            refuse("in a tar file pictures keep their names, by which their labels are found; leave out --name")
         if run.output == PIPE:
-            _refuse("a tar file does not go into a pipe; give a file or a folder by -o")
+            refuse("a tar file does not go into a pipe; give a file or a folder by -o")
     there = [path for path in (*read, *map(Path, filter(None, [run.model]))) if path.is_file()]
     how: dict[str, Any] = {"samples": run.samples, "force": run.force, "skip_existing": run.skip_existing}
     check(jobs, trace=run.trace, manifest=run.manifest, read=there, **how)
     if run.json and any(job.target == PIPE for job in jobs):
-        _refuse("--json and the picture do not go into one pipe; give a file by -o")
+        refuse("--json and the picture do not go into one pipe; give a file by -o")
     if run.manifest == PIPE:
-        _refuse("a manifest is a file; for standard output there is --json")
+        refuse("a manifest is a file; for standard output there is --json")
 
 
-def _refuse(sentence: str) -> None:
+def refuse(sentence: str) -> None:
+    """ConfigError with this sentence."""
     from sr3.model.config import ConfigError
 
     raise ConfigError(sentence)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sr3.cli.checks import refuse
 from sr3.cli.common import Box, load_restorer, parse_box, parse_memory
 from sr3.cli.helps import HOW, MACHINE, MANY, SIZE
 from sr3.cli.names import Naming, is_shard
@@ -96,7 +97,7 @@ def command(
     work = work_of(run, *own)
     if ray is None:
         if actors is not None:
-            _refuse("--actors are those of --ray; give its address too")
+            refuse("--actors are those of --ray; give its address too")
         work()
         return
     check_far(run, batch)
@@ -108,12 +109,6 @@ def command(
         there = there._replace(model=os.path.abspath(run.model))
     far = (scale, size, fit, free, fidelity, noise, keep and keep.absolute(), lenient, batch)
     work(partial(over, ray, partial(work_of, there, *far), actors=actors))
-
-
-def _refuse(sentence: str) -> None:
-    from sr3.model.config import ConfigError
-
-    raise ConfigError(sentence)
 
 
 def check_far(run: Run, batch: int | None = None) -> None:
@@ -184,7 +179,7 @@ def work_of(
     beside = [keep] if keep else []
     whole = run.samples == 1 and run.trace is None and kept is None and (box is None or fit != "cover")
     if fit != "inside" and box is None:
-        _refuse("--fit says how pictures fit into --size; give that too")
+        refuse("--fit says how pictures fit into --size; give that too")
     many: dict[str, Any] = {"together": together, "at_once": at_once(batch, run.device)} if whole else {}
     how: dict[str, Any] = {"enlarges": True, "lenient": lenient, "read": beside, **many}
     return Work(run, naming, choose, stream, options, size_of, told, **how)
