@@ -170,6 +170,18 @@ def test_another_shard_of_the_name_is_not_left_as_done(up, tmp_path):
     assert list(unpacked(tmp_path / "out" / "s.tar")) == ["only.png", "only.cls"]
 
 
+def test_no_older_mark_stands_beside_a_newer_shard(up, tmp_path, monkeypatch):
+    """As where a run is killed between the two: its results would be taken for those of the mark."""
+    assert up("s.tar", "-o", "out")[0] == 1
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr("sr3.cli.tars.write_text", full)
+    assert up("s.tar", "-o", "out", "--force", "--seed", 3)[0] == 3
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["s.tar"]
+
+
 def test_a_full_disk_is_no_pictures_fault(up, tmp_path, monkeypatch):
     """Another time all may be well: nothing is marked as done."""
 

@@ -5,6 +5,8 @@ import errno
 import json
 import signal
 import time
+from datetime import timedelta
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -17,7 +19,7 @@ from sr3.model import recipe as recipes
 from sr3.model.checkpoint import read_tensors
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
-from sr3.training import board, curve, plot, state
+from sr3.training import board, curve, plot, state, train
 from sr3.training.machine import Profile
 from sr3.training.train import make_accelerator
 
@@ -254,3 +256,17 @@ def test_a_stage_is_done_when_its_run_is_whatever_weights_are_kept(go, val, tmp_
     assert state.seen(out) == 0
     go(out, 8, "--val", val, "--part-minutes", 0, "--set=training.keep=psnr")
     assert state.seen(out) == 8
+
+
+def test_who_waits_for_a_measurement_waits_a_day(monkeypatch):
+    """Half an hour is the usual end of a group's patience, and held-out pictures on a CPU may take longer."""
+    asked = {}
+
+    def made(**options):
+        asked.update(options)
+        return SimpleNamespace(log_with=[])
+
+    monkeypatch.setattr(train, "Accelerator", made)
+    make_accelerator("cpu")
+    (patient,) = asked["kwargs_handlers"]
+    assert patient.to_kwargs()["timeout"] == timedelta(days=1)
