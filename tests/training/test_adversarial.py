@@ -69,6 +69,17 @@ def test_alone_the_error_is_the_absolute_one(student):
     torch.testing.assert_close(made.grad, (made - clean).sign() / made.numel() / 0.1)
 
 
+def test_of_luminance_and_colour_apart_the_slope_is_that_of_jpegs_three_planes(student):
+    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=0.0, feature=0.0, colour=0.7)
+    made, clean, each = shown(student, objective)
+    error = (made.detach() - clean).double().requires_grad_(True)
+    planes = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]).double()
+    y, cb, cr = torch.einsum("pc,bchw->pbhw", planes, error).abs().sum(dim=(1, 2, 3))  # T.871, of JPEG files
+    (expected,) = torch.autograd.grad(y + 0.7 * (cb + cr), error)
+    torch.testing.assert_close(made.grad, (expected / error.numel() / 0.1).float(), rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close(each, error.abs().flatten(1).mean(1).float() / 0.1)  # what is told stays
+
+
 @pytest.mark.parametrize(
     ("verdict", "feature", "fine", "grid"),
     [(1.5, 0.0, 0.0, 0.0), (0.0, 0.5, 0.0, 0.0), (0.0, 0.0, 0.0, 0.7), (0.0, 0.0, 1.2, 0.0)],

@@ -9,6 +9,7 @@ HELD = {
         "feature": 0.5,
         "fine": 0.0,
         "grid": 0.0,
+        "colour": 0.0,
         "sigma": 0.02,
         "span": 0.8,
         "rate": 0.002,

@@ -16,6 +16,7 @@ from sr3.metric.grid import PERIODS, excess
 from sr3.model.config import ConfigError, ModelConfig
 from sr3.model.model import Model
 from sr3.nn.unet import Block
+from sr3.picture.grey import WEIGHTS, luminance
 from sr3.random import Stream, mix
 from sr3.training.critic import Head, Pixels, doubt, hinge
 from sr3.training.flat import Flat
@@ -47,6 +48,8 @@ class Adversarial:
     schedule: its noisiest level is where the student begins.
     judge: a diffusion model for the same task, by name or file.
     first: the model whose answer the student begins from, if any; the judge must begin from the same.
+    colour: where above 0, the absolute error that is descended is of luminance and, so many times, of both colour
+        differences (`_slope`).
     sigma, span: the median of the judge's sigma, and the standard deviation of its logarithm.
     rate: of the Muon of the heads and of the network of pixels, with which these learn sooner than with Adam
         (`experiments/critics.py`).
@@ -60,15 +63,16 @@ class Adversarial:
         feature: float = 0.5,
         fine: float = 0.0,
         grid: float = 0.0,
+        colour: float = 0.0,
         sigma: float = 0.02,
         span: float = 0.8,
         rate: float = 2e-3,
         first: ModelConfig | str | None = None,
     ):
-        if min(verdict, feature, fine, grid, span) < 0 or sigma <= 0 or rate <= 0:
-            raise ValueError("verdict, feature, fine, grid and span are at least 0, and sigma and rate above 0")
+        if min(verdict, feature, fine, grid, colour, span) < 0 or sigma <= 0 or rate <= 0:
+            raise ValueError("verdict, feature, fine, grid, colour and span are at least 0, and sigma and rate above 0")
         self.noisiest = schedule(torch.ones(()))
-        self.verdict, self.feature, self.fine, self.grid = verdict, feature, fine, grid
+        self.verdict, self.feature, self.fine, self.grid, self.colour = verdict, feature, fine, grid, colour
         self.sigma, self.span, self.rate = sigma, span, rate
         model = Model.from_pretrained(judge)
         if not isinstance(found := model.denoiser(), Denoiser):
@@ -128,7 +132,7 @@ class Adversarial:
                 true = self._features(clean, example, sigma, noise)
         near = [x + STEP * noise for x in (shown, clean)]
         error = (shown - clean).abs()
-        slope = torch.sign(shown.detach() - clean)
+        slope = _slope(shown.detach() - clean, self.colour)
         losses = (
             (self.verdict, lambda: doubt(self._verdicts(false))),
             (self.feature, lambda: _apart(false, true)),
@@ -213,6 +217,22 @@ def _spread(denoiser: Any) -> float:
 def _normal(rng: Stream) -> Tensor:
     """[B] standard normal, float64, from the streams' uniform numbers."""
     return math.sqrt(2) * torch.erfinv(2 * rng.uniform().clamp(1e-12, 1 - 1e-12) - 1)
+
+
+def _slope(error: Tensor, colour: float) -> Tensor:
+    """The gradient of the sum of absolute errors, [B, 3, H, W].
+
+    Of red, green and blue their signs, which are alike wherever luminance is further from the photograph than the
+    colours are, so that these are hardly pulled at: of a JPEG they stay as its coarse squares left them.  With
+    `colour`, of Y, Cb and Cr apart, the colours' so many times.
+    """
+    if not colour:
+        return error.sign()
+    y = luminance(error)
+    blue, red = (colour * (error[:, [at]] - y).sign() / both for at, both in ((2, 1.772), (0, 1.402)))
+    own = torch.cat([red, torch.zeros_like(y), blue], dim=1)
+    weights = error.new_tensor(WEIGHTS)[:, None, None]
+    return own + weights * (y.sign() - red - blue)
 
 
 def _apart(a: list[Tensor], b: list[Tensor]) -> Tensor:
