@@ -123,7 +123,7 @@ def test_dry_run_trains_nothing(sr3, folder, tmp_path, monkeypatch):
     monkeypatch.setattr("sr3.training.estimate.estimate", partial(estimate, seconds=1))
     code, out, _ = sr3(
         "train", "photo-4x", "--data", folder, "--out", tmp_path / "run", "--dry-run", "--set", "training.crop=32",
-        "--set", "training.batch=2", "--device", "cpu",
+        "--set", "training.batch=2", "--device", "cpu", "--set", "training.precision=fp32",
         "--set", "model.network={kind='unet',patch=4,widths=[8],blocks=[1],embedding=16}",
     )  # fmt: skip
     assert code == 0

@@ -78,6 +78,19 @@ def test_pictures_to_be_enlarged_go_along_at_the_size_of_their_results():
     assert torch.equal(task.baseline(given)[given.label == 0], given.image[given.label == 0])
 
 
+def test_what_the_network_sees_is_never_in_half_precision():
+    """Where it learns in bfloat16, products of matrices are rounded: of features, and not of the pixels given."""
+    told = {"kind": "several", "tasks": [{"kind": "super-resolution", "factor": 2}, {"kind": "colorization"}]}
+    model = Model(tiny_config(task=told))
+    given = model.task.degrade(clean(), rng=Stream(0, list(range(12))))
+    plain = model.prepare(given)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        seen = model.prepare(given)
+    assert plain.cond is not None and seen.cond is not None and plain.base is not None and seen.base is not None
+    assert torch.equal(seen.cond, plain.cond)
+    assert torch.equal(seen.base, plain.base)
+
+
 def test_used_for_super_resolution_it_is_that_task():
     task = Several(tasks=[{"kind": "colorization"}, {"kind": "super-resolution", "factor": 2}])
     assert (task.factor, task.border, task.multiple) == (1, 0, 2)

@@ -27,6 +27,9 @@ from sr3.web.shapes import Options
 from sr3.web.uses import uses
 from sr3.web.work import check_memory
 
+AS_SERVED = ("--device", "cpu", "--precision", "fp32")
+"""How `live` serves, whatever the processor would choose by itself."""
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
@@ -75,7 +78,7 @@ def test_the_file_is_the_command_lines(client, models, sr3, tmp_path, name):
     source = picture(tmp_path / file)
     made = client.restore(source, model="tiny", **options)
     out = tmp_path / f"out{source.suffix}"
-    assert sr3("upscale", source, "-o", out, "--model", models[0], "--device", "cpu", *arguments)[0] == 0
+    assert sr3("upscale", source, "-o", out, "--model", models[0], *AS_SERVED, *arguments)[0] == 0
     assert made == out.read_bytes()
 
 
@@ -117,7 +120,7 @@ def test_other_tasks_make_the_command_lines_files(client, models, sr3, tmp_path)
     ):
         made = client.restore(given, task, model="tiny-fill", **options)
         out = tmp_path / f"{task}.png"
-        assert sr3(command, given, "-o", out, "--model", models[1], "--device", "cpu", *arguments)[0] == 0
+        assert sr3(command, given, "-o", out, "--model", models[1], *AS_SERVED, *arguments)[0] == 0
         assert made == out.read_bytes(), task
 
 
@@ -127,7 +130,7 @@ def test_what_is_kept_is_only_enlarged(client, models, sr3, tmp_path):
     keep[:, :6] = 255
     Image.fromarray(keep).save(mask)
     made = client.restore(source, mask=mask, model="tiny")
-    assert sr3("upscale", source, "-o", out, "--model", models[0], "--keep", mask, "--device", "cpu")[0] == 0
+    assert sr3("upscale", source, "-o", out, "--model", models[0], "--keep", mask, *AS_SERVED)[0] == 0
     assert made == out.read_bytes()
     from sr3.picture.image import read
     from sr3.picture.resize import enlarge
@@ -146,7 +149,8 @@ def test_several_answers_their_mean_and_their_spread(client, sr3, models, small,
     assert (kind, data) == ("end", {"state": "succeeded"})
     job = client.ask("GET", job["links"]["self"]).json()
     links = [*job["links"]["samples"], job["links"]["mean"], job["links"]["spread"]]
-    assert sr3("upscale", small, "-o", tmp_path / "o.png", "--model", models[0], "--samples", 2, "--seed", 5)[0] == 0
+    command = ("upscale", small, "-o", tmp_path / "o.png", "--model", models[0], "--samples", 2, "--seed", 5)
+    assert sr3(*command, *AS_SERVED)[0] == 0
     written = [(tmp_path / f"o-{end}.png").read_bytes() for end in ("1", "2", "mean", "spread")]
     assert [client.ask("GET", link).content for link in links] == written
     assert client.ask("GET", job["links"]["result"]).content == written[0]
