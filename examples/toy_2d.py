@@ -3,7 +3,7 @@
 python examples/toy_2d.py --out DIR [--seed 0] [--fast]
 
 Points in the plane, whose density and score are known exactly, and one photograph.  Needs matplotlib and scikit-image
-(pip install "sr3[plot,demo]").  --fast: a tenth of the work, to see that it runs.
+(pip install ".[plot,demo]").  --fast: a tenth of the work, to see that it runs.
 """
 
 import argparse

@@ -40,7 +40,12 @@ Detail = Annotated[
     ),
 ]
 
-BESIDE = "The file or folder to write.  Default: a PNG beside the input."
+WORDS = {
+    "output": "The file or folder to write.  Default: a PNG beside the input, of a TIFF a TIFF.",
+    "name": 'Results\' names, as "{stem}-{mark}".',
+    "format": "png, jpg, webp, tif, avif; default: png, of a TIFF tif.",
+}
+"""Of options that mean something else here than in `sr3 upscale`."""
 
 MARKS = {
     "colorize": "colorized",
@@ -136,7 +141,7 @@ if TYPE_CHECKING:
     SizeOf = Callable[[tuple[int, int], int], tuple[int, int]]
 
 
-@options(USUAL["jpeg-restoration"], output=BESIDE)
+@options(USUAL["jpeg-restoration"], **WORDS)
 def dejpeg(run: Run, free: Free = False, fidelity: Fidelity = 1.0, lenient: Lenient = False) -> None:
     """Restore JPEG files.  Compressed again with the file's tables, the result has the file's coefficients."""
 
@@ -152,7 +157,7 @@ def dejpeg(run: Run, free: Free = False, fidelity: Fidelity = 1.0, lenient: Leni
     walk(run, "dejpeg", "jpeg-restoration", begin, **how, instead=instead)
 
 
-@options(USUAL["colorization"], output=BESIDE)
+@options(USUAL["colorization"], **WORDS)
 def colorize(
     run: Run,
     free: Free = False,
@@ -196,7 +201,7 @@ def colorize(
     walk(run, "colorize", "colorization", begin, told=told, beside=hints, **how)
 
 
-@options(USUAL["inpainting"], output=BESIDE)
+@options(USUAL["inpainting"], **WORDS)
 def inpaint(
     run: Run,
     mask: MaskFile = None,
@@ -227,7 +232,7 @@ def inpaint(
     walk(run, "inpaint", "inpainting", begin, lenient=lenient, told=told, detail=detail, beside=mask)
 
 
-@options(USUAL["uncropping"], output=BESIDE)
+@options(USUAL["uncropping"], **WORDS)
 def uncrop(
     run: Run,
     left: Annotated[int, typer.Option(min=0, help="Pixels to add at the left.", rich_help_panel=SIZE)] = 0,
@@ -261,7 +266,7 @@ def uncrop(
     walk(run, "uncrop", "uncropping", begin, **how, instead="add less")
 
 
-@options(AUTO, output=BESIDE)
+@options(AUTO, **WORDS)
 def restore(
     run: Run,
     free: Free = False,
