@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+import zlib
 
 import pytest
 import torch
@@ -24,6 +25,11 @@ def test_round_trip(tiny, tmp_path):
     for key, value in tiny.net.state_dict().items():
         torch.testing.assert_close(again.net.state_dict()[key], value.half().float(), rtol=0, atol=0)
     assert Model.from_pretrained(tmp_path).config == tiny.config
+
+
+def test_weights_are_known_by_their_first_numbers_as_a_file_holds_them(tiny):
+    first = [t.flatten()[:256].half().numpy().tobytes() for _, t in sorted(tiny.net.state_dict().items())]
+    assert tiny.mark == f"{zlib.crc32(b''.join(first)):08x}"  # results keep it: another way would disown them all
 
 
 def rewritten(path, **metadata):

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import re
+import sys
 from functools import partial
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -312,6 +314,36 @@ def test_ncnn_refuses_a_layer_that_it_does_not_have(tmp_path):
     with pytest.raises(ConfigError, match="tiny cannot be exported to ncnn"):
         export(model, "ncnn", tmp_path / "a.param")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a script")
+@pytest.mark.parametrize(
+    ("code", "written", "layers", "says"),
+    [
+        (0, (".param", ".bin"), "Input", None),
+        (3, (".param", ".bin"), "Input", "cannot be exported to ncnn: pnnx failed with exit code 3$"),
+        (0, (".param",), "Input", "pnnx failed with exit code 0$"),
+        (0, (".bin",), "Input", "pnnx failed with exit code 0$"),
+        (0, (".param", ".bin"), "F.fold Input pnnx.Expression", "ncnn has no layer for F.fold, pnnx.Expression$"),
+    ],
+)
+def test_what_pnnx_leaves_is_looked_at(tmp_path, monkeypatch, code, written, layers, says):
+    """By a stand-in for it, which writes what it is told to."""
+    text = "7767517\\n3 3\\n" + "".join(f"{layer} a 0 1 b\\n" for layer in layers.split())
+    lines = ["#!/bin/sh", *(f"printf '{text}' > model.ncnn{suffix}" for suffix in written), f"exit {code}"]
+    (program := tmp_path / "pnnx").write_text("\n".join(lines) + "\n")
+    program.chmod(0o755)
+    monkeypatch.setitem(sys.modules, "pnnx", SimpleNamespace(EXEC_PATH=str(program)))
+    monkeypatch.setattr("sr3.model.export.find_spec", lambda name: True)
+    (out := tmp_path / "out").mkdir()
+    if says is None:
+        found = export(MODELS["plain"](), "ncnn", out / "a.param")
+        assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in found)
+        assert {p.suffix for p in found} == {".param", ".bin", ".json"}
+        return
+    with pytest.raises(ConfigError, match=says):
+        export(MODELS["plain"](), "ncnn", out / "a.param")
+    assert not list(out.iterdir())
 
 
 def the_documents_example_works(path):

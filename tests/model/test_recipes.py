@@ -1,6 +1,7 @@
 """Recipes: what they average and what they say of the papers, against the papers' own units."""
 
 import math
+import tomllib
 from collections import namedtuple
 
 import pytest
@@ -9,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sr3.diffusion.denoiser import Example
 from sr3.model import recipe as recipes
+from sr3.model.cascade import CascadeFile
 from sr3.model.model import Model
 from sr3.training.estimate import estimate
 
@@ -172,6 +174,15 @@ def count_of_improved_ddpm(channels=192, multipliers=(1, 2, 3, 4), blocks=3, cla
             total += attention(width) if 64 // 2**level in (16, 8) else 0
         total += 9 * width * width + width if level else 0
     return total + 2 * width + 9 * width * leaves + leaves
+
+
+def test_a_cascades_file_says_again_what_it_said():
+    first = {"recipe": "improved-ddpm-64", "model": "a.safetensors", "steps": 250, "spacing": "time"}
+    told = CascadeFile.model_validate({"name": "two", "stages": [first, {"recipe": "sr3-64-256", "sampler": "ddim"}]})
+    assert CascadeFile.model_validate(tomllib.loads(told.text())) == told
+    assert told.asked() == {"steps": [250, None], "sampler": [None, "ddim"], "spacing": ["time", None]}
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        CascadeFile.model_validate({"name": "none", "stages": [{"recipe": "sr3-64-256", "steps": 0}]})
 
 
 def test_the_cascades_first_stage_is_improved_ddpms():
