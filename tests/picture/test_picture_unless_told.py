@@ -36,12 +36,14 @@ HELD = {
     },
     "picture.jpeg_twin:compress": {"halved": True},
     "picture.memory": {"READING": 20, "WRITING": 95},
-    "picture.metadata": {
+    "picture.tables": {
         "_UNIT": {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8},
-        "_EXIF": 34665,
-        "_GPS": 34853,
-        "_INTEROP": 40965,
-        "_IPTC": 33723,
+        "EXIF": 34665,
+        "GPS": 34853,
+        "INTEROP": 40965,
+        "IPTC": 33723,
+    },
+    "picture.metadata": {
         "_IPTC_PLACES": {100, 101, 90, 26, 27, 92, 95},
         "_MAKER": 37500,
     },
@@ -69,7 +71,6 @@ HELD = {
     "picture.write": {"_LONGEST": {"jpegsave": 65500, "webpsave": 16383, "heifsave": 16384}, "_JPEG_BLOCK": 65000},
     "picture.write:write": {"quality": 95},
     "picture.turn": {
-        "_TAG": 274,
         "TURNS": {
             1: (False, False, False),
             2: (False, False, True),

@@ -65,6 +65,14 @@ def test_large_ones_go_alone(tiny, things, monkeypatch):
     assert len(list(restorer.many(things, steps=1, batch=4))) == len(things)
 
 
+@pytest.mark.parametrize("batch", [1, 4])
+def test_one_that_is_larger_than_the_size_asked_for_ends_no_others(tiny, batch):
+    pictures = [noise_picture(side, side) for side in (8, 20, 9)]
+    found = list(Restorer(tiny, precision="fp32").many(pictures, batch=batch, size=(16, 16)))
+    assert [one.error is None for one in found] == [True, False, True]
+    assert "the size 16x16 is smaller than the picture's 20x20" in str(found[1].error)
+
+
 def test_what_has_no_end_is_not_run_through(tiny):
     asked: list[int] = []
 

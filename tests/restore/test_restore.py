@@ -89,9 +89,11 @@ def test_scale_and_size(restorer, options, size):
 
 
 def test_target_size_refuses():
-    for options in [(0.5, None), (float("nan"), None), (65, None), (None, (5, 100)), (2, (100, 100))]:
+    for options in [(0.5, None), (float("nan"), None), (65, None), (2, (100, 100))]:
         with pytest.raises(ConfigError):
             target_size((10, 10), 4, *options)
+    with pytest.raises(PictureError):  # of this picture, and not of others
+        target_size((10, 10), 4, None, (5, 100))
 
 
 def test_a_schedule_that_ends_with_signal_left_is_refused_with_the_reason():

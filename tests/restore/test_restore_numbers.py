@@ -51,7 +51,7 @@ def test_a_size_is_given_or_comes_of_a_scale():
     with pytest.raises(ConfigError, match="not both"):
         target_size((10, 21), 4, 2.0, (40, 84))
     for small in ((9, 30), (30, 20)):
-        with pytest.raises(ConfigError, match=f"{small[0]}x{small[1]} is smaller than the picture's 10x21"):
+        with pytest.raises(PictureError, match=f"{small[0]}x{small[1]} is smaller than the picture's 10x21"):
             target_size((10, 21), 4, None, small)
 
 

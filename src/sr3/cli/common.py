@@ -108,10 +108,11 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     """'800x600' as (800, 600)."""
     if text is None:
         return None
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) > 0 and int(height) > 0):
+    found = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text.lower())
+    width, height = map(int, found.groups()) if found else (0, 0)
+    if not (width and height):
         raise typer.BadParameter(f"{text!r} is not a size; write WIDTHxHEIGHT, as 1920x1080")
-    return int(width), int(height)
+    return width, height
 
 
 def parse_memory(text: str | None) -> int | None:

@@ -124,7 +124,7 @@ class Pictures:
 
 
 def _key(pixels: np.ndarray) -> int:
-    return hash(pixels.tobytes())
+    return hash((pixels.shape, pixels.tobytes()))
 
 
 def paired(originals: Pictures, given: Pictures, factor: int) -> list[np.ndarray]:

@@ -1,11 +1,12 @@
 """Animations and documents: files of several frames or pages, which stay one file."""
 
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -63,8 +64,20 @@ def _kind(path: Path) -> str | None:
             return "TIFF"
         if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20] & 2:
             return "WEBP"
-        # the chunk that counts an animation's frames comes before the first pixels
-        return "PNG" if head.startswith(b"\x89PNG") and b"acTL" in (head + file.read(2**16)).split(b"IDAT")[0] else None
+        return "PNG" if head.startswith(b"\x89PNG") and _moves(file) else None
+
+
+def _moves(file: IO[bytes]) -> bool:
+    """Whether a PNG file has the chunk that counts an animation's frames, which comes before the first pixels."""
+    at = 8
+    while True:
+        file.seek(at)
+        head = file.read(8)
+        if len(head) < 8 or head[4:] in (b"IDAT", b"IEND"):
+            return False
+        if head[4:] == b"acTL":
+            return True
+        at += 12 + int.from_bytes(head[:4], "big")
 
 
 def _pages_of(path: Path, kind: str | None) -> list[int]:
@@ -75,7 +88,7 @@ def _pages_of(path: Path, kind: str | None) -> list[int]:
         if kind != "TIFF":
             raise
     # of kinds that Pillow does not read, as grey of 16 bits with alpha
-    return list(range(int(load_vips().Image.tiffload(str(path)).get("n-pages"))))
+    return list(range(int(load_vips().Image.tiffload(os.fsencode(path)).get("n-pages"))))
 
 
 def _pages(image: Image.Image) -> list[int]:
@@ -112,11 +125,9 @@ def read_frames(path: Path, name: str = "") -> Iterator[tuple[Picture, float]]:
             if len(pages) > MOST:
                 raise PictureError(f"{name} has {len(pages)} frames, and at most {MOST} are read; cut it")
             first: Picture | None = None
-            for k in pages:
-                if image is None:  # by libvips, for its depth
-                    frame, shown_for = read(path, page=k), 0.0
-                else:
-                    frame, shown_for = _seen(image, k, name)
+            # pages by libvips, for their depth
+            found = (_seen(image, k, name) if image is not None else (read(path, page=k), 0.0) for k in pages)
+            for frame, shown_for in found:
                 first = first or frame
                 if frame.size != first.size or frame.bits != first.bits:
                     raise PictureError(
@@ -132,7 +143,8 @@ def _seen(image: Image.Image, k: int, name: str) -> tuple[Picture, float]:
         image.load()
     except Exception as error:
         raise PictureError(f"frame {k + 1} of {name} cannot be decoded; give a whole, undamaged file") from error
-    whole = image if image.mode in ("RGB", "RGBA", "L", "LA") else image.convert("RGBA")
+    plain = image.mode in ("RGB", "RGBA", "L", "LA") or image.mode.startswith("I")  # I: grey of 16 bits
+    whole = image if plain else image.convert("RGBA")
     duration = image.info.get("duration", 0)
     return from_pil(whole, name), float(duration) if isinstance(duration, int | float) else 0.0
 
@@ -183,7 +195,7 @@ def _write_moving(
     quality: int,
 ) -> None:  # fmt: skip
     images = [Image.fromarray(f[..., 0] if f.shape[-1] == 1 else f) for f in frames]
-    blocks = blocks_of(like, note, "webpsave")
+    blocks = blocks_of(like, note, "webpsave", _size(frames))
     options: dict[str, Any] = {
         "save_all": True,
         "append_images": images[1:],
@@ -207,16 +219,20 @@ def _write_moving(
 
 
 def _write_pages(path: Path, frames: Sequence["np.ndarray[Any, Any]"], like: Picture, note: Mapping[str, str]) -> None:
-    vips, blocks = load_vips(), blocks_of(like, note, "tiffsave")
+    vips, blocks = load_vips(), blocks_of(like, note, "tiffsave", _size(frames))
     pages = [
         dressed(vips, image_of(vips, np.ascontiguousarray(frame)), like.dpi or (72, 72), blocks, "tiffsave")
         for frame in _alike(frames)
     ]
     whole = vips.Image.arrayjoin(pages, across=1).copy()
     whole.set_type(vips.GValue.gint_type, "page-height", frames[0].shape[0])
-    whole.tiffsave(str(path), compression="deflate", predictor="horizontal", page_height=frames[0].shape[0],
+    whole.tiffsave(os.fsencode(path), compression="deflate", predictor="horizontal", page_height=frames[0].shape[0],
                    bigtiff=sum(f.nbytes for f in frames) > 3 * 2**30)  # fmt: skip
     metadata.amend_tiff(path, blocks.get("exif-data"), blocks.get("iptc-data"))
+
+
+def _size(frames: Sequence["np.ndarray[Any, Any]"]) -> tuple[int, int]:
+    return frames[0].shape[1], frames[0].shape[0]
 
 
 def _alike(frames: Sequence["np.ndarray[Any, Any]"]) -> list["np.ndarray[Any, Any]"]:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from sr3.picture import metadata
 from sr3.picture.exchange import from_array, from_pil, from_tensor, to_pil
+from sr3.picture.large import LargePicture
 from sr3.picture.opened import MAX_PIXELS, check, open_by_vips, opened
 from sr3.picture.picture import (
     BLOCKS,
@@ -203,6 +204,8 @@ def decoded(thing: Any) -> Decoded:
     """
     if isinstance(thing, Decoded):
         return thing
+    if isinstance(thing, LargePicture):
+        return Decoded(thing.whole())
     if isinstance(thing, Picture):
         return Decoded(check_finite(thing, "the picture"))
     if isinstance(thing, str | Path):

@@ -51,7 +51,7 @@ class Scratch:
         """A libvips image of it that can be read once, from the top down."""
         if self.rows != self.size[1]:
             raise ValueError(f"{self.rows} of {self.size[1]} rows are written")
-        return vips.Image.tiffload(os.fspath(self.path), access="sequential")
+        return vips.Image.tiffload(os.fsencode(self.path), access="sequential")
 
 
 class LargePicture(Picture):
@@ -79,12 +79,12 @@ class LargePicture(Picture):
     @property
     def pixels(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
         """All of them, in memory."""
-        return self._whole().pixels
+        return self.whole().pixels
 
     @property
     def alpha(self) -> Tensor | None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """All of it, in memory."""
-        return self._whole().alpha
+        return self.whole().alpha
 
     @property
     def size(self) -> tuple[int, int]:
@@ -123,10 +123,12 @@ class LargePicture(Picture):
             return image
         return (image * (TOP[bits] / top)).rint().cast("uchar" if bits == 8 else "ushort")
 
-    def _whole(self) -> Picture:
+    def whole(self) -> Picture:
+        """The same in memory."""
         (width, height), kind = self.scratch.size, np.dtype("<u1" if self.bits == 8 else "<u2")
         samples = np.fromfile(self.scratch.path, kind, offset=self.scratch.start)
-        return from_samples(samples.reshape(height, width, -1)[self.window].astype(kind.newbyteorder("=")))
+        samples = samples.reshape(height, width, -1)[self.window].astype(kind.newbyteorder("="))
+        return from_samples(samples, dict(self.keep), self.dpi)
 
 
 def _header(size: tuple[int, int], bands: int, bits: int) -> bytes:

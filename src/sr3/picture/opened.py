@@ -3,6 +3,7 @@
 import io
 import os
 import warnings
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,14 @@ def opened(source: str | Path | bytes, name: str, max_pixels: int, *, lenient: b
     except vips.Error as error:
         image = _open_by_pillow(source, name, error)
     else:
+        if str(image.get("vips-loader")).startswith("tiff"):
+            image = _tiff(image, source, lenient=lenient, page=page)
         if image.get_typeof("heif-compression") and str(image.get("heif-compression")) == "hevc":
             # libvips reads its header but may have nothing to decode it with
             image = _open_by_pillow(source, name, vips.Error("no decoder of HEVC"))
     pixels = image.width * image.height
     size = f"{name} says it is {image.width}x{image.height}, {pixels} pixels"
-    wide = not isinstance(image, Image.Image) and image.format != "uchar"
-    lack = lacking(pixels, READING + 8 * wide)
+    lack = lacking(pixels, _each(image))
     if pixels <= max_pixels and lack is None:
         return image
     if isinstance(image, Image.Image):
@@ -48,6 +50,49 @@ def opened(source: str | Path | bytes, name: str, max_pixels: int, *, lenient: b
     if pixels > max_pixels:
         raise PictureError(f"{size}, and at most {max_pixels} are read; give a smaller picture")
     raise PictureError(f"{size}, which take {lack}; give a smaller picture")
+
+
+def _each(image: Any) -> int:
+    """Bytes that a pixel takes while it is read."""
+    if isinstance(image, Image.Image):
+        return READING
+    turned = image.get_typeof("orientation") != 0 and int(image.get("orientation")) > 1
+    return READING + 8 * (image.format != "uchar") + 8 * (image.bands in (2, 4)) + 4 * turned
+
+
+_COPY = 5
+"""Bits of TIFF's NewSubfileType: a smaller copy of another page, or a mask."""
+_SUBFILE, _EXTRA = 0x00FE, 0x0152
+
+
+def _tiff(image: Any, source: str | Path | bytes, *, lenient: bool, page: int) -> Any:
+    """The page, and without a channel of which the file does not say that it is alpha, as a saved selection is.
+
+    The first page is the first that is no smaller copy of another.
+    """
+    total = int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
+    clear = image.bands in (2, 4) and image.interpretation != "cmyk"
+    if not clear and (page or total == 1):
+        return image
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=["TIFF"]) as tags:
+                wanted = page or next(k for k in range(total) if not int(_tags(tags, k).get(_SUBFILE, 0)) & _COPY)
+                extra = _tags(tags, wanted).get(_EXTRA, ())
+    except Exception:  # of kinds that Pillow does not read, or nothing but copies
+        return image
+    if wanted != page:
+        image = open_by_vips(source, lenient=lenient, page=wanted)
+        clear = image.bands in (2, 4) and image.interpretation != "cmyk"
+    if clear and tuple(extra if isinstance(extra, tuple) else (extra,))[:1] == (0,):
+        return image.extract_band(0, n=image.bands - 1)
+    return image
+
+
+def _tags(image: Image.Image, page: int) -> Mapping[int, Any]:
+    image.seek(page)
+    return getattr(image, "tag_v2", {})
 
 
 def open_by_vips(source: str | Path | bytes, *, lenient: bool = False, page: int = 0) -> Any:

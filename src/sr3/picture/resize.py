@@ -6,7 +6,7 @@ compute.  It has an exact adjoint, which projection needs.  Along each axis both
 matrix, and done by blocks of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -158,11 +158,26 @@ def shrink_inverse(y: Tensor, factor: int) -> Tensor:
     return shrink_adjoint(_unmixed(y, factor), factor)
 
 
+_AT_ONCE, _FADES = 512, 32
+"""Pixels of an axis whose inverse is applied by one matrix, and beside them those that still count: it falls by more
+than half from one pixel to the next."""
+
+
 def _unmixed(y: Tensor, factor: int) -> Tensor:
-    """(A A^T)^-1 y."""
-    across = _gram_inverse(y.shape[-1], factor).to(y.dtype).to(y.device)
-    along = _gram_inverse(y.shape[-2], factor).to(y.dtype).to(y.device)
-    return along @ y @ across.T
+    """(A A^T)^-1 y, some of an axis at a time: a matrix of all of it would grow with its square."""
+    down = [inverse @ y[..., seen, :] for seen, inverse in _inverses(y.shape[-2], factor, y)]
+    along = torch.cat(down, dim=-2) if len(down) > 1 else down[0]
+    across = [along[..., seen] @ inverse.T for seen, inverse in _inverses(y.shape[-1], factor, y)]
+    return torch.cat(across, dim=-1) if len(across) > 1 else across[0]
+
+
+def _inverses(size: int, factor: int, like: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """The pixels of an axis that are seen, and the rows of the inverse that make some of it of them."""
+    for first in range(0, size, _AT_ONCE):
+        after = min(size, first + _AT_ONCE)
+        seen = slice(max(0, first - _FADES), min(size, after + _FADES))
+        inverse = _gram_inverse(seen.stop - seen.start, factor)[first - seen.start : after - seen.start]
+        yield seen, inverse.to(like.dtype).to(like.device)
 
 
 def enlarge(y: Tensor, factor: int) -> Tensor:

@@ -34,6 +34,8 @@ class Allowed(NamedTuple):
 
 FREE = Allowed()
 
+_GIF = 65535
+"""The longest side of a GIF."""
 _APART = 0.01
 """By what share of it a process takes more at one time than at another: what is said to be enough must be."""
 
@@ -53,13 +55,18 @@ def check_room(
     """PictureError where results of this (width, height) fit neither their format, nor the memory, nor the disk.
 
     name: of the picture that they are made of, for the sentence.  target: the first of so many files; None: a pipe.
-    frames: of an animation, whose own formats are looked at elsewhere.  least: bytes of memory that will do, where it
+    frames: of an animation.  least: bytes of memory that will do, where it
     is made by bands; these are then on the disk too until they are saved.
     made: (width, height) of the largest picture on the way, where that is another.
     allowed: where it is not made by bands, which take what they may.
     """
-    if frames == 1:
-        check_format(target or Path("picture.png"), size)
+    target_or_pipe = target or Path("picture.png")
+    if frames == 1 or target_or_pipe.suffix.lower() != ".gif":
+        check_format(target_or_pipe, size)
+    elif max(size) > _GIF:
+        raise PictureError(
+            f"cannot write {shown(target_or_pipe)}: {size[0]}x{size[1]} exceeds the format's {_GIF} a side"
+        )
     pixels = size[0] * size[1]
     # of frames that are done, their samples are kept
     largest = size if made is None else made

@@ -1,19 +1,17 @@
 """EXIF's orientations: how what is stored is turned to stand upright."""
 
-import io
-
-from PIL import Image
 from torch import Tensor
 
-_TAG = 0x0112
+from sr3.picture.opened import open_by_vips
+from sr3.picture.picture import load_vips
 
 
 def orientation(data: bytes) -> int:
-    """EXIF's orientation; 1 where there is none or nonsense."""
+    """EXIF's orientation of a file, as what decodes it turns it; 1 where there is none or nonsense."""
     try:
-        with Image.open(io.BytesIO(data), formats=["JPEG", "MPO"]) as opened:
-            found = opened.getexif().get(_TAG, 1)
-    except (OSError, SyntaxError, ValueError):  # Pillow on metadata that is damaged, where the picture is not
+        image = open_by_vips(data, lenient=True)
+        found = int(image.get("orientation")) if image.get_typeof("orientation") else 1
+    except (load_vips().Error, ValueError):
         return 1
     return found if found in range(1, 9) else 1
 

@@ -35,7 +35,8 @@ def write(path: str | Path, picture: Picture, *, note: Mapping[str, str] | None 
 
     Samples are clamp((x + 1) / 2) * 255 or * 65535, halves to even.  16 bits go into PNG and TIFF; the others hold 8.
     JPEG has no alpha: the picture is laid on white.  The profile, EXIF and XMP are written into every format, IPTC
-    into JPEG and TIFF, which alone can hold it; XMP beyond 65 kB does not fit into JPEG and is left out.
+    into JPEG and TIFF, which alone can hold it; XMP and IPTC beyond 65 kB do not fit into JPEG and are left out, and
+    libvips leaves tags that it does not know out of the EXIF of WebP and AVIF.
     note: what made the picture (model, seed …); `read_note` gives it back.  quality: 1 to 100, of the lossy formats.
     Raises PictureError for other suffixes, pixels that are not finite, sizes the format cannot hold, and files that
     cannot be written.
@@ -68,7 +69,9 @@ def write(path: str | Path, picture: Picture, *, note: Mapping[str, str] | None 
         with replacing(path) as temporary:
             getattr(image, saver)(os.fsencode(temporary), **options)
             if saver == "pngsave":
-                metadata.amend_png(temporary, *map(blocks.get, _OWN_CHUNKS))
+                metadata.amend_png(temporary, *map(blocks.get, (*_OWN_CHUNKS, "exif-data")))
+            elif saver == "jpegsave":
+                metadata.amend_jpeg(temporary, blocks.get("exif-data"))
             elif saver == "tiffsave":
                 metadata.amend_tiff(temporary, blocks.get("exif-data"), blocks.get("iptc-data"))
     except vips.Error as error:
@@ -94,14 +97,19 @@ def check_format(path: Path, size: tuple[int, int]) -> str:
     return saver
 
 
-def blocks_of(picture: Picture, note: Mapping[str, str] | None, saver: str) -> dict[str, bytes]:
-    """The metadata to write, by libvips' names, with the note in them."""
+def blocks_of(
+    picture: Picture, note: Mapping[str, str] | None, saver: str, size: tuple[int, int] | None = None
+) -> dict[str, bytes]:
+    """The metadata to write, by libvips' names, with the note in them.
+
+    size: (width, height) of what is written, where that is not the picture's own.
+    """
     blocks = dict(picture.keep)
     profile = blocks.pop("icc-profile-data", b"")
     profile = profile[: int.from_bytes(profile[:4], "big")]  # what lies beyond it some readers fail over
     if metadata.fits_icc(profile, picture.channels):
         blocks["icc-profile-data"] = profile
-    xmp = metadata.clean_xmp(blocks.pop("xmp-data", b""), picture.size)
+    xmp = metadata.clean_xmp(blocks.pop("xmp-data", b""), size or picture.size)
     if note is not None:
         packet = metadata.add_note(xmp, note)
         fits = saver != "jpegsave" or len(packet) <= _JPEG_BLOCK

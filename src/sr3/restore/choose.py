@@ -37,6 +37,12 @@ class Need(NamedTuple):
     why: str
 
 
+_UNREADABLE = (
+    UnidentifiedImageError, Image.DecompressionBombError, OSError, KeyError, ValueError, AttributeError,
+)  # fmt: skip
+"""What Pillow raises over files whose tables it does not read, very large ones among them."""
+
+
 def quality(file: bytes) -> float:
     """The quality, 1 to 100, of which libjpeg's table for luminance is nearest to that of a JPEG file.
 
@@ -46,7 +52,7 @@ def quality(file: bytes) -> float:
     try:
         with Image.open(io.BytesIO(file), formats=["JPEG"]) as opened:
             table = np.array(opened.quantization[0], dtype=np.float64).reshape(8, 8)  # pyright: ignore[reportAttributeAccessIssue]
-    except (UnidentifiedImageError, OSError, KeyError, ValueError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise PictureError("this JPEG file's tables cannot be read; open and save it with another program") from error
     standard = np.array(_LUMA, dtype=np.float64)
     scales = [(q, 50 / q if q < 50 else 2 - q / 50) for q in range(1, 101)]

@@ -11,12 +11,11 @@ from torch import Tensor
 
 from sr3.picture.bleed import bled
 from sr3.picture.picture import Picture, PictureError
-from sr3.random import Stream
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Progress
 from sr3.task import Given
 from sr3.task.holes import grown, side_of
-from sr3.task.inpainting import hollow
+from sr3.task.inpainting import hollow, noise_of
 
 Steps = Iterator[Progress | Restored]
 
@@ -57,7 +56,7 @@ def inpainted(picture: Picture, mask: Tensor, go: Go, *, grow: int = 0, feather:
         mixed = torch.lerp(picture.pixels, pixels, share[0])
         return replace(made, pixels=torch.where(share[0] > 0, mixed, picture.pixels))
 
-    for step in go(picture, hollow(bled(picture).rgb, share > 0, Stream(seed, [0]))):
+    for step in go(picture, hollow(bled(picture).rgb, share > 0, noise_of(seed))):
         if isinstance(step, Restored):
             mean = None if step.mean is None else joined(step.mean)
             step = replace(step, variants=[joined(made) for made in step.variants], mean=mean)

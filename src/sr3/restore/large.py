@@ -81,8 +81,7 @@ def fits_whole(size: tuple[int, int], memory: int, each: int = WRITING) -> bool:
 
     each: bytes for a pixel.
     """
-    # and the inverses along its axes
-    return size[0] * size[1] * each + 2 * (size[0] ** 2 + size[1] ** 2) <= memory - in_use()
+    return size[0] * size[1] * each <= memory - in_use()
 
 
 def tile_for(model: Model, size: tuple[int, int], samples: int, memory: int, tile: int) -> int:

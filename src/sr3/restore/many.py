@@ -131,7 +131,10 @@ def _kind(restorer: Restores, one: _Open | One, options: dict[str, Any]) -> Any:
         return None
     if one.held.share > 0 and not isinstance(one.held.term, Exact | Soft):
         return None
-    wide, high = _target(restorer, one, options)
+    try:
+        wide, high = _target(restorer, one, options)
+    except PictureError:  # which is said where it is restored alone
+        return None
     return None if wide * high > SMALL else (tuple(one.given.image.shape), one.held)
 
 

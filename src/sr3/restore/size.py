@@ -9,12 +9,15 @@ from sr3.picture.picture import PictureError
 def target_size(
     have: tuple[int, int], factor: int, scale: float | None, size: tuple[int, int] | None
 ) -> tuple[int, int]:
-    """(width, height) of the result.  ConfigError for both at once, and for results smaller than the picture."""
+    """(width, height) of the result.
+
+    ConfigError for both at once, and a scale out of range; PictureError for a picture that is larger than the size.
+    """
     if scale is not None and size is not None:
         raise ConfigError("give a scale or a size, not both")
     if size is not None:
         if size[0] < have[0] or size[1] < have[1]:
-            raise ConfigError(
+            raise PictureError(
                 f"the size {size[0]}x{size[1]} is smaller than the picture's {have[0]}x{have[1]}; sr3 only enlarges"
             )
         return size

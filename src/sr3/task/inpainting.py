@@ -12,10 +12,13 @@ from torch import Tensor
 from sr3.diffusion.denoiser import Example
 from sr3.picture.picture import Picture, PictureError
 from sr3.picture.resize import resize, round8
-from sr3.random import Stream
+from sr3.random import Stream, staged
 from sr3.task.apart import apart
 from sr3.task.base import Given, SameSize, own_stream
 from sr3.task.holes import FILLINGS, Fill, filled, masks, smooth
+
+_HOLE = 0x401E
+"""The stage of a picture's making in which its hole is filled with noise."""
 
 
 class Filling(SameSize):
@@ -56,7 +59,7 @@ class Filling(SameSize):
             raise PictureError("nothing says where this picture's hole is; give a mask, a box or transparent pixels")
         if mask.all():
             raise PictureError("all of this picture is transparent, with nothing to go by; leave some of it as it is")
-        return hollow(picture.rgb, mask, Stream(0, [0]))
+        return hollow(picture.rgb, mask, noise_of(0))
 
     def certain(self, given: Given) -> str:
         return "" if given.mask is None else "the pixels around the hole"
@@ -124,6 +127,11 @@ def joined(made: Tensor, given: Given) -> Tensor:
     if given.mask is None:
         return made
     return (made + smooth(torch.where(given.mask, 0, given.image - made), given.mask)).clamp(-1, 1)
+
+
+def noise_of(seed: int) -> Stream:
+    """What a picture's hole is filled with: not what the walk into it begins with, which is of the same seed."""
+    return Stream(staged(seed, _HOLE), [0])
 
 
 def hollow(image: Tensor, mask: Tensor, rng: Stream) -> Given:
