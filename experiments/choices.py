@@ -44,6 +44,12 @@ RATIOS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 
 @dataclass(frozen=True)
+def shown(task: SuperResolution, clean: Tensor, rng: Stream | None = None) -> Example:
+    """What the network sees, of pixels that bfloat16 does not round."""
+    with torch.autocast("cpu", enabled=False):
+        return task.prepare(task.degrade(clean, rng=rng))
+
+
 class Arm:
     """One way of training.  The default is the faithful SR3 objective."""
 
@@ -159,7 +165,7 @@ class Bench:
             regressor, objective = Regressor(net, self.scale), Regression("l2")
 
             def loss_of(seen: int, clean: Tensor) -> Tensor:
-                example = self.task.prepare(self.task.degrade(clean))._replace(target=clean)
+                example = shown(self.task, clean)._replace(target=clean)
                 return objective(regressor, example, rng=Stream(seed, range(seen, seen + BATCH))).each.mean()
 
             weights = fit(net, loss_of, self.crops, self.pictures)
@@ -195,7 +201,7 @@ class Bench:
         stream = OneLevel if arm.one_level else Stream
 
         def prepared(clean: Tensor, rng: Stream | None) -> Example:
-            example = task.prepare(task.degrade(clean, rng=rng))
+            example = shown(task, clean, rng)
             if base_net is None:
                 return example
             base = self.guess(base_net, example)

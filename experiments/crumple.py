@@ -6,7 +6,7 @@ Bent pictures are as sharp as the originals and have their textures, so whatever
 them; people see at once that no line is straight.  Needs the extra `eye`.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import torch
@@ -76,7 +76,9 @@ def middle(pixels: Tensor) -> Tensor:
 
 def main() -> None:
     """Print a table."""
-    pictures = [middle(torch.from_numpy(p.copy())) for p in load([Path(name) for name in sys.argv[1:]]).pixels]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="+", type=Path)
+    pictures = [middle(torch.from_numpy(p.copy())) for p in load(parser.parse_args().data).pixels]
     for name, row in measured(pictures, lite()).items():
         print(
             f"{name:14} Y-PSNR {row['psnr_y']:5.2f}  SWD {row['swd']:6.1f}  "

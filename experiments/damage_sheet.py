@@ -66,7 +66,9 @@ def main() -> None:
     a = p.parse_args()
     values = dict(text.split("=", 1) for text in a.set)
     numbers = {k: tuple(float(n) for n in v.split(",")) for k, v in values.items()}
-    settings = {**vars(PRESETS[a.preset]), **{k: n if len(n) > 1 else n[0] for k, n in numbers.items()}}
+    preset = vars(PRESETS[a.preset])
+    wide = {name for name, value in preset.items() if isinstance(value, tuple)}  # one number is both ends
+    settings = {**preset, **{k: n if len(n) > 1 else (n[0], n[0]) if k in wide else n[0] for k, n in numbers.items()}}
     crops = Crops(load(a.data, smallest=a.side), a.side, seed=a.seed)
     drawn = sheet(crops(range(a.rows)), Damage(**settings), a.columns, a.factor, a.seed)
     samples = ((drawn + 1) * 127.5).round().byte().permute(1, 2, 0)

@@ -86,7 +86,8 @@ class Bench:
             made = {self.task.baseline_name: rounded(self.task.baseline(given))}
             if self.regression is not None:
                 made["regression"] = rounded(make(self.regression, given, [0] * len(part)))
-            made[self.restorer.model.methods()[0]] = rounded(make(self.restorer, given, seeds))
+            own = self.restorer.model.methods()[0]
+            made["model" if own in made else own] = rounded(make(self.restorer, given, seeds))
             original = (part + 1) / 2
             for method, pictures in made.items():
                 values.setdefault(method, []).extend(distance(pictures, original).tolist())

@@ -7,7 +7,7 @@ chroma 4:2:0 and 4:4:4) and as PNG with and without noise, then enlarged: held t
 the decoded pixels ("exact"), and to nothing ("free").  Needs the extras `demo` and `eye`.
 """
 
-import sys
+import argparse
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -86,8 +86,11 @@ def measured(restorer: Restorer, path: Path, clean: Tensor) -> dict[str, dict[st
 
 def main() -> None:
     """Print a table for each model: its rows are kinds of file, and its figures means over photographs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", default=["photo-4x-regression", "photo-4x"])
+    models = parser.parse_args().models
     pictures = [photograph(name) for name in PHOTOGRAPHS]
-    for name in sys.argv[1:] or ["photo-4x-regression", "photo-4x"]:
+    for name in models:
         restorer = Restorer.load(name, device="cpu", precision="fp32")
         print(f"\n{name}, {len(pictures)} photographs; {', '.join(WAYS)}")
         for kind, options in FILES.items():

@@ -13,6 +13,8 @@ from conftest import noise_picture
 from PIL import Image
 from safetensors.torch import save_file
 
+from sr3.model.config import ConfigError
+from sr3.model.model import Model
 from sr3.picture.image import read_note
 from sr3.training.estimate import estimate
 
@@ -131,6 +133,21 @@ def test_dry_run_trains_nothing(sr3, folder, tmp_path, monkeypatch):
     # how many steps fit into a second depends on what else runs
     assert re.search(r"in fp32, from steps of up to [12] pictures", out)
     assert not (tmp_path / "run").exists()
+
+
+def test_one_odd_model_does_not_end_the_list(sr3, monkeypatch):
+    own = Model.from_pretrained.__func__
+
+    def loaded(cls, name, **options):
+        if name == "photo-2x":
+            raise ConfigError("photo-2x: there is no 'colour'")
+        return own(cls, name, **options)
+
+    monkeypatch.setattr(Model, "from_pretrained", classmethod(loaded))
+    code, out, err = sr3("models")
+    assert code == 0
+    assert "photo-4x-fast" in out
+    assert err == "sr3: photo-2x: there is no 'colour'\n"
 
 
 def test_show_and_models(sr3, model):

@@ -222,6 +222,14 @@ def test_tables_4_and_5_by_the_command(tmp_path, sr3, real, monkeypatch):
     assert [row["method"] for row in rows] == ["maker+b", "maker+c"]
     assert all(row["frechet"] >= 0 for row in rows)
     assert "Fréchet" in said
+    # two runs of one recipe have one name, and their rows none; a broken picture is no success
+    (tmp_path / "data" / "!.png").write_bytes(b"no picture")
+    common[common.index(both)] = both.replace(str(tmp_path / "c"), str(tmp_path / "b"))
+    code, _, err = sr3(*common, *more, "--json", tmp_path / "h.json")
+    assert code == 1
+    assert "!.png is broken" in err
+    rows = json.loads((tmp_path / "h.json").read_text())["rows"]
+    assert [row["method"] for row in rows] == ["maker+b (1)", "maker+b (2)"]
 
 
 def test_real_pictures_are_held_in_8_bits(real):

@@ -293,6 +293,12 @@ def test_files_that_cannot_be_imported_are_refused_in_a_sentence(make, why, tmp_
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_schedule_longer_than_any_model_may_have_is_refused(tmp_path):
+    torch.save(PLAIN | {"betas": torch.linspace(1e-6, 1e-2, 12_000)}, tmp_path / "a_gen.pth")
+    with pytest.raises(ConfigError, match="less than or equal to 10000"):
+        bring(tmp_path / "a_gen.pth", "janspiry-sr3", groups=8)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no file can be called so there")
 def test_a_files_name_becomes_one_that_a_model_can_have(tmp_path):
     torch.save(PLAIN, tmp_path / "a\\b\nc.pth")

@@ -181,6 +181,8 @@ def test_a_cascades_file_says_again_what_it_said():
     told = CascadeFile.model_validate({"name": "two", "stages": [first, {"recipe": "sr3-64-256", "sampler": "ddim"}]})
     assert CascadeFile.model_validate(tomllib.loads(told.text())) == told
     assert told.asked() == {"steps": [250, None], "sampler": [None, "ddim"], "spacing": ["time", None]}
+    odd = CascadeFile.model_validate({"name": 'a "b"', "stages": [{"recipe": "stages\\mine.toml", "model": "é.st"}]})
+    assert CascadeFile.model_validate(tomllib.loads(odd.text())) == odd
     with pytest.raises(ValueError, match="greater than or equal to 1"):
         CascadeFile.model_validate({"name": "none", "stages": [{"recipe": "sr3-64-256", "steps": 0}]})
 

@@ -10,7 +10,7 @@ from sr3.diffusion.tables import SAMPLERS
 from sr3.evaluation.likeness import by_chance, distance, reduced
 from sr3.model import cascade as cascades
 from sr3.model import recipe as recipes
-from sr3.model.config import ConfigError, parse
+from sr3.model.config import ConfigError, Sampling, parse
 from sr3.model.config import Recipe as RecipeConfig
 from sr3.model.model import Model
 from sr3.nn.sr3_unet import SR3UNet
@@ -137,6 +137,15 @@ def test_a_grid_has_every_picture_in_order():
     assert page[0, 4, 0] == 1
     # there is always a column
     assert grid(torch.zeros(1, 3, 1, 90)).shape == (3, 1, 90)
+
+
+def test_what_is_asked_goes_before_what_a_cascades_file_says(cascade):
+    for stage in cascade.stages:
+        stage.model.config = stage.model.config.model_copy(update={"quality": {"best": Sampling(steps=7)}})
+    cascade.told = {"steps": [2, 3, 4], "sampler": ["ddim", None, None]}
+    assert [s.steps for s in cascade.settings()] == [2, 3, 4]
+    assert [s.steps for s in cascade.settings(steps=5)] == [5, 5, 5]
+    assert [(s.steps, s.sampler["kind"]) for s in cascade.settings(quality="best")] == [(7, "dpmpp")] * 3
 
 
 def test_one_picture_is_made_unless_more_are_asked_for(cascade):
@@ -362,6 +371,14 @@ def test_one_file_for_each_picture_with_its_note(sr3, files, tmp_path):
     assert (note["model"], note["seed"], note["steps"]) == ("maker", "6", "4")
     sr3("generate", "--model", files[0], "--seed", 6)
     assert np.array_equal(pixels_of(tmp_path / "maker-6.png"), pixels_of(tmp_path / "o" / "maker-6.png"))
+
+
+def test_what_is_compared_with_is_read_before_anything_is_made(sr3, files, folder, tmp_path):
+    for more in (["--against", "nothere"], ["--against", folder, "--chance", "nothere"]):
+        code, out, err = sr3("generate", "--model", files[0], "--count", 4, "--out", "o", *more)
+        assert (code, out) == (2, "")
+        assert "nothere does not exist" in err
+        assert not (tmp_path / "o").exists()
 
 
 def test_grid_trace_and_cascade(sr3, files, folder, tmp_path):

@@ -46,6 +46,18 @@ def test_larger_pictures_are_drawn_more_often():
     assert abs(share - 0.8) < 0.04
 
 
+def test_whole_pictures_are_drawn_alike_whatever_their_size():
+    """As the papers draw them, which cut one square out of each."""
+    from sr3.picture.collection import Pictures
+
+    small, large = np.zeros((16, 24, 3), np.uint8), np.full((64, 96, 3), 255, np.uint8)
+    pictures = Pictures(["s", "l"], [small, large])
+    assert Crops(pictures, 8, zoom=(64, 64)).shares.tolist() == pytest.approx([0.5, 1.0])
+    assert Crops(pictures, 8).shares.tolist() == pytest.approx([16 / 272, 1.0])
+    # of squares of up to 32 the small one holds 1.5, and the large one 6
+    assert Crops(pictures, 8, zoom=(1, 4)).shares.tolist() == pytest.approx([1.5 / 7.5, 1.0])
+
+
 def test_reduction_is_pillows_lanczos():
     picture = np.random.default_rng(0).integers(0, 256, (160, 160, 3), dtype=np.uint8)
     for size in (160, 104, 60):

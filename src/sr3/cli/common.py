@@ -62,11 +62,14 @@ def held_out(data: "list[Path]", model: "Model", limit: int | None, border: int 
     return usable(data, smallest(task.factor, task.border if border is None else border), limit)
 
 
-def usable(data: "list[Path]", smallest: int, limit: int | None) -> "Pictures":
-    """The first so many pictures of at least so many pixels a side; what is left out is named on standard error."""
+def usable(data: "list[Path]", smallest: int, limit: int | None, *, spread: bool = False) -> "Pictures":
+    """The first so many pictures of at least so many pixels a side; what is left out is named on standard error.
+
+    spread: evenly spaced ones instead of the first.
+    """
     from sr3.picture.collection import load
 
-    pictures = load(data, smallest=smallest, most=limit)
+    pictures = load(data, smallest=smallest, most=limit, spread=spread)
     for name in pictures.broken:
         typer.echo(f"sr3: {name} is broken and left out", err=True)
     for name in pictures.small:

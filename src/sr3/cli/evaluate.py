@@ -119,11 +119,11 @@ def command(
         way: dict[str, Any] = {"device": device, "precision": precision}
         asked |= {"features": features, "classifier": classifier, "labels": labels, "regression": regression}
         asked |= {"task": task, "given": given, "samples": samples, "measures": measures and _measures(measures, 0)}
-        found = _finished(protocols.running(protocol, model, data, limit, way, asked))
-        pictures = None
+        pictures, running = protocols.running(protocol, model, data, limit, way, asked)
+        found = _finished(running)
     typer.echo(table(found))
     _write(found, json_file, report)
-    if pictures is not None and pictures.broken:
+    if pictures.broken:
         raise typer.Exit(1)
 
 

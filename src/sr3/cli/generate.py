@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -88,6 +88,7 @@ def command(
     each = [(grid, "--grid"), (trace, "--trace"), *((path, "--out") for path in files.values())]
     check_free(each, [against, chance], force=force)
     note = _note(made, settings) | ({"class": classes} if classes is not None else {})
+    like = None if against is None else _like(made, against, chance or against)
     kept: list[Tensor] = []
     frames: list[Tensor] = []
     with bars() as shown:
@@ -108,8 +109,8 @@ def command(
         _grid(grid, kept, {**note, "seed": f"{seed} to {seed + count - 1}" if count > 1 else str(seed)})
     if trace is not None:
         _animate(trace, frames, kept[0][0])
-    if against is not None:
-        typer.echo(_measured(kept, made, against, chance or against))
+    if like is not None:
+        typer.echo(_measured(kept, like))
 
 
 def _check(
@@ -229,15 +230,29 @@ def _animate(path: Path, frames: "list[Tensor]", last: "Tensor") -> None:
     write_gif(path, pictures, milliseconds=150)
 
 
-def _measured(kept: "list[Tensor]", cascade: "Cascade", against: Path, chance: Path) -> str:
-    import torch
+class Like(NamedTuple):
+    """What is made is compared with `target`, and beside it `chance` with itself; and what they are called."""
 
-    from sr3.evaluation.likeness import by_chance, distance, reduced, sentence
+    target: "Tensor"
+    chance: "Tensor"
+    names: tuple[str, str]
+
+
+def _like(cascade: "Cascade", against: Path, chance: Path) -> Like:
+    """Read before anything is made, lest it be made for nothing."""
+    from sr3.evaluation.likeness import reduced
     from sr3.picture.collection import load
 
     size = cascade.sizes[-1]
-    made, target = torch.cat(kept), reduced(load(against), size)
-    found = distance(made, target)
-    same = chance == against
-    other = by_chance(target if same else reduced(load(chance), size), found.pictures)
-    return sentence(found, other, (against.name, chance.name))
+    target = reduced(load(against), size)
+    other = target if chance == against else reduced(load(chance), size)
+    return Like(target, other, (against.name, chance.name))
+
+
+def _measured(kept: "list[Tensor]", like: Like) -> str:
+    import torch
+
+    from sr3.evaluation.likeness import by_chance, distance, sentence
+
+    found = distance(torch.cat(kept), like.target)
+    return sentence(found, by_chance(like.chance, found.pictures), like.names)

@@ -9,6 +9,7 @@ import typer
 def list_command() -> None:
     """List the models that come with this package and with others."""
     from sr3.model.checkpoint import CheckpointError
+    from sr3.model.config import ConfigError
     from sr3.model.model import Model
     from sr3.model.shipped import found, names
 
@@ -17,7 +18,7 @@ def list_command() -> None:
     for name in names():
         try:
             about = Model.from_pretrained(name, weights=False).about
-        except CheckpointError as error:
+        except (CheckpointError, ConfigError) as error:
             typer.echo(f"sr3: {error}", err=True)
             continue
         typer.echo(f"{name:24} {about.get('what', '')}")

@@ -24,9 +24,10 @@ PROTOCOLS = ("restoration", "recognition", "generation")
 
 def running(
     protocol: str, model: str, data: "list[Path]", limit: int | None, way: dict[str, Any], asked: dict[str, Any]
-) -> "Iterator[Progress | Result]":
-    """The evaluation by its protocol's name; way: device and precision; asked: what `sr3 evaluate` was asked for.
+) -> "tuple[Pictures, Iterator[Progress | Result]]":
+    """The pictures, and the evaluation by its protocol's name.
 
+    way: device and precision.  asked: what `sr3 evaluate` was asked for.
     ConfigError for a protocol there is none of, and for an option that it has no use for.
     """
     from sr3.model.config import ConfigError, nearest
@@ -44,7 +45,7 @@ def running(
 
 def _recognition(
     model: str, data: "list[Path]", limit: int | None, way: dict[str, Any], asked: dict[str, Any]
-) -> "Iterator[Progress | Result]":
+) -> "tuple[Pictures, Iterator[Progress | Result]]":
     """Table 3 over the first pictures, 1000 unless limited."""
     from sr3.cli.common import load_restorer, usable
     from sr3.evaluation.method import regression_beside
@@ -60,23 +61,23 @@ def _recognition(
     other = regression_beside(restorer, asked["regression"])
     kept = ("seed", "data", "free", "steps", "sampler", "spacing", "quality")
     options = {key: asked[key] for key in kept} | {"batch": asked["batch"] or 8}
-    return recognise(restorer, pictures, regression=other, **options, **found)
+    return pictures, recognise(restorer, pictures, regression=other, **options, **found)
 
 
 def _generation(
     model: str, data: "list[Path]", limit: int | None, way: dict[str, Any], asked: dict[str, Any]
-) -> "Iterator[Progress | Result]":
+) -> "tuple[Pictures, Iterator[Progress | Result]]":
     """Tables 4 and 5, of cascades written "A,B;A,C"."""
     from sr3.cli.common import usable
     from sr3.cli.generate import made_by
     from sr3.evaluation.making import COUNT, evaluate_made
 
     cascades = [made_by([name.strip() for name in one.split(",")], **way) for one in model.split(";")]
-    pictures = usable(data, max(max(cascade.sizes[-1]) for cascade in cascades), limit or COUNT)
+    pictures = usable(data, max(max(cascade.sizes[-1]) for cascade in cascades), limit or COUNT, spread=True)
     found = networks(asked["features"], asked["classifier"], None, pictures, cascades[0].stages[0].device)
     found.pop("labels", None)
     kept = ("seed", "data", "batch", "measures", "steps", "sampler", "spacing", "quality")
-    return evaluate_made(cascades, pictures, count=limit, **{key: asked[key] for key in kept}, **found)
+    return pictures, evaluate_made(cascades, pictures, count=limit, **{key: asked[key] for key in kept}, **found)
 
 
 def networks(

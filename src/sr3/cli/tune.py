@@ -148,7 +148,8 @@ def _keep(loaded: "Model", found: "Tuned", out: Path, record: dict[str, Any]) ->
 
     config = loaded.config.model_copy(update={"quality": found.quality, "sampling": found.quality["balanced"]})
     weights = {name: t.float().cpu() for name, t in loaded.tensors().items()}
-    checkpoint.save(out, config, weights, {**loaded.about, "tuned": record})
+    half = checkpoint.is_half(weights)  # those of other programs stay in fp32
+    checkpoint.save(out, config, weights, {**loaded.about, "tuned": record}, half=half)
 
 
 def _checked(steps: str, plot: Path | None) -> list[int]:

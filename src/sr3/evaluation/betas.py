@@ -56,7 +56,7 @@ def search(
     """
     best: tuple[float, float, tuple[float, ...]] | None = None
     least = np.inf
-    for k in range(trials):
+    for k in range(trials if steps > 1 else 1):  # one step has one schedule
         draws = uniforms(mix(seed, steps), [k], 2 + steps)[0]
         if best is None or k < trials / 2:
             first, last = (low + (high - low) * u for (low, high), u in zip((FIRST, LAST), draws, strict=False))

@@ -56,7 +56,9 @@ def rows(restorer: Restorer, regression: Restorer | None, *, seed: int = 0) -> I
     """
     task, compressed = needs_picture(restorer.model), None
     others = [(one, s) for one, s in ((regression, 0), (restorer, seed)) if one is not None]
-    for name, original in photographs():
+    for name, whole in photographs():
+        side = SIDE - SIDE % task.factor
+        original = whole if side == SIDE else whole[..., :side, :side]
         given = task.degrade(original)
         if name == COMPRESSED and isinstance(task, SuperResolution):
             compressed = original, given

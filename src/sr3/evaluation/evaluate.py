@@ -78,7 +78,7 @@ def evaluate(
     settings = restorer.settings(steps=steps, sampler=sampler, spacing=spacing, quality=quality)
     border, patches = task.border if border is None else border, patches_for(len(pictures))
     ways = Ways(restorer, regression, settings, samples, seed, free)
-    _check(measures, classifier, pictures, task.factor, border)
+    _check(measures, classifier is not None and labels is not None, pictures, task.factor, border)
     more = extra(
         measures,
         features=features,
@@ -129,12 +129,12 @@ def _given(made: Given, pixels: Sequence[np.ndarray] | None) -> Given:
     return Given(images)
 
 
-def _check(measures: Sequence[str], classifier: Features | None, pictures: Pictures, factor: int, border: int) -> None:
+def _check(measures: Sequence[str], sorts: bool, pictures: Pictures, factor: int, border: int) -> None:
     """ConfigError for a measure there is none of, for one whose network is missing, and for a picture too small."""
     for name in measures:
         if name == "accuracy":
-            if classifier is None:
-                raise ConfigError("accuracy needs a classifier of yours")
+            if not sorts:
+                raise ConfigError("accuracy needs a classifier of yours, and labels")
         elif name not in EXTRA:
             raise ConfigError(f"there is no measure {name!r} to add{nearest(name, list(EXTRA))}")
     for name, pixels in zip(pictures.names, pictures.pixels, strict=True):

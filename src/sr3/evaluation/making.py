@@ -96,7 +96,9 @@ def evaluate_made(
             except MissingError as error:
                 raise ConfigError(str(error)) from error
             done += len(made)
-        found.append(_row(cascade.name, metrics, seed))
+        named = [one.name for one in cascades]
+        label = cascade.name if named.count(cascade.name) == 1 else f"{cascade.name} ({number + 1})"
+        found.append(_row(label, metrics, seed))
         protocol["cascades"].append(_told(cascade, options))
         protocol |= {name: line for name, line in more.said.items() if name in OF_SETS}
         protocol["notes"] += [note for note in more.notes if note not in protocol["notes"]]

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sr3.model.config import Sampling
+from sr3.model.config import ConfigError, Sampling
 from sr3.model.model import Model
 from sr3.model.shipped import names
 from sr3.picture.resize import round8
@@ -19,14 +19,28 @@ from sr3.task import Given
 
 
 def regression_of(model: Model) -> Model | None:
-    """The regression baseline that comes with the package for this model, if there is one."""
+    """The regression baseline that comes with the package for this model, if there is one for what it does."""
     wanted = f"{model.config.name}-regression"
-    return Model.from_pretrained(wanted) if wanted in names() else None
+    found = Model.from_pretrained(wanted) if wanted in names() else None
+    return found if found is not None and _fits(found, model) else None
+
+
+def _fits(regression: Model, model: Model) -> bool:
+    """Whether it is a regression, and makes pictures as large as the model's."""
+    return not regression.walk.varies and regression.task.factor == model.task.factor
 
 
 def regression_beside(restorer: Restorer, name: str | Path | None = None) -> Restorer | None:
-    """A regression model by its name, else `regression_of` a restorer's model, made ready as that one is."""
+    """A regression model by its name, else `regression_of` a restorer's model, made ready as that one is.
+
+    ConfigError for one that is named and is no regression, or makes pictures of another size.
+    """
     model = Model.from_pretrained(name) if name else regression_of(restorer.model)
+    if model is not None and not _fits(model, restorer.model):
+        own = restorer.model
+        why = f"it makes pictures {model.task.factor} times larger, and {own.config.name} {own.task.factor} times"
+        why = "it is a diffusion model" if model.walk.varies else why
+        raise ConfigError(f"{name} is no baseline for {own.config.name}, as {why}; give another --regression")
     return None if model is None else restorer.beside(model)
 
 
@@ -59,6 +73,8 @@ class Ways:
     samples: int
     seed: int
     free: bool
+    beside: bool = True
+    """Whether a sample is made without projection too."""
 
     @property
     def own(self) -> list[str]:
@@ -94,8 +110,8 @@ class Ways:
         began = time.perf_counter()
         made = self._make(restorer, given, seeds, self.free)
         took = time.perf_counter() - began
-        free = made if self.free else self._make(restorer, given, seeds, True)
-        return Made(method, rounded(made), took, rounded(free)), made
+        free = made if self.free else self._make(restorer, given, seeds, True) if self.beside else None
+        return Made(method, rounded(made), took, None if free is None else rounded(free)), made
 
     def _make(self, restorer: Restorer, given: Given, seeds: list[int], free: bool) -> Tensor:
         settings = self.settings if restorer is self.restorer else None

@@ -58,7 +58,7 @@ def recognise(
     task = restorer.model.task
     if not isinstance(task, SuperResolution) or task.factor != FACTOR:
         raise ConfigError(f"{restorer.model.config.name} does not enlarge {FACTOR} times, as table 3 asks")
-    ways = Ways(restorer, regression, restorer.settings(**options), 1, seed, free)
+    ways = Ways(restorer, regression, restorer.settings(**options), 1, seed, free, beside=False)
     seen, names = Remembered(classifier), ["original", *ways.methods]
     values: dict[str, dict[str, list[float]]] = {name: {} for name in names}
     for first in range(0, len(pictures), batch):

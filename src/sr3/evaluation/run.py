@@ -57,7 +57,11 @@ def read_run(path: Path) -> Run:
         raise ConfigError(f"there is no file {path}")
     try:
         found = json.loads(path.read_text("utf-8"))
+        if found["rows"] and not found["names"] and not found["each"]:
+            raise ConfigError(f"{path} is of pictures made of nothing, which have no originals to be compared by")
         return _run(found)
+    except ConfigError:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError, OSError) as error:
         raise ConfigError(f"{path} is not a file that `sr3 evaluate --json` wrote") from error
 

@@ -253,7 +253,8 @@ class Bench:
         found = (*metrics, free) if measured else ()
         measures = {name: value for metric in found for name, value in metric.compute().items()}
         score = math.inf if lost else self.criterion.score(measures, self.baseline)
-        return Trial(settings, budget, score, measures, floor is None or measures.get("psnr", -math.inf) >= floor, lost)
+        asked = 2 * settings.steps - 1 if settings.sampler["kind"] == "heun" else settings.steps
+        return Trial(settings, asked, score, measures, floor is None or measures.get("psnr", -math.inf) >= floor, lost)
 
 
 def _finite(made: Tensor) -> Tensor:

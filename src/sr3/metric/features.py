@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
@@ -176,6 +176,16 @@ def _of_strangers(a: Tensor, b: Tensor, of: Tensor | None, turn: Tensor, groups:
     return sums, counts
 
 
+def alike(found: Tensor, before: Sequence[Tensor]) -> Tensor:
+    """Features as they are; MissingError where those of other pictures have another length."""
+    if before and before[0].shape[-1] != found.shape[-1]:
+        raise MissingError(
+            f"the features of one picture are {before[0].shape[-1]} numbers and of another {found.shape[-1]}; average "
+            "them over the picture"
+        )
+    return found
+
+
 Distance = Callable[[Tensor, Tensor, Tensor], float]
 """(features made [N, D], features target [N, D], which picture each row is of [N]) -> how far the sets are apart."""
 
@@ -199,7 +209,7 @@ class FeatureDistance:
     def update(self, made: Tensor, target: Tensor, given: Tensor) -> None:
         for kept, pictures in ((self.made, made), (self.target, target)):
             found = rows(self.features, pictures)
-            kept.append(found.flatten(0, -2))
+            kept.append(alike(found.flatten(0, -2), kept))
         self.tiles += [len(self.made[-1]) // len(made)] * len(made)
 
     def merge(self, other: Self) -> None:

@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from sr3.metric.features import Features, MissingError, rows
+from sr3.metric.features import Features, MissingError, alike, rows
 from sr3.metric.stats import interval
 
 
@@ -28,7 +28,7 @@ class Identity:
     def update(self, made: Tensor, target: Tensor, given: Tensor) -> None:
         for kept, pictures in ((self.made, made), (self.target, target)):
             found = rows(self.features, pictures)
-            kept.append(found if found.ndim == 2 else found.mean(1))
+            kept.append(alike(found if found.ndim == 2 else found.mean(1), kept))
 
     def merge(self, other: Self) -> None:
         self.made += other.made

@@ -1,5 +1,6 @@
 """Cascades as files: which models make pictures together, how each is trained, and how each is sampled."""
 
+import json
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -52,12 +53,18 @@ class CascadeFile(BaseModel):
 
     def text(self) -> str:
         """As TOML."""
-        lines = [f'name = "{self.name}"']
+        lines = [f"name = {_quoted(self.name)}"]
         for stage in self.stages:
-            lines += ["", "[[stages]]", f'recipe = "{stage.recipe}"']
-            lines += [f'{key} = "{value}"' for key in ("model", "sampler", "spacing") if (value := getattr(stage, key))]
+            lines += ["", "[[stages]]", f"recipe = {_quoted(stage.recipe)}"]
+            texts = {key: getattr(stage, key) for key in ("model", "sampler", "spacing")}
+            lines += [f"{key} = {_quoted(value)}" for key, value in texts.items() if value]
             lines += [f"steps = {stage.steps}"] if stage.steps else []
         return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """As a TOML string, whose escapes are JSON's."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def names() -> list[str]:

@@ -78,6 +78,11 @@ def save(
     write_tensors(path, stored, metadata)
 
 
+def is_half(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether fp16 holds them all as they are."""
+    return all(t.half().to(t.dtype).equal(t) for t in tensors.values() if t.is_floating_point())
+
+
 def load(path: Path, *, weights: bool = True) -> Checkpoint:
     """Read a model's file; weights come back as float32, or empty where they are not wanted."""
     tensors, metadata = read_tensors(path, weights=weights)

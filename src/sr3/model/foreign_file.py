@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sr3.model.checkpoint import CheckpointError, check_finite
-from sr3.model.config import ModelConfig
+from sr3.model.config import ModelConfig, parse
 from sr3.model.model import Model
 
 TERMS = "Those of whoever trained it: ask before you hand it on."
@@ -102,7 +102,7 @@ PUBLISHED: dict[str, Any] = {"kind": "linear-beta", "start": 1e-6, "stop": 1e-2,
 def model_of(raw: dict[str, Any], about: dict[str, Any]) -> Model:
     """A model without weights.  ConfigError where its network cannot be."""
     with torch.device("meta"):
-        return Model(ModelConfig.model_validate(raw), about=about | {"terms": TERMS})
+        return Model(parse("the imported model", ModelConfig, raw), about=about | {"terms": TERMS})
 
 
 def put_in(path: Path, model: Model, tensors: Mapping[str, Tensor]) -> None:

@@ -76,7 +76,10 @@ class Model:
         """Change what the task does to what is measured, by `key=value`; ConfigError for what it has not."""
         spec = deepcopy(dict(self.config.task))  # the configuration stays what it was learnt for
         change(spec, settings)
-        self.task = build("task", TASKS, spec)
+        found = build("task", TASKS, spec)
+        if (found.channels, getattr(found, "told", False)) != (self.task.channels, getattr(self.task, "told", False)):
+            raise ConfigError(f"{', '.join(settings)} changes what {self.config.name} is shown; train another for that")
+        self.task = found
 
     @property
     def spread(self) -> float:

@@ -153,10 +153,13 @@ def paired(originals: Pictures, given: Pictures, factor: int) -> list[np.ndarray
     return found
 
 
-def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1, most: int | None = None) -> Pictures:
+def load(
+    sources: Path | str | Sequence[Path | str], *, smallest: int = 1, most: int | None = None, spread: bool = False
+) -> Pictures:
     """Decode every picture of the sources into memory, by the reader of `sr3.picture.image`: upright, RGB of 8 bits.
 
     smallest: pictures with a side below so many pixels are left out.  most: the first so many are enough.
+    spread: not the first, but evenly spaced in the order of names, as with a folder for each class.
     Broken files are named in the result, not raised; DataError where nothing usable is left.
     """
     if isinstance(sources, str | Path):
@@ -164,7 +167,7 @@ def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1, most:
     found = Pictures()
     seen: dict[int, str] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, picture in _decoded(pool, sources, found.broken):
+        for name, picture in _decoded(pool, sources, found.broken, most if spread else None):
             if picture is None:
                 found.broken.append(name)
                 continue
@@ -188,9 +191,12 @@ def load(sources: Path | str | Sequence[Path | str], *, smallest: int = 1, most:
 
 
 def _decoded(
-    pool: ThreadPoolExecutor, sources: Sequence[Path | str], unreadable: list[str]
+    pool: ThreadPoolExecutor, sources: Sequence[Path | str], unreadable: list[str], spread: int | None
 ) -> "Iterator[tuple[str, np.ndarray | None]]":
-    """(name, uint8 [H, W, 3] or None where it is broken) of every picture, in order; libvips runs outside Python."""
+    """(name, uint8 [H, W, 3] or None where it is broken) of every picture, in order; libvips runs outside Python.
+
+    spread: so many first that are evenly spaced.
+    """
 
     def decode(file: tuple[str, Path | Member]) -> np.ndarray | None:
         try:
@@ -200,6 +206,10 @@ def _decoded(
             return None
 
     files = (file for source in sources for file in _files(Path(source), unreadable))
+    if spread is not None:
+        listed = list(files)
+        first = dict.fromkeys(k * len(listed) // spread for k in range(spread)) if listed else {}
+        files = iter([listed[k] for k in (*first, *(k for k in range(len(listed)) if k not in first))])
     while some := list(islice(files, AHEAD)):
         yield from zip((name for name, _ in some), pool.map(decode, some), strict=True)
 

@@ -107,7 +107,7 @@ def amend_jpeg(path: Path, exif: bytes | None) -> None:
 
     What does not fit into one segment, 65 533 bytes, stays as libvips wrote it.
     """
-    at = 2
+    at, size = 2, 0
     with path.open("rb") as file:
         while exif:
             file.seek(at)

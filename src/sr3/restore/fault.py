@@ -1,6 +1,7 @@
 """Faults as sentences: what to tell the person who asked for what cannot be had."""
 
 from sr3.files import disk_full
+from sr3.metric.features import MissingError
 from sr3.model.checkpoint import CheckpointError
 from sr3.model.config import ConfigError
 from sr3.picture.collection import DataError
@@ -10,7 +11,7 @@ from sr3.picture.image import PictureError
 def code_and_sentence(error: Exception) -> tuple[int, str] | None:
     """(exit code, one sentence) for an error that a person can cause; None for a defect of ours."""
     sentence = " ".join(str(error).split())
-    if isinstance(error, ConfigError | CheckpointError | DataError):
+    if isinstance(error, ConfigError | CheckpointError | DataError | MissingError):
         return 2, sentence
     if isinstance(error, PictureError):
         return 1, sentence

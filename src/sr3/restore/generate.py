@@ -89,7 +89,8 @@ class Cascade:
     ) -> list[Sampling]:
         """How each model is sampled: its own way, but for what is asked, of all alike or of each in turn."""
         asked = {"steps": steps, "sampler": sampler, "spacing": spacing, "quality": quality}
-        asked = {what: self.told.get(what) if value is None else value for what, value in asked.items()}
+        told = self.told if quality is None else {}  # which says it all
+        asked = {what: told.get(what) if value is None else value for what, value in asked.items()}
         each = {what: _each(what, value, len(self.stages)) for what, value in asked.items()}
         return [stage.settings(**{what: v[k] for what, v in each.items()}) for k, stage in enumerate(self.stages)]
 

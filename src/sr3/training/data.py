@@ -62,9 +62,9 @@ class Crops:
     """Random square crops of a set of pictures, flipped, turned and resampled, made on the training device.
 
     Crop n is a function of (seed, n) alone: n counts the pictures seen, so a resumed run goes on where it stopped and
-    any number of processes share one order.  A picture is drawn in proportion to its area, since a larger one holds
-    more different crops.  All pictures lie in one uint8 tensor, and so do the matrices of all sizes that can be cut, so
-    that on a GPU nothing waits for the host.
+    any number of processes share one order.  A picture is drawn in proportion to how many crops of the largest size fit
+    into it, as a larger one holds more different ones; where that is the whole picture, all alike.  All pictures lie in
+    one uint8 tensor, and so do the matrices of all sizes that can be cut, so that on a GPU nothing waits for the host.
 
     side: of the crops.
     turn: also upside down and by quarter turns, as photographs of textures allow; faces only left and right.
@@ -116,7 +116,9 @@ class Crops:
         areas = shapes.prod(axis=1)
         self.heights, self.widths = shapes[:, 0], shapes[:, 1]
         self.starts = np.concatenate([[0], np.cumsum(areas)[:-1]])
-        self.shares = np.cumsum(areas) / areas.sum()
+        squares = np.minimum(self._cut(np.array(high)), shapes.min(axis=1)) ** 2
+        worth = areas if (squares == squares[0]).all() else areas / squares
+        self.shares = np.cumsum(worth) / worth.sum()
         flat = np.concatenate([p.reshape(-1, 3) for p in pictures.pixels])
         self.flat = torch.from_numpy(flat).to(self.device)
         wanted, whole = self._cut(np.arange(low, high + 1)), np.unique(shapes.min(axis=1))

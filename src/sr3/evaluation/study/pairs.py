@@ -117,6 +117,7 @@ def make_pairs(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is there already; give the name of a new folder")
     task, own = needs_picture(restorer.model), restorer.model.methods()[0]
+    own = "model" if regression is not None and own == "regression" else own
     folder.parent.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".sr3-"))
     try:
@@ -144,8 +145,10 @@ def _flat(names: Sequence[str]) -> list[str]:
     """Names of files in one folder, each once, for names that may have folders in them."""
     found: list[str] = []
     for index, name in enumerate(names):
-        plain = "-".join(Path(name).with_suffix("").parts)
-        found.append(f"{plain}-{index}" if plain in found else plain)
+        own = plain = "-".join(Path(name).with_suffix("").parts)
+        while own in found:
+            own, index = f"{plain}-{index}", index + 1
+        found.append(own)
     return found
 
 
