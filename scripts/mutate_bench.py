@@ -9,8 +9,10 @@ import gc
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +76,9 @@ class Gathered:
                 code = self._run(session, order, exchanges)
             finally:
                 os._exit(code)
-        _, status = os.waitpid(child, 0)
+        status = _waited(child, time.monotonic() + 120 + 2 * sum(order.allowed))
+        if status is None:
+            return None
         return None if os.waitstatus_to_exitcode(status) == LATE else 1 if status else 0
 
     def _exchanges(self, order: Order) -> list[Exchange] | None:
@@ -125,6 +129,18 @@ class Gathered:
             self.told.write_text(self.watch.told(), encoding="utf-8")
         sys.stdout.flush()
         return code
+
+
+def _waited(child: int, until: float) -> int | None:
+    """A child's status; None where it had to be ended: a thread that held a lock is not in a fork, say."""
+    while time.monotonic() < until:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

@@ -277,6 +277,9 @@ def test_what_cannot_be_a_student_or_a_judge():
         objective_of(small("training.objective={kind='adversarial',judge='photo-4x-regression'}"))
     with pytest.raises(ConfigError, match="at least 0"):
         objective_of(small("training.objective={kind='adversarial',verdict=-1.0}"))
+    for none in ("rate=0.0", "sigma=0.0", "colour=-0.1"):
+        with pytest.raises(ConfigError, match="and sigma and rate above 0"):
+            objective_of(small(f"training.objective={{kind='adversarial',{none}}}"))
 
 
 def saved(folder, name, *settings, first=None):

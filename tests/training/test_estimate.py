@@ -102,6 +102,12 @@ def test_what_was_not_tried_is_on_the_line_through_what_was(monkeypatch):
     assert found.memory == pytest.approx(10**9 + 16 * 10**8 + 6 * 10**6)
 
 
+def test_times_are_said_in_what_people_count_them_in():
+    said = {1: "1 seconds", 89: "89 seconds", 90: "2 minutes", 5399: "90 minutes", 5400: "1.5 hours"}
+    said |= {172_799: "48.0 hours", 172_800: "2.0 days"}
+    assert {seconds: module._duration(seconds) for seconds in said} == said
+
+
 def test_what_does_not_fit_is_not_tried(monkeypatch):
     free = SimpleNamespace(total=10**9, available=4 * 10**8)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)

@@ -146,6 +146,17 @@ def test_settings_that_came_since_have_their_defaults():
     assert state.differing({**old, "gone": 1}, recipe(clip=0.5))[0] == "gone"
 
 
+def test_what_differs_is_told_up_to_five(crops, tmp_path):
+    go(recipe(), crops, tmp_path)
+    five = {"rate": 2e-3, "clip": 0.5, "warmup": 3, "average": 11, "decay": "cosine"}
+    with pytest.raises(ConfigError) as raised:
+        go(recipe(**five), crops, tmp_path)
+    assert all(f"training.{key} was" in str(raised.value) for key in five)
+    assert "more" not in str(raised.value)
+    with pytest.raises(ConfigError, match=r" and 1 more; give"):
+        go(recipe(**five, turn=False), crops, tmp_path)
+
+
 @pytest.mark.parametrize("stale", ["missing", "of an earlier save", "damaged", "of another state as long"])
 def test_a_run_that_died_between_its_state_and_its_model_mends_it(crops, tmp_path, monkeypatch, stale):
     """The next start writes the model, though it has nothing to train."""
