@@ -19,6 +19,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+import psutil
 import pytest
 from mutate_watch import Seen, Watch
 
@@ -59,6 +60,10 @@ class Gathered:
             if type(found) is FunctionType and found.__code__.co_filename.startswith(self.watch.package):
                 self.functions.setdefault(found.__code__.co_filename, []).append(found)
         gc.freeze()
+        # a fork has none of the threads that libvips keeps idle for some seconds, and would wait for them
+        until = time.monotonic() + 60
+        while psutil.Process().num_threads() > 1 and time.monotonic() < until:
+            time.sleep(0.2)
         self.pipe.send("ready")
         while (order := self.pipe.recv()) is not None:
             self.pipe.send(self._done(session, order))
