@@ -214,7 +214,11 @@ def test_bad_files_are_refused(tmp_path: Path):
         "half": (good[: len(good) // 2], "breaks off"),
         "header": (good[:300], "damaged|breaks off"),
         "cmyk": (written(noise_picture(8, 8).convert("CMYK")), "4 components"),
-        "arithmetic": (good.replace(b"\xff\xc0", b"\xff\xc9", 1), "arithmetic-coded"),
+        # T.81, table B.1: of SOF0 to SOF15 all but the first three, DHT, JPG and DAC
+        **{
+            f"sof{marker & 15}": (good.replace(b"\xff\xc0", bytes([255, marker]), 1), "arithmetic-coded")
+            for marker in (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
+        },
         "vast": (good[:frame] + b"\xff\xff\xff\xff" + good[frame + 4 :], "65535x65535"),
         "deep": (good.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc1\x00\x11\x0c", 1), "12 bits"),
     }

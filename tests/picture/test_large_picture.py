@@ -16,6 +16,19 @@ def samples(height: int, width: int, channels: int, bits: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 2**bits, (height, width, channels)).astype(kind)
 
 
+def test_a_part_of_a_part_is_that_part(tmp_path):
+    given = samples(40, 23, 4, 8)
+    scratch = Scratch((23, 40), 4, 8, tmp_path)
+    scratch.write(given)
+    part = LargePicture(scratch).cropped(slice(5, 35), slice(2, 20)).cropped(slice(3, 20), slice(1, 9))
+    whole = from_samples(given[8:25, 3:11])
+    assert part.size == whole.size == (8, 17)
+    assert torch.equal(part.pixels, whole.pixels)
+    part.save(tmp_path / "a.png")
+    whole.save(tmp_path / "b.png")
+    assert torch.equal(read(tmp_path / "a.png").pixels, read(tmp_path / "b.png").pixels)
+
+
 @pytest.mark.parametrize("height", [1, STRIP, 50])
 @pytest.mark.parametrize(("channels", "bits"), [(3, 8), (1, 8), (3, 16), (1, 16), (2, 8), (4, 8), (4, 16)])
 def test_every_sample_is_kept(tmp_path, height, channels, bits):

@@ -116,6 +116,24 @@ def test_a_channel_is_alpha_only_where_the_file_says_so(tmp_path, extra, bands):
     assert (read_rgb8(tmp_path / "a.tif") == samples[..., :3]).all()
 
 
+def test_a_selection_after_a_smaller_copy_is_no_alpha(tmp_path):
+    samples = np.random.default_rng(1).integers(0, 256, (8, 9, 4), dtype=np.uint8)
+    with TiffImagePlugin.AppendingTiffWriter(str(tmp_path / "a.tif"), True) as file:
+        for page, kind in ((noise_picture(4, 4), 1), (Image.fromarray(samples), 0)):
+            tags = TiffImagePlugin.ImageFileDirectory_v2()
+            tags[0x00FE] = kind
+            page.save(file, format="TIFF", tiffinfo=tags)
+            file.newFrame()
+    alpha, none = (struct.pack("<HHIHH", 0x0152, 3, 1, value, 0) for value in (2, 0))
+    data = (tmp_path / "a.tif").read_bytes()
+    assert data.count(alpha) == 1
+    assert read(tmp_path / "a.tif").alpha is not None
+    (tmp_path / "b.tif").write_bytes(data.replace(alpha, none))
+    found = read(tmp_path / "b.tif")
+    assert (found.size, found.alpha) == ((9, 8), None)
+    assert (read_rgb8(tmp_path / "b.tif") == samples[..., :3]).all()
+
+
 def test_an_orientation_that_is_xmps_alone_turns_nothing(tmp_path):
     """As what decodes it: the coefficients lie where the pixels are."""
     xmp = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
