@@ -185,6 +185,7 @@ def test_each_class_is_made_as_often_and_compared_with_as_many(cascades, real, m
         assert not math.isnan(row["swd"])
         assert "agreement" not in row
     assert [told["steps"] for told in found.protocol["cascades"]] == [[2, 3], [2, 3]]
+    assert [told["size"] for told in found.protocol["cascades"]] == [[16, 16], [16, 16]]
     assert found.protocol["pictures"] == 6
 
 

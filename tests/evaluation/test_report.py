@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 from PIL import Image
 
 from sr3.cli import main
@@ -424,10 +425,24 @@ def test_words_of_a_plot_do_not_meet():
                 plot = [box for box in plot if box.top < 280 or kind == "name"]  # but the axis's title
                 assert not [1 for i, a in enumerate(plot) for b in plot[:i] if a.meets(b)]
                 assert all(box.left >= 0 and box.right <= 341 for box in plot)
+                assert kind != "name" or all(box.bottom <= 260 for box in plot)  # above the axis
     full = Box(0, 0, 100, 26)
     assert place(50, 13, 40, full, [Box(0, 0, 100, 26)]).top == 26  # nowhere is room
     assert place(50, 13, 30, full, []) == Box(58, 6.5, 88, 19.5)
     assert place(90, 13, 30, full, []).right == 82
+
+
+def test_a_plane_is_drawn_between_its_axes():
+    """Two methods stand 6 % of their difference from the ends, at the bottom 260 and at the top 12."""
+    rows = [{"method": name, "psnr": 20.0 + k, "swd": 50.0 + k} for k, name in enumerate("ab")]
+    high = [float(y) for y in re.findall(r'<circle[^>]*cy="([\d.]+)"', str(planes(rows)))]
+    room = 248 * 0.06 / 1.12
+    assert sorted(high) == pytest.approx([12 + room, 260 - room], abs=0.1)
+
+
+def test_a_page_that_asks_for_what_is_not_there_is_no_page():
+    with pytest.raises(UndefinedError):
+        report._template().render()
 
 
 def test_of_a_protocol_only_what_it_says_is_told():

@@ -115,6 +115,14 @@ def test_a_file_of_made_pictures_says_what_it_is(tmp_path):
         read_run(tmp_path / "a.json")
 
 
+def test_a_file_may_have_values_that_are_none(tmp_path):
+    row = {"method": "sr3", "psnr": 1.0, "interval": {}}
+    each = {"sr3": {"psnr": [1, float("inf"), None, float("nan")]}}
+    told = {"protocol": {}, "names": ["a", "b", "c", "d"], "rows": [row], "each": each}
+    (tmp_path / "a.json").write_text(json.dumps(told))
+    assert read_run(tmp_path / "a.json").each["sr3"]["psnr"] == [1.0, None, None, None]
+
+
 @pytest.mark.parametrize("measure", [lambda f: FeatureDistance(f, {"kernel": DISTANCES["kernel"]}), Identity])
 def test_features_of_two_lengths_are_said(measure):
     found = measure(lambda x: x.flatten(1))
