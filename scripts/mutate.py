@@ -34,7 +34,12 @@ ALSO = {
     "interrupt": ["tests/test_interrupt.py"],
     "files": ["tests/test_files.py"],
     "client": ["tests/web/test_api.py"],
-    "cli": ["tests/cli", "tests/model/test_foreign_palette.py", "tests/evaluation/test_protocols.py"],
+    "cli": [
+        "tests/cli",
+        "tests/model/test_foreign_palette.py",
+        "tests/evaluation/test_protocols.py",
+        "tests/evaluation/test_study.py",
+    ],
     "nn": ["tests/nn", "tests/model/test_weights.py"],
     "task": ["tests/task", "tests/restore/test_restore.py"],
     "restore": ["tests/restore", "tests/evaluation"],

@@ -425,6 +425,17 @@ def test_bad_use_is_one_sentence(sr3, pairs, arguments, message):
     assert re.fullmatch(rf"sr3: [^\n]*{message}[^\n]*\n", err), err
 
 
+@pytest.mark.parametrize("told", [[], ["--no-open"]])
+def test_the_page_is_opened_unless_told_otherwise(sr3, pairs, monkeypatch, told):
+    opened, served = [], []
+    monkeypatch.setattr("sr3.cli.web.open_soon", opened.append)
+    monkeypatch.setattr("sr3.web.serving.serve", lambda application, where: served.append(where))
+    assert sr3("study", pairs, "--port", 0, *told)[0] == 0
+    assert len(served) == 1
+    assert len(opened) == (not told)
+    assert all(page.startswith("http://127.0.0.1:") for page in opened)
+
+
 def test_a_busy_port_is_one_sentence(sr3, pairs):
     pytest.importorskip("starlette")
     from sr3.web.serving import listen
