@@ -429,7 +429,7 @@ def test_bad_use_is_one_sentence(sr3, pairs, arguments, message):
 def test_the_page_is_opened_unless_told_otherwise(sr3, pairs, monkeypatch, told):
     opened, served = [], []
     monkeypatch.setattr("sr3.cli.web.open_soon", opened.append)
-    monkeypatch.setattr("sr3.web.serving.serve", lambda application, where: served.append(where))
+    monkeypatch.setattr("sr3.web.serving.serve", lambda application, where: (served.append(where), where.close()))
     assert sr3("study", pairs, "--port", 0, *told)[0] == 0
     assert len(served) == 1
     assert len(opened) == (not told)
