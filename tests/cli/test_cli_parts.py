@@ -238,3 +238,23 @@ def test_a_comparison_is_a_table_of_pairs():
     assert lines[6].split() == ["SSIM", "0.7000", "0.7000", "+0", "-", "-"]
     assert lines[9].split() == ["SWD", "1.00", "0.50", "…", "1.50", "2.00", "-", "A"]
     assert lines[-2:] == ["", "note: careful"]
+
+
+def test_the_bounds_of_a_server_are_those_asked_for(sr3, monkeypatch):
+    """In megabytes, megapixels, seconds, hours and gigabytes."""
+    pytest.importorskip("starlette", reason="needs the extra 'web'")
+    found = []
+    monkeypatch.setattr("sr3.web.queue.Queue", lambda folder, catalogue, benches, limits: found.append(limits) or 1 / 0)
+    told = {"upload": 3, "pixels": 2.5, "made": 1.5, "queue": 7, "seconds": 11, "hours": 0.5, "disk": 4, "memory": 0.7}
+    with pytest.raises(ZeroDivisionError):
+        sr3("web", "--no-open", *(f"--{name}={value}" for name, value in told.items()))
+    assert vars(found[0]) == {
+        "upload": 3_000_000,
+        "pixels": 2_500_000,
+        "made": 1_500_000,
+        "queue": 7,
+        "seconds": 11,
+        "hours": 0.5,
+        "disk": 4_000_000_000,
+        "memory": 700_000_000,
+    }
