@@ -1,13 +1,14 @@
 """A state is whole or not at all, is of one run, and those of the trainers that there once were go on."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 from conftest import noise_picture
 
-from sr3.model import checkpoint
+from sr3.model import checkpoint, shipped
 from sr3.model.checkpoint import CheckpointError, read_tensors, write_tensors
 from sr3.model.config import ConfigError, Recipe
 from sr3.model.model import Model
@@ -15,6 +16,7 @@ from sr3.picture.collection import Pictures, load
 from sr3.training import state
 from sr3.training.data import Crops
 from sr3.training.flat import Flat
+from sr3.training.plan import told
 from sr3.training.train import train
 
 MODEL = {
@@ -186,3 +188,21 @@ def test_a_run_that_died_between_its_state_and_its_model_mends_it(crops, tmp_pat
     when = path.stat().st_mtime_ns
     go(recipe(), crops, out)
     assert path.stat().st_mtime_ns == when  # and what is right is left alone
+
+
+def test_a_model_that_is_handed_on_tells_nothing_of_ones_folders():
+    objective = {"kind": "adversarial", "judge": "C:\\Users\\anna\\runs\\judge.safetensors"}
+    asked = recipe(begin="/home/anna/runs/mine/model.safetensors", objective=objective).training
+    found = told(asked)
+    assert (found["begin"], found["objective"]["judge"]) == ("mine/model.safetensors", "runs/judge.safetensors")
+    assert {key: value for key, value in found.items() if key not in ("begin", "objective")} == {
+        key: value for key, value in asked.model_dump(mode="json").items() if key not in ("begin", "objective")
+    }
+    for plain in ("photo-4x", "runs/mine/model.safetensors", None):
+        assert told(recipe(begin=plain).training)["begin"] == plain
+
+
+@pytest.mark.parametrize("name", shipped.names())
+def test_nor_do_the_shipped_ones(name):
+    text = json.dumps(Model.from_pretrained(name, weights=False).about)
+    assert not re.search(r'"(/|[A-Z]:)', text)

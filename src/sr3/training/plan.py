@@ -1,6 +1,7 @@
 """What a recipe says about each moment of a run: the rate, the average, the objective; and what it must agree with."""
 
 import math
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from sr3.diffusion.schedule import SCHEDULES
 from sr3.diffusion.tables import OBJECTIVES
-from sr3.model.config import ConfigError, Recipe, build
+from sr3.model.config import ConfigError, Recipe, Training, build
 from sr3.model.walk import KINDS
 from sr3.nn.plain import PlainNet
 from sr3.random import mix
@@ -39,6 +40,22 @@ def share_at(seen: int, recipe: Recipe) -> float:
 def dropout_seed(seed: int, seen: int, rank: int) -> int:
     """The seed of a step's dropout: processes must not drop the same units of different pictures."""
     return mix(seed, seen, 0xD80, rank) if rank else mix(seed, seen, 0xD80)
+
+
+def told(training: Training) -> dict[str, Any]:
+    """What a model's file says of how it was taught.
+
+    Of files by their whole path the last two names: the file goes to others, whom the folders of one's own machine,
+    and often one's own name, are no business of.
+    """
+    found = training.model_dump(mode="json")
+    found["begin"], found["objective"] = _named(found["begin"]), {k: _named(v) for k, v in found["objective"].items()}
+    return found
+
+
+def _named(value: Any) -> Any:
+    absolute = isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute())
+    return "/".join(PureWindowsPath(value).parts[-2:]) if absolute else value
 
 
 def objective_of(recipe: Recipe, device: torch.device | str = "cpu") -> Any:

@@ -31,7 +31,7 @@ from sr3.training.flat import Flat
 from sr3.training.machine import Waiting, wait
 from sr3.training.notes import Notes, Report
 from sr3.training.optimiser import Adam, Muon
-from sr3.training.plan import begin_from, check_batch, check_crop, dropout_seed, objective_of, rate_at, share_at
+from sr3.training.plan import begin_from, check_batch, check_crop, dropout_seed, objective_of, rate_at, share_at, told
 
 PATIENCE = 50
 """Batches in a row that are not finite after which training gives up."""
@@ -232,7 +232,7 @@ class Run:
     def write_model(self, name: str = "model.safetensors") -> None:
         """Write the averaged weights as a model's file, whole or not at all."""
         about = {**self.about, "pictures_seen": self.pictures, "minutes": round(self.seconds / 60, 2)}
-        about |= {"begun": self.begun, "saves": self.saves, "recipe": self.recipe.training.model_dump(mode="json")}
+        about |= {"begun": self.begun, "saves": self.saves, "recipe": told(self.recipe.training)}
         tensors = self.model.tensors(self.flat.named(self.average))
         checkpoint.save(self.folder / name, self.model.config, tensors, about)
 
