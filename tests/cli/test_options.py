@@ -98,6 +98,9 @@ def test_quality_of_the_file(up):
         assert up("a.png", "-o", f"{quality}.jpg", "--output-quality", quality, "--scale", 8)[0] == 0
     assert Path("30.jpg").stat().st_size < Path("95.jpg").stat().st_size
     assert read_note("30.jpg")["output_quality"] == "30"
+    for more, held in ((["--free"], "0"), (["--fidelity", 0.5], "0.5"), ([], "1")):
+        assert up("a.png", "-o", "held.png", "--force", *more)[0] == 0
+        assert read_note("held.png")["fidelity"] == held
     # what is not asked for is not noted, and what is asked for and is the same is the same
     for quality, told in (("95", None), ("96", "96")):
         assert up("a.png", "-o", "note.jpg", "--output-quality", quality, "--force")[0] == 0

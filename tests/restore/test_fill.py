@@ -13,11 +13,12 @@ from sr3.model.model import Model
 from sr3.picture.grey import luminance
 from sr3.picture.picture import Picture, PictureError, from_samples, to_samples
 from sr3.random import mix
+from sr3.restore import whole
 from sr3.restore.fill import inpainted, plan, ramp, uncropped
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Restorer
 from sr3.restore.whole import set_task, stream
-from sr3.task import Given
+from sr3.task import Given, Inpainting
 
 
 def model(kind: str, **changes: object) -> Restorer:
@@ -242,3 +243,11 @@ def test_what_is_transparent_stays_so_beside_what_is_added(sides):
     outside[:, :16, 6:26] = False
     assert (one.alpha[outside] == 1).all()
     assert torch.equal(one.pixels[outside.expand(3, -1, -1)], two.pixels[outside.expand(3, -1, -1)])
+
+
+def test_what_was_made_as_large_as_it_is_needs_no_detail():
+    mask = torch.zeros(1, 1, 8, 10, dtype=torch.bool)
+    mask[..., 2:5, 3:6] = True
+    given = Given(torch.rand(1, 3, 8, 10), mask)
+    made, part = torch.rand(1, 3, 8, 10), whole._Part(slice(0, 8), slice(0, 10), given, given)
+    assert whole._sized(Inpainting(), made, part, "a model that is not asked", [0]) is made
