@@ -14,7 +14,7 @@ import torch
 from conftest import noise_picture
 from PIL import Image, TiffImagePlugin
 
-from sr3.picture import tables
+from sr3.picture import metadata, tables
 from sr3.picture.collection import load
 from sr3.picture.frames import Timing, count, read_frames, write_frames
 from sr3.picture.image import from_any, read, read_rgb8, read_size, write
@@ -230,3 +230,11 @@ def test_pictures_of_two_shapes_are_no_twins(tmp_path):
     for name, size in (("a", (8, 6)), ("b", (6, 8)), ("c", (8, 6))):
         Image.new("RGB", size, "white").save(tmp_path / f"{name}.png")
     assert load([tmp_path]).twins == [("a.png", "c.png")]
+
+
+@pytest.mark.parametrize("put", [b"", b"ab", b"as long", bytes(5000)])
+def test_bytes_in_a_long_file_are_exchanged_whether_it_grows_or_shrinks(tmp_path, put):
+    data = np.random.default_rng(0).bytes(3 * 2**20 + 17)  # several of the parts in which the rest moves
+    (tmp_path / "a").write_bytes(data)
+    metadata._exchange(tmp_path / "a", 33, 40, put)
+    assert (tmp_path / "a").read_bytes() == data[:33] + put + data[40:]

@@ -109,9 +109,8 @@ class Model:
 
         run: how that model's network is run; by default on the whole batch at once.
         """
-        with torch.autocast(
-            given.image.device.type, enabled=False
-        ):  # products of pixels are not rounded as features are
+        # products of pixels are not rounded as features are
+        with torch.autocast(given.image.device.type, enabled=False):
             example = self.task.prepare(given)
         if self.first is None or example.base is None:
             return example
