@@ -18,6 +18,8 @@ HELD = {
     "training.batches:Batches": {"rank": 0, "world": 1},
     "training.board": {"SHOWN": 4},
     "training.board:_Counter": {"total": 0},
+    "training.colours": {"STEP": 2 / 255},
+    "training.colours:Colours": {"keep": "photo-4x-fast", "colour": 1.0, "first": None},
     "training.critic:Head": {"inside": 64},
     "training.critic:Pixels": {"widths": (24, 48, 64, 96)},
     "training.curve": {"RATIOS": (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)},

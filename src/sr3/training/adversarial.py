@@ -77,7 +77,7 @@ class Adversarial:
         model = Model.from_pretrained(judge)
         if not isinstance(found := model.denoiser(), Denoiser):
             raise ConfigError(f"the judge {judge} must be a diffusion model")
-        if not _same(model.first, Model.from_pretrained(first) if isinstance(first, str) else first):
+        if not same(model.first, Model.from_pretrained(first) if isinstance(first, str) else first):
             raise ConfigError(f"the judge {judge} must begin from what the student does, model.first")
         self.judge: Denoiser = found
         self.factor = model.task.factor
@@ -200,7 +200,7 @@ class Adversarial:
                 hinge(self.pixels(made), self.pixels(clean)).backward()
 
 
-def _same(judges: Model | None, students: Model | ModelConfig | None) -> bool:
+def same(judges: Model | None, students: Model | ModelConfig | None) -> bool:
     """Whether both begin from one model; of one whose weights are not at hand, as far as its configuration says."""
     if judges is None or students is None:
         return judges is students

@@ -15,6 +15,7 @@ from sr3.nn.plain import PlainNet
 from sr3.random import mix
 from sr3.task import TASKS, Generation
 from sr3.training.adversarial import Adversarial
+from sr3.training.colours import Colours
 
 
 def rate_at(seen: int, recipe: Recipe) -> float:
@@ -63,11 +64,12 @@ def objective_of(recipe: Recipe, device: torch.device | str = "cpu") -> Any:
     if recipe.training.objective.get("kind") == "regression":
         return build("objective", OBJECTIVES, recipe.training.objective)
     schedule = build("schedule", SCHEDULES, recipe.model.schedule)
-    if recipe.training.objective.get("kind") == "adversarial":
+    students = {"adversarial": Adversarial, "colours": Colours}
+    if (kind := recipe.training.objective.get("kind")) in students:
         if not KINDS[recipe.model.kind].varies:
-            raise ConfigError("training.objective adversarial needs a diffusion model")
-        kinds, given = {"adversarial": Adversarial}, {"schedule": schedule, "first": recipe.model.first}
-        return build("objective", kinds, recipe.training.objective, **given).to(device)
+            raise ConfigError(f"training.objective {kind} needs a diffusion model")
+        given = {"schedule": schedule, "first": recipe.model.first}
+        return build("objective", students, recipe.training.objective, **given).to(device)
     return build("objective", OBJECTIVES, recipe.training.objective, schedule=schedule)
 
 
