@@ -81,6 +81,11 @@ def test_without_a_model_it_is_the_usual_one(sr3, model, damaged, tmp_path, monk
     code, _, err = sr3("restore", damaged / "plain.png", "-o", tmp_path / "o.png")
     assert code != 0
     assert "plain.png shows no damage" in err
+    # found in a folder it is not, however many are there
+    (tmp_path / "one").mkdir()
+    (damaged / "plain.png").rename(tmp_path / "one" / "plain.png")
+    code, _, err = sr3("restore", tmp_path / "one", "-o", tmp_path / "none")
+    assert (code, err.strip()) == (0, "left as it is: shows no damage")
     assert read_note(tmp_path / "out" / "noisy.png")["held_to"] == "nothing"
 
 

@@ -11,10 +11,11 @@ import torch
 from conftest import noise_picture
 from PIL import Image
 
-from sr3.cli import restoring
+from sr3.cli import main, restoring
 from sr3.cli.made import made_so
 from sr3.picture.image import read, read_note, write
 from sr3.restore.note import given_mark
+from sr3.restore.restorer import Restorer
 
 
 @pytest.fixture
@@ -197,3 +198,46 @@ def test_what_has_no_end_is_not_waited_for(up):
         assert code in (1, 2, 3)
         assert name in err
         assert "Traceback" not in err
+
+
+def test_the_steps_are_shown_again_where_they_are_gone(up):
+    line = ["jan/x.png", "-o", "o.png", "--steps", 2, "--trace", "t.gif", "--skip-existing"]
+    assert up(*line[:-1])[0] == 0
+    os.remove("t.gif")
+    assert up(*line)[0] == 0
+    assert os.path.exists("t.gif")
+    os.remove("t.gif")
+    code, _, err = up(*line[:-3], "--skip-existing")
+    assert (code, err.strip()) == (0, "left as it is: made in this way already")
+
+
+def test_one_that_is_stopped_leaves_no_claim(up, tiny, monkeypatch):
+    """Of pictures that were made ready before their turn either."""
+    for seed in range(5):
+        noise_picture(8, 6, seed=seed).save(f"jan/{seed}.png")
+
+    def stopped(*_, **__):
+        while len(list(Path("out").glob(".sr3-claim-*"))) < 2:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Restorer, "stream", stopped)
+    monkeypatch.setattr("sys.argv", ["sr3", "upscale", "jan", "-o", "out", "--skip-existing", "--model", "model"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
+    assert list(Path("out").iterdir()) == []
+
+
+def test_a_folder_is_written_with_a_slash_and_a_picture_is_none(up):
+    assert up("jan/x.png", "-o", "new/deep/")[0] == 0
+    assert os.path.exists("new/deep/x.png")
+    assert up("jan/x.png", "feb/x.png", "-o", "a.png/")[0] == 0
+    assert len(os.listdir("a.png")) == 2
+    for inputs in (["jan/x.png", "feb/x.png"], ["jan"]):
+        code, _, err = up(*inputs, "-o", "both.png")
+        assert (code, os.path.exists("both.png")) == (2, False)
+        assert "both.png is no folder" in err
+    code, _, err = up("jan/x.png", "-o", "plain")
+    assert code == 2
+    assert "or write plain/ for a folder" in " ".join(err.split())

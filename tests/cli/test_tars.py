@@ -170,6 +170,18 @@ def test_another_shard_of_the_name_is_not_left_as_done(up, tmp_path):
     assert list(unpacked(tmp_path / "out" / "s.tar")) == ["only.png", "only.cls"]
 
 
+@pytest.mark.parametrize("bytes_", [None, b"a list of mine", b""])
+def test_what_another_program_made_is_not_taken_for_a_shard_half_done(up, tmp_path, bytes_):
+    (tmp_path / "out").mkdir()
+    target = tmp_path / "out" / "s.tar"
+    packed(target, {"precious.txt": b"mine"}) if bytes_ is None else target.write_bytes(bytes_)
+    before = target.read_bytes()
+    code, _, err = up("s.tar", "-o", "out", "--skip-existing")
+    assert (code, target.read_bytes()) == (3, before)
+    assert "out/s.tar is there already and no result of sr3" in " ".join(err.split())
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["s.tar"]
+
+
 def test_no_older_mark_stands_beside_a_newer_shard(up, tmp_path, monkeypatch):
     """As where a run is killed between the two: its results would be taken for those of the mark."""
     assert up("s.tar", "-o", "out")[0] == 1

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections import Counter
 from itertools import pairwise, product
 
@@ -30,6 +31,7 @@ from sr3.evaluation.study import (
     summary,
     wilson,
 )
+from sr3.files import sweep
 from sr3.model.config import ConfigError
 from sr3.picture.collection import Pictures
 from sr3.restore.restorer import Restorer
@@ -208,6 +210,18 @@ def test_pairs_of_a_model_are_what_is_evaluated(tiny, tmp_path):
             assert np.abs(written.astype(int) - pixels).max() <= (kind == "sr3"), kind
     with pytest.raises(ConfigError, match="is there already"):
         next(make_pairs(restorer, None, pictures, found.folder))
+
+
+def test_what_is_being_made_is_not_taken_for_what_a_killed_process_left(tiny, tmp_path):
+    arrays = [np.asarray(noise_picture(32, 32, seed=seed)) for seed in range(2)]
+    making = make_pairs(Restorer(tiny), None, Pictures(["a", "b"], arrays), tmp_path / "pairs")
+    next(making)
+    (work,) = tmp_path.iterdir()
+    long_ago = time.time() - 100_000
+    os.utime(work, (long_ago, long_ago))
+    sweep.__wrapped__(tmp_path)
+    assert list(making) == ["b"]
+    assert sorted(path.name for path in (tmp_path / "pairs" / "sr3").iterdir()) == ["a.png", "b.png"]
 
 
 def test_pairs_appear_whole_or_not_at_all(tiny, tmp_path):

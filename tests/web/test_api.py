@@ -67,6 +67,8 @@ CASES = {
     "plain": ("small.png", {"seed": 7}, ["--seed", 7]),
     "jpeg": ("small.jpg", {"scale": 2.5, "fidelity": 0.5}, ["--scale", 2.5, "--fidelity", 0.5]),
     "size": ("small.png", {"size": "50x40", "noise": 3}, ["--size", "50x40", "--noise", 3]),
+    "side": ("small.png", {"size": " 50 \u00d7 "}, ["--size", "50x"]),
+    "quality": ("small.jpg", {"output_quality": 80}, ["--output-quality", 80]),
     "steps": ("small.webp", {"steps": 2, "sampler": "ddim"}, ["--steps", 2, "--sampler", "ddim"]),
     "twice": ("small.png", {"scale": 10}, ["--scale", 10]),
 }
@@ -365,6 +367,8 @@ def test_the_command_lines_sentences(client, small, tmp_path):
         client.restore(broken, model="tiny")
     for options, says in (
         ({"size": "4x4"}, "the size 4x3 is smaller than the picture's 16x12; sr3 only enlarges"),
+        ({"size": "40x0"}, "'40x0' is not a size; write WIDTHxHEIGHT, as 1920x1080, or 1920x, or x1080"),
+        ({"task": "uncropping", "to": "40x"}, "'40x' is not a size; write WIDTHxHEIGHT, as 1920x1080$"),
         ({"size": "40x40", "scale": 2}, "give a scale or a size, not both"),
         ({"quality": "best", "model": "tiny"}, "tiny has not been tuned and knows no 'best'"),
         ({"samples": 2, "model": "tiny-once"}, "it has one answer, so no 2 samples"),

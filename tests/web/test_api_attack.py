@@ -28,6 +28,7 @@ from sr3.client import Client, ServerError
 from sr3.model.config import ConfigError
 from sr3.web import guard
 from sr3.web.catalogue import Catalogue
+from sr3.web.disk import new_name
 from sr3.web.limits import Limits
 from sr3.web.queue import Queue
 from sr3.web.store import Store
@@ -287,14 +288,15 @@ def test_a_queue_survives_its_server(model, tmp_path, monkeypatch):
             until(lambda: state(client._http, jobs[0]) == "running")
             queue._ending.set()
             turns.release()
-    (folder / "jobs" / "left").mkdir()
-    (folder / "jobs" / "left" / "picture.png").write_bytes(b"of an upload that was never taken")
+    left = folder / "jobs" / new_name()
+    left.mkdir()
+    (left / "picture.png").write_bytes(b"of an upload that was never taken")
     with live(folder, [model]) as (address, queue), Client(address) as client:
         for job in jobs:
             until(lambda job=job: state(client._http, job) == "succeeded")
         made = [client.ask("GET", f"{job['links']['self']}/result").content for job in jobs]
         assert [client.restore(source, seed=k) for k in range(3)] == made
-        assert not (folder / "jobs" / "left").exists()
+        assert not left.exists()
         starts = [client.ask("GET", job["links"]["self"]).json()["started"] for job in jobs]
         assert starts == sorted(starts)
 

@@ -114,6 +114,13 @@ def _leave() -> None:
     os._exit(130)
 
 
+def _stopped() -> None:
+    from sr3.files import drop_temporary
+
+    drop_temporary()  # and the claims of pictures that were made ready before their turn
+    print(_STOPPED, file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line.
 
@@ -126,11 +133,11 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        print(_STOPPED, file=sys.stderr)
+        _stopped()
         sys.exit(130)
     except SystemExit as end:
         if end.code == 130:  # what typer makes of KeyboardInterrupt, without a word
-            print(_STOPPED, file=sys.stderr)
+            _stopped()
         raise
     except Exception as error:
         from sr3.restore.fault import code_and_sentence

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sr3.cli.names import Naming, is_shard, mark_of
 from sr3.cli.pipes import PIPE, PIPED
+from sr3.cli.places import Folder
 
 if TYPE_CHECKING:
     from sr3.picture.room import Allowed
@@ -72,7 +73,7 @@ def plan(inputs: Sequence[Path], output: Path | None, naming: Naming) -> Plan:
     from sr3.model.config import ConfigError
 
     many = len(inputs) > 1 or any(p.is_dir() for p in inputs)
-    if many and output is not None and (output == PIPE or output.is_file()):
+    if many and output is not None and (output == PIPE or output.is_file() or _is_file_to_be(output)):
         raise ConfigError(f"{output} is no folder; several pictures need one to go to")
     found = Plan([], [])
     for source in inputs:
@@ -84,6 +85,13 @@ def plan(inputs: Sequence[Path], output: Path | None, naming: Naming) -> Plan:
             found.jobs.append(Job(source, _target(source, output, naming, many=many)))
     once = {os.path.abspath(job.source): job for job in found.jobs}  # a picture that is named twice
     return Plan(_told_apart(list(once.values())), found.failures)
+
+
+def _is_file_to_be(output: Path) -> bool:
+    """Whether what is not there yet is called as a picture is."""
+    from sr3.picture.collection import PICTURE_SUFFIXES
+
+    return not (output.is_dir() or isinstance(output, Folder)) and output.suffix.lower() in PICTURE_SUFFIXES
 
 
 def _add_folder(found: Plan, source: Path, output: Path | None, naming: Naming, *, several: bool) -> None:
@@ -116,10 +124,11 @@ def _target(source: Path, output: Path | None, naming: Naming, *, many: bool) ->
     if is_shard(source):
         if output is None:
             return source.with_name(f"{source.stem}-{naming.mark}.tar")
-        return output / source.name if many or output.is_dir() or output.suffix.lower() != ".tar" else output
+        to_folder = many or output.is_dir() or isinstance(output, Folder) or output.suffix.lower() != ".tar"
+        return output / source.name if to_folder else output
     if output is None:
         return PIPE if source == PIPE else naming.beside(source)
-    if many or output.is_dir():
+    if many or output.is_dir() or isinstance(output, Folder):
         return output / (naming.piped() if source == PIPE else naming.within(source))
     return naming.given(output)
 

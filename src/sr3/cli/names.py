@@ -90,7 +90,10 @@ class Naming:
 
         kinds = sorted({*WRITABLE, ".gif"})
         if output != PIPE and output.suffix.lower() not in kinds:
-            raise ConfigError(f"cannot write {output}: its name must end in one of {', '.join(kinds)}")
+            ends = ", ".join(kinds)
+            raise ConfigError(
+                f"cannot write {output}: its name must end in one of {ends}; or write {output}/ for a folder"
+            )
         if output != PIPE and self.suffix not in (None, output.suffix.lower(), *_TWINS.get(output.suffix.lower(), ())):
             raise ConfigError(f"{output} is no {self.format} file; leave out --format, or name it {self.suffix}")
         if self.pattern is not None:

@@ -71,7 +71,7 @@ def safely(job: Job, samples: int, count: int, work: Callable[[], Any]) -> Any:
         # what is wrong with the request is wrong for every picture; what is wrong with one is not
         if found is None or (isinstance(error, ConfigError) and count == 1):
             raise
-        if isinstance(error, UndamagedError) and count > 1:
+        if isinstance(error, UndamagedError) and (job.within or count > 1):  # found in a folder, not asked for
             return Outcome(job.name, left="shows no damage")
         return Outcome(job.name, job.written(samples), error=found[1])
 
@@ -82,6 +82,7 @@ class Teller:
     def __init__(self, say: Callable[[str], None] | None, *, as_json: bool, manifest: Path | None):
         self.say, self.as_json, self.manifest = say, as_json, manifest
         self.made = self.left = 0
+        self.why_left = ""
         self.failures: list[tuple[str, str]] = []
 
     def __call__(self, outcome: Outcome) -> None:
@@ -89,7 +90,7 @@ class Teller:
         if outcome.error is not None:
             self.failures.append((outcome.input, outcome.error))
         elif outcome.left is not None:
-            self.left += 1
+            self.left, self.why_left = self.left + 1, outcome.left
         else:
             self.made += 1
             if self.say is not None:

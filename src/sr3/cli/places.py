@@ -1,8 +1,23 @@
-"""Boxes as they are typed."""
+"""Places as they are typed: boxes in pictures, and where results go."""
 
+import os
 import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+_Path = Path if TYPE_CHECKING else type(Path())  # what can be inherited from, before Python 3.12 too
+
+
+class Folder(_Path):
+    """A path that was written with a slash at its end, which other paths lose: a folder, if it is there or not."""
+
+
+def parse_place(text: str) -> Path:
+    """What `-o` takes, as a `Folder` where it is said to be one."""
+    return Folder(text) if text.endswith(("/", os.sep)) else Path(text)
+
 
 Box = tuple[int, int, int, int]
 

@@ -115,6 +115,8 @@ class Work:
         if count > 1 and (not self.run.quiet or teller.failures):
             kept = f", {teller.left} left as they are" if teller.left else ""
             typer.echo(f"{teller.made} done, {len(teller.failures)} failed{kept}", err=True)
+        elif teller.left and not self.run.quiet:
+            typer.echo(f"left as it is: {teller.why_left}", err=True)
         if teller.failures:
             raise typer.Exit(1 if teller.made or teller.left else 3)
 
@@ -199,7 +201,8 @@ class Work:
         note |= given_mark(source)
         notes = each_note(note, run.seed, run.samples)
         done = job.written(run.samples)
-        if run.skip_existing and all_made_so(zip(done, notes, strict=True)):
+        traced = run.trace is None or run.trace.exists()
+        if run.skip_existing and traced and all_made_so(zip(done, notes, strict=True)):
             return Outcome(job.name, done, note=note, left="made in this way already")
         if self.enlarges and not run.force and is_enlarged(job.source):
             if len(run.inputs) == 1 and job.source == run.inputs[0]:
@@ -287,13 +290,6 @@ class Work:
         return Outcome(job.name, [job.target], seconds=seconds, why=why, note=note, within=failed)
 
     def _finished(self, job: Job, ready: Ready, made: Made) -> Outcome:
-        note = written(job, made, ready.notes, self.run, self.naming.suffix)
-        return Outcome(
-            job.name,
-            job.written(self.run.samples),
-            size=made.size,
-            frames=ready.frames,
-            seconds=made.spent(),
-            why=ready.choice.why,
-            note=note,
-        )
+        note, files = written(job, made, ready.notes, self.run, self.naming.suffix), job.written(self.run.samples)
+        how: dict[str, Any] = {"size": made.size, "frames": ready.frames, "why": ready.choice.why, "note": note}
+        return Outcome(job.name, files, seconds=made.spent(), **how)

@@ -11,6 +11,7 @@ import typer
 from sr3.cli.common import a_third, parse_memory
 from sr3.cli.complete import devices, models
 from sr3.cli.helps import HOW, MACHINE, MANY, RESULT
+from sr3.cli.places import parse_place
 
 Fidelity = Annotated[
     float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.", rich_help_panel=HOW)
@@ -37,7 +38,12 @@ class Run(NamedTuple):
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="The file or folder to write.  Default: beside the input.", rich_help_panel=RESULT
+            "-o",
+            "--output",
+            parser=parse_place,
+            metavar="PATH",
+            help="The file or folder to write.  Default: beside the input.",
+            rich_help_panel=RESULT,
         ),
     ] = None
     name: Annotated[

@@ -7,6 +7,7 @@ pictures failed.
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +26,10 @@ MEMBER = 2**28
 
 DAMAGED = (tarfile.TarError, EOFError, KeyError, ValueError, OSError)
 """KeyError is of a link to what is not there."""
+
+
+MADE_BY = "sr3"
+"""The comment in the head of a shard, by which one without its mark is known."""
 
 
 BY_PICTURE = ("model", "pictures_seen", "weights", "steps", "sampler", "spacing", "seed")
@@ -51,14 +56,27 @@ class Shard(NamedTuple):
 
 
 def done_so(target: Path, note: Mapping[str, str]) -> bool:
-    """Whether a shard is there and done, in the way of this note; PictureError where it was made of another."""
+    """Whether a shard is there and done, in the way of this note; PictureError where it was made of another, or by
+    another program."""
+    from sr3.picture.picture import PictureError, shown
+
     found: Any = None
     with suppress(OSError, ValueError):
         found = json.loads(mark_of(target).read_text("utf-8"))
-    if not (target.is_file() and isinstance(found, dict) and isinstance(made := found.get("note"), dict)):
-        return False
-    check_given(target, made, note)
-    return same(made, note)
+    if isinstance(found, dict) and isinstance(made := found.get("note"), dict):
+        if not target.is_file():
+            return False
+        check_given(target, made, note)
+        return same(made, note)
+    if os.path.lexists(target) and not _is_ours(target):  # one of ours has no mark yet where its process was killed
+        raise PictureError(f"{shown(target)} is there already and no result of sr3; give another -o, or --force")
+    return False
+
+
+def _is_ours(target: Path) -> bool:
+    with suppress(*DAMAGED), tarfile.open(target, "r:*") as archive:
+        return archive.pax_headers.get("comment") == MADE_BY
+    return False
 
 
 def shard_note(
@@ -97,7 +115,7 @@ def restore_shard(
     from sr3.picture.picture import PictureError
 
     made, failed = 0, dict[str, str]()
-    with replacing(job.target) as temporary, temporary_folder() as folder, tarfile.open(temporary, "w") as out:
+    with replacing(job.target) as temporary, temporary_folder() as folder, _opened(temporary) as out:
         for sample in _samples(job.source):
             kept: list[Member] = []
             why: dict[str, str] = {}
@@ -128,6 +146,11 @@ def restore_shard(
     mark = {"made": made, "failed": failed, "note": dict(note)}
     write_text(mark_of(job.target), json.dumps(mark, indent=2) + "\n")
     return Done(made, failed)
+
+
+def _opened(path: Path) -> tarfile.TarFile:
+    """A new tar file that says whose it is."""
+    return tarfile.open(path, "w", format=tarfile.PAX_FORMAT, pax_headers={"comment": MADE_BY})
 
 
 def _samples(source: Path) -> Iterator[Sequence[Member]]:

@@ -44,6 +44,7 @@ def command(
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the page in a browser.")] = False,
 ) -> None:
     """Serve the page that restores pictures, and the HTTP interface under it; docs/serving.md has all about it."""
+    import math
     import secrets
 
     from sr3.web.app import application
@@ -54,6 +55,10 @@ def command(
     from sr3.web.serving import address, default_folder, listen, names_of, serve
     from sr3.web.work import Bench
 
+    bounds = {"--pixels": pixels, "--made": made, "--seconds": seconds, "--hours": hours, "--disk": disk}
+    for option, bound in (bounds | {"--memory": memory}).items():
+        if not math.isfinite(bound):
+            raise typer.BadParameter(f"{option} is a number; for no bound to speak of give a large one")
     limits = Limits(
         upload=upload * 10**6,
         pixels=round(pixels * 1e6),
@@ -64,6 +69,8 @@ def command(
         disk=round(disk * 1e9),
         memory=round(memory * 1e9),
     )
+    if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+        raise typer.BadParameter("a token is of letters, digits and signs of ASCII: no other can be sent in a header")
     token = token or (None if names_of(host) == LOOPBACK else secrets.token_urlsafe(24))
     benches = [Bench(each, precision, tile, limits.memory) for each in device or ["auto"]]
     jobs = Queue(folder or default_folder(), Catalogue(model or []), benches, limits)

@@ -62,6 +62,9 @@ def _sentence(what: str, error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     count = len(error.errors())
     more = f" (and {count - 1} more)" if count > 1 else ""
+    own = first.get("ctx", {}).get("error")  # a validator of ours, whose words stay as they are
+    if first["type"] == "value_error" and own is not None:
+        return f"{what}: {where or 'the whole'}: {own}{more}"
     return f"{what}: {where or 'the whole'}: {first['msg'].lower()}, got {cut(first.get('input'))}{more}"
 
 

@@ -227,6 +227,8 @@ class Api:
 
         Only two are made at a time, so that many who look do not fill the memory.
         """
+        if not path.exists():
+            raise FileNotFoundError(path)
         self._eyes = self._eyes or anyio.CapacityLimiter(2)
         made = await anyio.to_thread.run_sync(_view, path, wide, box, keep, limiter=self._eyes)
         if keep or box is not None:

@@ -44,11 +44,13 @@ def _written(queue: Queue, asked: list[str], stack: ExitStack) -> Path:
     found: list[Record] = []
     for name in asked:
         record = queue.store.get(name)
-        if record is None:
-            raise Problem(404, "one of these jobs is not there, or not any more")
+        if record is None or not all((queue.place(name) / file).exists() for file in record.results):
+            continue  # forgotten since it was listed, which keeps nobody from the others
         if record.state != "succeeded":
             raise Problem(409, f"{record.name} has no result: its job is {record.state}")
         found.append(record)
+    if not found:
+        raise Problem(404, "none of these jobs is there, or none any more")
     whole = stack.enter_context(temporary_folder(queue.folder)) / "sr3.zip"
     names: Counter[str] = Counter()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as into:  # pictures cannot be packed any smaller

@@ -1,7 +1,8 @@
 """The catalogue: the tasks and models that a server has."""
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from sr3.restore.size import fitted
 from sr3.restore.usual import usual
 from sr3.task import Restoration
 from sr3.web.shapes import COMMON, ModelInfo, Option, Options, TaskInfo
-from sr3.web.uses import ENLARGE, Use, sides_of, uses
+from sr3.web.uses import ENLARGE, Use, box_of, uses
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Entry:
 class Catalogue:
     """The tasks and models of a server: those of the package, and those that whoever runs it has added.
 
-    A client names a model by its name in this list, and no file.  CheckpointError where one cannot be loaded.
+    A client names a model by its name in this list, and no file; the second of a name has a number behind it.
+    CheckpointError where one cannot be loaded.
     """
 
     def __init__(self, more: Sequence[str | Path] = (), *, shipped: bool = True):
@@ -40,6 +42,9 @@ class Catalogue:
         self.models: dict[str, Entry] = {}
         for source in [*(names() if shipped else []), *more]:
             found = _entry(source)
+            if found.kinds and found.name in self.models:  # a model is called as its recipe is, and often as ours are
+                count = next(n for n in itertools.count(2) if f"{found.name}-{n}" not in self.models)
+                found = replace(found, name=f"{found.name}-{count}")
             if found.kinds:
                 self.models[found.name] = found
 
@@ -107,7 +112,7 @@ class Catalogue:
 
 def _times(size: tuple[int, int], options: Options) -> float | None:
     """How many times larger a picture of this (width, height) is asked for, if anything is asked."""
-    box = sides_of(options.size)
+    box = box_of(options.size)
     if box is None:
         return options.scale
     return max(want / side for want, side in zip(fitted(size, box, "inside"), size, strict=True))

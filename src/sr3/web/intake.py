@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -13,8 +12,9 @@ from sr3.picture.frames import count
 from sr3.picture.image import WRITABLE, PictureError, read_size
 from sr3.picture.picture import shown
 from sr3.picture.room import check_room
+from sr3.web.disk import new_name, size_of
 from sr3.web.problem import Problem
-from sr3.web.queue import Queue, size_of
+from sr3.web.queue import Queue
 from sr3.web.shapes import Options
 from sr3.web.store import Record
 from sr3.web.work import by_bands, check_memory, files_of, room
@@ -49,10 +49,10 @@ def take(queue: Queue, request: Request) -> Record:
     options = parse("options", Options, dict(request.options or {}))
     use = queue.catalogue.use(request.task)
     use.check(options)
-    name = secrets.token_hex(12)
+    name = new_name()
     place = queue.place(name)
     try:
-        place.mkdir()
+        place.mkdir(parents=True)  # the folder of all is in the user's cache, which gets cleaned
         called = tidy(request.picture.name)
         suffix = PurePosixPath(called).suffix.lower()
         suffix = suffix if suffix in SUFFIXES else ""

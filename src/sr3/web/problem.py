@@ -39,6 +39,8 @@ def problem_of(error: Exception) -> Problem:
     """What to tell of an error: the command line's sentence, or that the fault is ours."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, FileNotFoundError):  # of a job that is forgotten while it is looked at
+        return Problem(404, "this job was forgotten just now")
     found = code_and_sentence(error)
     if found is None:
         return Problem(500, f"sr3 has a defect ({type(error).__name__}); the server's log says more")

@@ -12,6 +12,7 @@ from sr3.restore.restorer import Progress as Step
 from sr3.web import views
 from sr3.web.catalogue import Catalogue
 from sr3.web.clock import Clock
+from sr3.web.disk import size_of, stock
 from sr3.web.events import Channel
 from sr3.web.limits import Limits
 from sr3.web.metrics import Metrics
@@ -25,6 +26,9 @@ LOG = logging.getLogger("sr3.web")
 
 TRIES = 3
 """How often a job is begun whose server ends under it."""
+
+PAUSE = 1.0
+"""Seconds until a job is tried to be begun again, where it could not be."""
 
 SWEEP = 30.0
 """Seconds between two looks for what has become old."""
@@ -49,7 +53,7 @@ class Queue:
         self.folder, self.catalogue, self.benches = folder, catalogue, benches
         self.limits, self.metrics = limits or Limits(), Metrics()
         (folder / "jobs").mkdir(parents=True, exist_ok=True)
-        self.store = Store(folder / "jobs.sqlite")
+        lost, self.store = not (folder / "jobs.sqlite").exists(), Store(folder / "jobs.sqlite")
         self.tell: Tell = lambda record: record.model_dump(mode="json")
         self.live: dict[str, Progress] = {}
         self._channels: dict[str, Channel] = {}
@@ -60,8 +64,7 @@ class Queue:
         for record in self.store.of("running"):
             self._again(record)
         self._waiting = [record.id for record in self.store.of("queued")]
-        self._bytes: dict[str, int] = {}
-        self._take_stock()
+        self._bytes = stock(folder / "jobs", self.store.ids(), lost=lost)
 
     def _again(self, record: Record) -> None:
         """Queue again what a server that ended was doing, unless it seems to be what ends them."""
@@ -72,14 +75,6 @@ class Queue:
             self.store.save(record.now("failed", error=ProblemShape(**problem_body(500, said))))
         else:
             self.store.save(record.model_copy(update={"state": "queued", "started": None}))
-
-    def _take_stock(self) -> None:
-        known = self.store.ids()
-        for inside in (self.folder / "jobs").iterdir():
-            if inside.name in known:
-                self._bytes[inside.name] = size_of(inside)
-            else:  # an upload that a killed server had not taken yet
-                shutil.rmtree(inside, ignore_errors=True)
 
     # ── what is asked from outside
 
@@ -203,28 +198,42 @@ class Queue:
     # ── the work
 
     def _work(self, bench: Bench) -> None:
-        while (record := self._next()) is not None:
+        while not self._ending.is_set():
+            try:
+                record = self._next()
+            except Exception:  # a full disk under the list of jobs, and the like: in a while all may be well
+                LOG.exception("no job could be begun")
+                self._ending.wait(PAUSE)
+                continue
+            if record is None:
+                return
             try:
                 self._do(record, bench)
-            except Exception:  # a full disk under the list of jobs, and the like: the next job may fare better
+            except Exception as error:
                 LOG.exception("job %s could not be ended", record.id)
+                with suppress(Exception):
+                    self._end(record.now("failed", error=ProblemShape(**problem_of(error).body)))
             finally:
                 with self._change:
                     self.live.pop(record.id, None)
                     self._stop.discard(record.id)
 
     def _next(self) -> Record | None:
+        """The job whose turn it is; None at the end.  What is raised leaves it where it was."""
         with self._change:
             while not self._ending.is_set():
-                if self._waiting:
-                    name = self._waiting.pop(0)
-                    if (record := self.store.get(name)) is not None:
-                        self.live[name] = Progress()
-                        record = record.now("running", tries=record.tries + 1)
-                        self._save(record)
-                        return record
-                else:
+                if not self._waiting:
                     self._change.wait()
+                    continue
+                name = self._waiting[0]
+                if (record := self.store.get(name)) is not None:
+                    record = record.now("running", tries=record.tries + 1)
+                    self.store.save(record)
+                del self._waiting[0]
+                if record is not None:
+                    self.live[name] = Progress()
+                    self._publish(record)
+                    return record
             return None
 
     def _do(self, record: Record, bench: Bench) -> None:
@@ -256,8 +265,7 @@ class Queue:
         self.metrics.took(took)
         self._end(record.now("succeeded"))
 
-    def _save(self, record: Record) -> None:
-        self.store.save(record)
+    def _publish(self, record: Record) -> None:
         if (channel := self._channels.get(record.id)) is not None:
             channel.publish("state", self.tell(record))
 
@@ -266,9 +274,11 @@ class Queue:
             self.live.pop(record.id, None)
             if record.state != "succeeded":
                 for name in record.results:
-                    (self.place(record.id) / name).unlink(missing_ok=True)
+                    with suppress(OSError):
+                        (self.place(record.id) / name).unlink()
             self._bytes[record.id] = size_of(self.place(record.id))
-            self._save(record)
+            self.store.save(record)
+            self._publish(record)
             self.metrics.count(record.state)
             if (channel := self._channels.pop(record.id, None)) is not None:
                 channel.publish("end", {"state": record.state})
@@ -282,15 +292,9 @@ class Queue:
                 self.sweep()
 
     def sweep(self) -> None:
-        """Forget what has been finished for too long, and what exceeds the disk's bound."""
+        """Write down what could not be, and forget what has been finished for too long or exceeds the disk's bound."""
+        self.store.write_late()
         for record in self.store.oldest_ended(time.time() - 3600 * self.limits.hours):
             self.forget(record)
         with suppress(Problem):
             self.reserve("", 0)
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of the files in a job's folder."""
-    with suppress(OSError):
-        return sum(file.stat().st_size for file in folder.iterdir())
-    return 0

@@ -1,12 +1,14 @@
 """The shapes of what the server takes and sends; the OpenAPI file is made of them."""
 
+import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from sr3.diffusion.tables import SAMPLERS
 
-SIZE = r"^[1-9][0-9]{0,5}x[1-9][0-9]{0,5}$"
+SIDE = "[1-9][0-9]{0,5}"
+SIZE, BOX = f"^{SIDE}x{SIDE}$", f"^({SIDE}x({SIDE})?|x{SIDE})$"
 State = Literal["queued", "running", "succeeded", "failed", "canceled"]
 ENDED: tuple[State, ...] = ("succeeded", "failed", "canceled")
 MOST_SEED = 2**53 - 1
@@ -23,7 +25,11 @@ class Options(_Shape):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     scale: float | None = Field(None, ge=1, le=64, description="How many times larger; default: the model's factor.")
-    size: str | None = Field(None, pattern=SIZE, description="WIDTHxHEIGHT to fit into, instead of a scale.")
+    size: str | None = Field(
+        None,
+        description="WIDTHxHEIGHT to fit into, or one side, as 1920x, instead of a scale.",
+        json_schema_extra={"pattern": BOX},
+    )
     quality: Literal["fast", "balanced", "best"] | None = Field(
         None, description="As found for the model; default: its own way."
     )
@@ -43,12 +49,26 @@ class Options(_Shape):
     right: int = Field(0, ge=0, le=10_000, description="Pixels to add at the right.")
     top: int = Field(0, ge=0, le=10_000, description="Pixels to add at the top.")
     bottom: int = Field(0, ge=0, le=10_000, description="Pixels to add at the bottom.")
-    to: str | None = Field(None, pattern=SIZE, description="The size wanted, with the picture in its middle.")
+    to: str | None = Field(
+        None, description="The size wanted, with the picture in its middle.", json_schema_extra={"pattern": SIZE}
+    )
     format: Literal["png", "jpg", "webp", "tif", "avif"] | None = Field(
         None, description="Of the result; default: the picture's own, where that can be written."
     )
     output_quality: int = Field(95, ge=1, le=100, description="Of formats that lose something.")
     metadata: bool = Field(True, description="Keep EXIF, XMP and IPTC; the colour profile is always kept.")
+
+    @field_validator("size", "to")
+    @classmethod
+    def _is_size(cls, text: str | None, info: ValidationInfo) -> str | None:
+        """As people write sizes: with spaces, and with the sign of multiplication."""
+        if text is None:
+            return None
+        tidy = "".join(text.split()).lower().replace("\u00d7", "x")
+        if not re.match(SIZE if info.field_name == "to" else BOX, tidy):
+            more = "" if info.field_name == "to" else ", or 1920x, or x1080"
+            raise ValueError(f"{text!r} is not a size; write WIDTHxHEIGHT, as 1920x1080{more}")
+        return tidy
 
     @field_validator("sampler")
     @classmethod

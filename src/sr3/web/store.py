@@ -82,6 +82,7 @@ class Store:
 
     def __init__(self, path: Path):
         self._lock = threading.RLock()
+        self._late: dict[str, Record] = {}
         try:
             self._base = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2)
             # alone: two servers in one folder would do every job twice
@@ -116,17 +117,33 @@ class Store:
             return record
 
     def save(self, record: Record) -> None:
-        """Write a job's new state; one that is not there any more stays so."""
+        """Write a job's new state; one that is not there any more stays so.
+
+        That one has ended is known from here on even where the disk is full, and written when there is room.
+        """
         with self._lock:
-            self._base.execute(
-                "update jobs set state = ?, finished = ?, record = ? where id = ?",
-                (record.state, record.finished, record.model_dump_json(), record.id),
-            )
+            try:
+                self._base.execute(
+                    "update jobs set state = ?, finished = ?, record = ? where id = ?",
+                    (record.state, record.finished, record.model_dump_json(), record.id),
+                )
+                self._late.pop(record.id, None)
+            except sqlite3.OperationalError:
+                if not record.ended:
+                    raise
+                self._late[record.id] = record
+
+    def write_late(self) -> None:
+        """Write the ends of jobs that could not be written before."""
+        with self._lock:
+            for record in list(self._late.values()):
+                self.save(record)
 
     def remove(self, name: str) -> None:
         """Forget a job."""
         with self._lock:
             self._base.execute("delete from jobs where id = ?", (name,))
+            self._late.pop(name, None)
 
     def get(self, name: str) -> Record | None:
         """A job."""
@@ -156,4 +173,5 @@ class Store:
     def _found(self, where: str, *values: object) -> list[Record]:
         with self._lock:
             rows: Sequence[tuple[str]] = self._base.execute(f"select record from jobs where {where}", values).fetchall()
-        return [Record.model_validate_json(row[0]) for row in rows]
+            found = [Record.model_validate_json(row[0]) for row in rows]
+            return [self._late.get(record.id, record) for record in found]

@@ -29,10 +29,16 @@ ENLARGE = "super-resolution"
 
 def sides_of(text: str | None) -> tuple[int, int] | None:
     """'800x600', which is known to be a size, as (800, 600)."""
+    wide, high = box_of(text) or (None, None)
+    return None if wide is None or high is None else (wide, high)
+
+
+def box_of(text: str | None) -> tuple[int | None, int | None] | None:
+    """The same, and '800x' as (800, None)."""
     if text is None:
         return None
     wide, high = text.split("x")
-    return int(wide), int(high)
+    return int(wide) if wide else None, int(high) if high else None
 
 
 @dataclass(frozen=True)
@@ -130,8 +136,8 @@ def _enlarged(asked: Asked) -> Steps:
 
 def _wanted(size: tuple[int, int], options: Options) -> tuple[int, int] | None:
     """(width, height) of the result of a picture of this size: as large as fits into what is asked for, if anything."""
-    sides = sides_of(options.size)
-    return fitted(size, sides, "inside") if sides else None
+    box = box_of(options.size)
+    return fitted(size, box, "inside") if box else None
 
 
 def _restored(asked: Asked) -> Steps:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sr3.model.config import ConfigError
+from sr3.model.device import pick_device, pick_precision
 from sr3.picture.image import Picture, PictureError, write
 from sr3.picture.large import LargePicture
 from sr3.picture.resize import resize
@@ -43,6 +44,10 @@ class Bench:
         tile: int | None = None,
         memory: int | None = Limits.memory,
     ):
+        where = pick_device(device)  # what cannot be is said before anybody asks for anything
+        pick_precision(precision, where)
+        if tile is not None and tile < 1:
+            raise ConfigError(f"a tile of {tile} pixels is too small; give at least 1")
         self._how: dict[str, Any] = {"device": device, "precision": precision, "tile": tile, "memory": memory}
         self._ready: OrderedDict[str, Restorer] = OrderedDict()
         self._lock = threading.Lock()
@@ -119,6 +124,8 @@ def _make(record: Record, folder: Path, bench: Bench, catalogue: Catalogue) -> I
     check_room(record.name, target, size, least=least, made=largest, allowed=room(use), **asked)
     asked = Asked(restorer, source, _mask(record, folder), options)
     note = note_of(restorer, _noted(asked, use)) | {"result": use.marked(entry.factor, options), **use.told(asked)}
+    if options.output_quality != Options.model_fields["output_quality"].default:
+        note |= {"output_quality": str(options.output_quality)}
     note |= given_mark(source)
     result: Progress | Restored | None = None
     for result in use.steps(asked):

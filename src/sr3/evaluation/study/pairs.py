@@ -1,7 +1,5 @@
 """The pictures of a study: a folder of photographs and of what methods made of them."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sr3.files import temporary_folder
 from sr3.model.config import ConfigError
 from sr3.picture.collection import PICTURE_SUFFIXES, Pictures
 from sr3.picture.image import PictureError, read_rgb8, read_size
@@ -119,8 +118,9 @@ def make_pairs(
     task, own = needs_picture(restorer.model), restorer.model.methods()[0]
     own = "model" if regression is not None and own == "regression" else own
     folder.parent.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".sr3-"))
-    try:
+    with temporary_folder(folder.parent) as work:
+        place = work / "pairs"
+        place.mkdir()
         for index, (name, original) in enumerate(zip(_flat(pictures.names), pictures.pixels, strict=True)):
             height, width = (side - side % task.factor for side in original.shape[:2])
             if not height or not width:
@@ -137,8 +137,6 @@ def make_pairs(
             yield name
         place.chmod(0o755)
         place.replace(folder)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _flat(names: Sequence[str]) -> list[str]:
