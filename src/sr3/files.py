@@ -104,6 +104,25 @@ def temporary_folder(near: Path | None = None) -> Generator[Path, None, None]:
         _living.discard(folder)
 
 
+@contextmanager
+def held_alone(folder: Path) -> Generator[bool, None, None]:
+    """Whether nobody else holds a folder so, which is held meanwhile; True where the system has no such locks."""
+    if fcntl is None:
+        yield True
+        return
+    handle, alone = os.open(folder, os.O_RDONLY), True
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            alone = False
+        except OSError:  # a file system without locks
+            pass
+        yield alone
+    finally:
+        os.close(handle)
+
+
 def _made(path: Path) -> int | None:
     """Make a file, with the permissions of any new one; where the system can, a handle that holds a lock on it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)

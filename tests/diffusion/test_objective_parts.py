@@ -145,6 +145,26 @@ def test_dream_on_levels_of_any_power_is_that_of_their_preserving_twin():
         torch.testing.assert_close(a * x0 + s * dreamt, a * (x0 + share * (guess - x0)) + s * eps)
 
 
+def test_dream_leaves_known_pixels_as_sampling_does():
+    """There nothing was taught, and in use every estimate has the picture's own."""
+    (x0,) = fields(1, 4, 3, 6, 5)
+    mask = torch.rand(4, 1, 6, 5, generator=torch.Generator().manual_seed(1)) < 0.4
+    seen: list[torch.Tensor] = []
+
+    def wild(x, told, cond):
+        seen.append(x)
+        return torch.full_like(x, 7.0)
+
+    Denoising(Cosine(), "l2", dream=1.0)(Denoiser(wild, X0()), Example(target=x0, mask=mask), rng=Stream(2, range(4)))
+    stream = Stream(2, range(4))
+    level = Cosine()(stream.uniform())
+    plain = diffuse(x0, stream.normal(x0), level)
+    hole = mask.expand_as(x0)
+    torch.testing.assert_close(seen[1][~hole], plain[~hole])
+    a, s = level.like(x0)
+    torch.testing.assert_close(seen[1][hole], (plain + a * s * (7 - x0))[hole])
+
+
 @pytest.mark.parametrize("loss", ["l1", "l2"])
 @pytest.mark.parametrize("residual", [True, False])
 def test_regression_is_of_the_residual_in_its_unit(loss, residual):

@@ -12,7 +12,7 @@ from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.grey import luminance
 from sr3.picture.picture import Picture, PictureError, from_samples, to_samples
-from sr3.random import mix
+from sr3.random import mix, staged
 from sr3.restore import whole
 from sr3.restore.fill import inpainted, plan, ramp, uncropped
 from sr3.restore.restored import Restored
@@ -122,9 +122,18 @@ def test_steps_before_the_last_make_one_variant():
     *walk, found = uncropped(picture, (0, 60, 0, 0), go(restorer, samples=3))
     assert [step.total for step in walk] == [steps] * steps + [3 * steps] * 3 * steps
     first = last(uncropped(picture, (0, 20, 0, 0), go(restorer))).variants[0]
-    wanted = last(uncropped(first, (0, 40, 0, 0), go(restorer, samples=3), seed=1))
+    wanted = last(uncropped(first, (0, 40, 0, 0), go(restorer, samples=3), seed=staged(0, 0x57EA)))
     for a, b in zip(found.variants, wanted.variants, strict=True):
         assert torch.equal(a.pixels, b.pixels)
+    assert found.note["seed"] == "0"  # and not that of the last step
+
+
+def test_each_band_begins_from_noise_of_its_own(monkeypatch):
+    restorer, begun = model("uncropping"), []
+    refine = restorer.refine
+    monkeypatch.setattr(restorer, "refine", lambda given, own, **k: (begun.append(own), refine(given, own, **k))[1])
+    last(uncropped(photo(20, 16), (0, 60, 0, 0), go(restorer, seed=7), seed=7))
+    assert begun == [[7], [staged(7, 0x57EA)]]
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -15,12 +16,14 @@ from sr3.picture.exchange import from_pil
 from sr3.picture.grey import guided, luminance
 from sr3.picture.picture import Picture
 from sr3.picture.resize import resize
-from sr3.random import Stream
+from sr3.random import Seeds, Stream, staged
+from sr3.restore import restorer as module
 from sr3.restore import whole
+from sr3.restore.fill import uncropped
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Restorer
 from sr3.restore.whole import check_detail, make, stream
-from sr3.task import Colorization, Inpainting, Uncropping
+from sr3.task import Colorization, Given, Inpainting, Uncropping
 from sr3.task.inpainting import hollow, joined
 
 
@@ -260,7 +263,7 @@ print(json.dumps(peaks))
 
 
 def test_holes_that_lie_apart_are_filled_one_by_one():
-    """As if the picture had been cut around each; the steps are counted through."""
+    """As if the picture had been cut around each, each with its own seed; the steps are counted through."""
     restorer, picture = model("inpainting", sides=(4, 32)), photo(240, 90)
     mask = box(240, 90, 20, 30, 10, 6) | box(240, 90, 180, 60, 5, 9)
     given = hollow(picture.rgb, mask, Stream(0, [0]))
@@ -268,12 +271,14 @@ def test_holes_that_lie_apart_are_filled_one_by_one():
     counts = [(step.done, step.total) for step in steps]
     assert counts == [(k + 1, len(counts)) for k in range(len(counts))]
     rest = ~mask[0].expand(3, -1, -1)
-    for window in (slice(17, 49), slice(9, 41)), (slice(48, 80), slice(166, 198)):
+    # the first as if there were no other, the second by a stage of the sample's making
+    for stage, window in (0, (slice(17, 49), slice(9, 41))), (0x9A28, (slice(48, 80), slice(166, 198))):
         part = given.cut(*window)
         assert part.mask.sum() in (60, 45)
-        alone = last(restorer.stream(Picture(part.image[0].clamp(-1, 1)), given=part, seed=3, samples=2))
-        for made, small in zip(found.variants, alone.variants, strict=True):
-            assert torch.equal(made.pixels[:, window[0], window[1]], small.pixels)
+        for k, made in enumerate(found.variants):
+            seed = staged(3 + k, stage)
+            alone = last(restorer.stream(Picture(part.image[0].clamp(-1, 1)), given=part, seed=seed)).variants[0]
+            assert torch.equal(made.pixels[:, window[0], window[1]], alone.pixels)
             assert torch.equal(made.pixels[rest], picture.pixels[rest])
     assert torch.equal(make(restorer, given, [4])[0], found.variants[1].pixels)
 
@@ -286,3 +291,57 @@ def test_a_trace_follows_the_largest_of_several_holes():
     assert [step.follows for step in steps] == [False] * 2 * count + [True] * count + [False] * count
     single = hollow(picture.rgb, box(240, 90, 20, 30, 4, 4), Stream(0, [0]))
     assert {step.follows for step in list(stream(restorer, picture, single))[:-1]} == {None}
+
+
+def test_holes_of_one_shape_are_not_filled_alike():
+    """In a flat picture only the noise tells them apart; the seed that is told makes each sample again."""
+    restorer = model("inpainting", sides=(4, 32))
+    picture = Picture(torch.full((3, 90, 240), 0.1))
+    mask = box(240, 90, 20, 30, 10, 10) | box(240, 90, 180, 30, 10, 10)
+    given = Given(picture.rgb, mask)  # and not the noise of `hollow`, which differs by place
+    found = last(stream(restorer, picture, given, seed=3, samples=2))
+    for made in found.variants:
+        one, two = (made.pixels[:, 30:40, at : at + 10] for at in (20, 180))
+        assert (one - two).abs().mean() > 0.01
+    again = last(stream(restorer, picture, given, seed=4)).variants[0]
+    assert torch.equal(found.variants[1].pixels, again.pixels)
+    assert (found.note["seed"], found.note["samples"]) == ("3", "2")
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The seeds of all walks."""
+    seeds: list[int] = []
+
+    class Noted(Seeds):
+        def __init__(self, own):
+            seeds.extend(own)
+            super().__init__(own)
+
+    monkeypatch.setattr(module, "Seeds", Noted)
+    return seeds
+
+
+@pytest.mark.parametrize("sides", [None, (4, 32)])
+def test_no_two_walks_of_a_picture_begin_from_one_noise_field(drawn, sides):
+    """Of two steps, the last of two bands and two samples, and of their enlargements."""
+    detail = nothing_added() if sides else None
+    go = partial(stream, model("uncropping", sides=sides), seed=3, samples=2, **({"detail": detail} if detail else {}))
+    *_, found = uncropped(photo(200, 80), (150, 150, 0, 0), go, seed=3)
+    assert len(drawn) == len(set(drawn)) >= (3 if sides is None else 12)
+    assert drawn[0] == 3
+    assert (found.note["seed"], found.note["samples"]) == ("3", "2")
+    assert len(found.variants) == 2
+
+
+def test_a_detail_has_the_seed_of_its_hole(monkeypatch):
+    restorer, detail, asked = model("inpainting", sides=(4, 32)), nothing_added(), []
+
+    def detailed(_detail, _task, _made, given, seeds):
+        asked.append(seeds)
+        return given.image
+
+    monkeypatch.setattr(whole, "_detailed", detailed)
+    mask = box(400, 90, 20, 20, 40, 40) | box(400, 90, 320, 20, 40, 40)
+    last(stream(restorer, photo(400, 90), hollow(photo(400, 90).rgb, mask, Stream(0, [0])), seed=5, detail=detail))
+    assert asked == [[5], [staged(5, 0x9A28)]]

@@ -120,3 +120,47 @@ def test_sixteen_bits_go_alone_where_the_depth_matters():
         alone = restorer.restore(picture, steps=1).variants[0]
         assert one.result.variants[0].bits == 16
         assert torch.equal(one.result.variants[0].pixels, alone.pixels)
+
+
+@pytest.mark.parametrize(("batch", "ahead", "wanted"), [(1, 8, [1] * 8), (3, 8, [3, 3, 2]), (16, 2, [8])])
+def test_no_more_at_once_than_is_asked_for(tiny, monkeypatch, batch, ahead, wanted):
+    """Also of what is left at the end."""
+    restorer, walks = Restorer(tiny, precision="fp32"), []
+    make, restore = restorer.make, restorer.restore
+    monkeypatch.setattr(restorer, "make", lambda now, *a, **k: (walks.append(len(now.image)), make(now, *a, **k))[1])
+    monkeypatch.setattr(restorer, "restore", lambda *a, **k: (walks.append(1), restore(*a, **k))[1])
+    pictures = [noise_picture(12, 8, seed=k) for k in range(8)]
+    found = list(restorer.many(pictures, batch=batch, ahead=ahead, steps=1))
+    assert [one.thing for one in found] == pictures
+    assert walks == wanted
+
+
+def test_what_does_not_fit_together_is_restored_alone(tiny, monkeypatch):
+    restorer = Restorer(tiny, precision="fp32")
+    pictures = [noise_picture(12, 8, seed=k) for k in range(3)]
+    alone = [restorer.restore(picture, steps=1).variants[0].pixels for picture in pictures]
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(restorer, "make", full)
+    found = list(restorer.many(pictures, batch=3, steps=1))
+    assert all(torch.equal(one.result.variants[0].pixels, pixels) for one, pixels in zip(found, alone, strict=True))
+
+    def broken(*_, **__):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(restorer, "make", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        list(restorer.many(pictures, batch=3, steps=1))
+
+
+def test_what_is_kept_of_one_picture_is_kept_of_those_of_its_size(tiny):
+    restorer = Restorer(tiny, precision="fp32")
+    keep = torch.zeros(1, 1, 8, 12, dtype=torch.bool)
+    keep[..., :6] = True
+    pictures = [noise_picture(12, 8, seed=k) for k in range(3)]
+    for one, picture in zip(restorer.many(pictures, batch=3, keep=keep, steps=1), pictures, strict=True):
+        alone, free = (restorer.restore(picture, keep=mask, steps=1).variants[0].pixels for mask in (keep, None))
+        assert torch.equal(one.result.variants[0].pixels, alone)
+        assert not torch.equal(alone, free)

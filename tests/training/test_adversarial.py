@@ -375,3 +375,64 @@ def test_a_loss_that_was_taken_to_count_teaches_the_critics_nothing(folder, tmp_
         made.step()
         learnt.append(made.objective.flat.weights.detach().clone())
     assert torch.equal(*learnt)
+
+
+def test_the_pattern_looked_for_is_that_of_the_students_factor(student, monkeypatch):
+    """And not of the judge's, which enlarges four times."""
+    telling = "training.objective={kind='adversarial',verdict=0.0,feature=0.0,grid=1.0}"
+    assert Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0)).factor == 4
+    for task, factor in (
+        ("{kind='super-resolution',factor=2,damage={}}", 2),
+        ("{kind='jpeg-restoration'}", 1),
+    ):
+        assert objective_of(small(telling, f"model.task={task}")).factor == factor
+    asked = []
+    monkeypatch.setattr(adversarial, "excess", lambda x, factor: (asked.append(factor), excess(x, factor))[1])
+    shown(student, Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0), verdict=0.0, feature=0.0, grid=1.0, factor=2))
+    assert asked == [2, 2]
+
+
+@pytest.mark.parametrize("kind", ["adversarial", "colours"])
+def test_a_student_that_is_used_from_another_level_is_refused(kind):
+    for where in ("noisiest=2.0", "schedule={kind='linear-beta'}"):
+        sampling = f"model.sampling={{sampler={{kind='ddim'}},steps=1,{where}}}"
+        with pytest.raises(ConfigError, match=f"objective {kind} begins where model.schedule ends"):
+            objective_of(small(f"training.objective={{kind='{kind}'}}", sampling))
+    objective = objective_of(small(f"training.objective={{kind='{kind}'}}"))
+    used = Model(small().model).walk.path(small().model.sampling).first
+    torch.testing.assert_close(torch.stack(objective.noisiest).double(), torch.stack(used))
+
+
+class Noted:
+    """An optimiser, with the gradients that it was given."""
+
+    def __init__(self, inner, flat):
+        self.inner, self.flat, self.learnt = inner, flat, []
+
+    def step(self, *given):
+        self.learnt.append(self.flat.gradient.clone())
+        self.inner.step(*given)
+
+
+def test_critics_learn_the_same_from_a_batch_in_parts(folder, tmp_path):
+    found = []
+    for parts in (1, 2):
+        more = (f"training.accumulate={parts}", "training.objective={kind='adversarial',fine=1.0}")
+        recipe = small("training.pictures=8", *more)
+        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"begin": None})})
+        run = Run(recipe, Crops(load(folder), 32), tmp_path / str(parts), make_accelerator("cpu"))
+        run.objective.optimiser = Noted(run.objective.optimiser, run.objective.flat)
+        run.step()
+        run.step()
+        found.append(run.objective.optimiser.learnt)
+    for one, two in zip(*found, strict=True):
+        assert one.abs().max() > 0
+        torch.testing.assert_close(one, two, rtol=1e-2, atol=1e-3 * one.abs().max().item())
+
+
+def test_the_weights_of_a_judge_are_told_from_others(begun):
+    *_, judge = begun
+    objective = Adversarial(LogNormal(-2.3, 1.4, 0.001, 5.0))
+    assert objective.mark == Model.from_pretrained("photo-4x").mark != Model.from_pretrained(judge).mark
+    colours = objective_of(small("training.objective={kind='colours'}"))
+    assert colours.mark == Model.from_pretrained("photo-4x-fast").mark

@@ -128,3 +128,37 @@ def test_a_run_that_was_ended_for_its_memory_has_told_what_it_knew(monkeypatch):
     told(monkeypatch, code=1, said="Traceback\nsr3.model.config.ConfigError: no second derivative")
     with pytest.raises(ConfigError, match="tried and failed: no second derivative"):
         estimate(dreaming(), "cpu")
+
+
+def test_what_is_cut_is_as_large_as_the_pictures(monkeypatch, tmp_path):
+    """To reduce a square of a photograph may take as long as to learn from it."""
+    assert module.side_of([300]) == 300
+    assert module.side_of([100, 700]) == 500  # by areas
+    made = []
+    monkeypatch.setattr("sr3.training.trial.Crops", lambda pictures, *a, **b: made.append(pictures) or 1 / 0)
+    for zoom, side in (([64, 64], 3000), ([1, 2], 128), ([64, 64], 30)):
+        with pytest.raises(ZeroDivisionError):
+            next(trial(dreaming(zoom=zoom), "cpu", tmp_path, 10**12, 0.1, side))
+    assert [pictures.pixels[0].shape for pictures in made] == [(n, n, 3) for n in (3000, 128, 64)]
+
+
+def test_several_processes_share_the_batch_and_try_it_alone(monkeypatch):
+    asked = []
+
+    def run(*_, input, env, **__):
+        asked.append((json.loads(input), env))
+        line = {"pictures": 8, "seconds": 4.0, "bytes": 10**9}
+        return SimpleNamespace(stdout=json.dumps(line), stderr="", returncode=0)
+
+    monkeypatch.setattr(module.subprocess, "run", run)
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("KEPT", "1")
+    found = estimate(dreaming(batch=16, pictures=160, save_every=1000), "cpu", world=2, side=77)
+    ((told_, env),) = asked
+    assert (told_["recipe"]["training"]["batch"], told_["side"]) == (8, 77)
+    assert env["KEPT"] == "1"
+    assert not [name for name in env if name.startswith(module.GROUP)]
+    assert found.seconds == pytest.approx(10 * 4.0)
+    with pytest.raises(ConfigError, match="cannot be shared by 3 processes"):
+        estimate(dreaming(batch=16), "cpu", world=3)

@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import signal
+import sys
 import time
 from datetime import timedelta
 from types import SimpleNamespace
@@ -12,8 +13,10 @@ import psutil
 import pytest
 import torch
 from conftest import noise_picture
+from PIL import Image
 
 from sr3.cli.train import _recipe
+from sr3.files import held_alone
 from sr3.metric.lite import installed
 from sr3.model import recipe as recipes
 from sr3.model.checkpoint import read_tensors
@@ -150,14 +153,33 @@ def test_begin_raises_the_rate_slowly(go, tmp_path):
     assert go(tmp_path / "begin", 4)[0] == 0
     weights = str(tmp_path / "begin" / "model.safetensors")
     longer = recipes.load("photo-4x-regression").training.warmup
-    assert _recipe("photo-4x-regression", ["training.batch=4"], weights).training.warmup == max(longer, 400)
-    assert _recipe("photo-4x-regression", ["training.batch=400"], weights).training.warmup == 40_000
-    assert _recipe("photo-4x-regression", SMALL, weights).training.warmup == 8  # as was asked
-    code, said = go(tmp_path / "out", 4, "--begin", weights)
+    out = tmp_path / "out"
+    assert _recipe("photo-4x-regression", ["training.batch=4"], weights, out).training.warmup == max(longer, 400)
+    assert _recipe("photo-4x-regression", ["training.batch=400"], weights, out).training.warmup == 40_000
+    assert _recipe("photo-4x-regression", SMALL, weights, out).training.warmup == 8  # as was asked
+    code, said = go(out, 4, "--begin", weights)
     assert code == 0, said
     about = Model.from_file(tmp_path / "out" / "model.safetensors").about
     assert about["begun"] == {"name": "photo-4x-regression", "pictures_seen": 4}
     assert about["pictures_seen"] == 8
+
+
+def test_what_began_from_weights_goes_on_without_naming_them(sr3, folder, tmp_path):
+    """Its warm-up was made longer for them."""
+    small = [s for s in SMALL if "warmup" not in s] + ["training.batch=16"]
+    settings = [f"--set={s}" for s in (*small, "training.pictures=32")]
+    line = ["train", "photo-4x-regression", "--data", folder, "--device", "cpu", *settings]
+    assert sr3(*line, "--out", tmp_path / "first")[0] == 0
+    begin = ["--begin", tmp_path / "first" / "model.safetensors", "--set", "training.pictures=16"]
+    out = tmp_path / "out"
+    assert sr3(*line, *begin, "--out", out)[0] == 0
+    before = json.loads(read_tensors(out / "state.safetensors")[1]["recipe"])["training"]["warmup"]
+    assert before == 1600 > recipes.load("photo-4x-regression").training.warmup
+    code, _, err = sr3(*line, "--out", out)
+    assert code == 0, err
+    assert read_tensors(out / "state.safetensors")[1]["seen"] == "32"
+    code, _, err = sr3(*line, "--out", out, "--set", "training.warmup=8")
+    assert (code, "training.warmup was 1600 and is 8" in " ".join(err.split())) == (2, True)
 
 
 def test_profile_names_the_operations(go, tmp_path, monkeypatch):
@@ -264,9 +286,94 @@ def test_who_waits_for_a_measurement_waits_a_day(monkeypatch):
 
     def made(**options):
         asked.update(options)
-        return SimpleNamespace(log_with=[])
+        return SimpleNamespace(log_with=[], device=torch.device("cpu"))
 
     monkeypatch.setattr(train, "Accelerator", made)
     make_accelerator("cpu")
     (patient,) = asked["kwargs_handlers"]
     assert patient.to_kwargs()["timeout"] == timedelta(days=1)
+
+
+def test_a_picture_that_comes_back_as_it_was_hides_no_other(go, val, tmp_path):
+    Image.new("RGB", (48, 48), "white").save(val / "page.png")
+    out = tmp_path / "out"
+    code, said = go(out, 8, "--part-minutes", 0, "--val", val, "--set=training.keep=psnr")
+    assert code == 0, said
+    measured = [point["measures"]["psnr"] for point in curve.read(out / "curve.csv")]
+    assert max(measured) < 100
+    assert len(set(measured)) == 3
+    points = [{"seen": k, "measures": {"psnr": value}} for k, value in enumerate((float("inf"), 30.0, 31.0, 30.5))]
+    assert board.Board.best.fget(SimpleNamespace(points=points))["seen"] == 2
+
+
+def test_the_best_are_those_that_the_curve_names(go, val, tmp_path):
+    """And not others, which were the best while nobody wrote them down."""
+    out, more = tmp_path / "out", ["--part-minutes", 0, "--val", val]
+    go(out, 8, *more, "--set=training.keep=psnr")
+    (out / "best.safetensors").write_bytes((out / "part-0001.safetensors").read_bytes())
+    points = curve.read(out / "curve.csv")
+    points[0]["measures"]["psnr"] = 90.0  # of the weights after no pictures, which are not those of the file
+    curve.write(out / "curve.csv", points)
+    code, said = go(out, 8, *more, "--set=training.keep=psnr")
+    assert code == 0
+    assert "those that measured best were not written" in " ".join(said.split())
+
+
+@pytest.mark.parametrize("end", ["16,0.1,0.2", "\0" * 40, "x" * 9, ",".join(["1"] * 11)])
+def test_a_line_that_was_not_written_whole_is_none(go, tmp_path, end):
+    go(tmp_path / "out", 8)
+    log = tmp_path / "out" / "log.csv"
+    log.write_bytes(log.read_bytes() + end.encode())
+    code, said = go(tmp_path / "out", 12)
+    assert code == 0, said
+    assert [row["seen"] for row in rows(tmp_path / "out")] == [4, 8, 12]
+
+
+def test_measuring_takes_no_more_than_its_part_of_the_minutes(go, val, tmp_path, monkeypatch):
+    real, asked = curve.measure, []
+
+    def slow(restorer, pictures):
+        asked.append(len(pictures))
+        time.sleep(0.5 * len(pictures))
+        return real(restorer, pictures)
+
+    monkeypatch.setattr(curve, "measure", slow)
+    age = time.time() - psutil.Process().create_time()
+    code, said = go(tmp_path / "out", 8, "--val", val, "--minutes", (age + 3) / 60)
+    assert code == 0, said
+    assert asked == [1, 1]
+    assert "--val is not measured in these minutes: that takes about" in " ".join(said.split())
+    # as long as it took before is known where a run goes on
+    asked.clear()
+    assert go(tmp_path / "other", 4, "--val", val, "--part-minutes", 0)[0] == 0
+    assert asked == [3, 3]
+    points = curve.read(tmp_path / "other" / "curve.csv")
+    assert points[-1]["seconds"] > 1.5
+    age = time.time() - psutil.Process().create_time()
+    code, said = go(tmp_path / "other", 8, "--val", val, "--minutes", (age + 3) / 60)
+    assert code == 0, said
+    assert asked == [3, 3]
+
+
+def test_a_folder_is_trained_in_by_one(go, tmp_path):
+    (tmp_path / "out").mkdir()
+    with held_alone(tmp_path / "out") as alone:
+        assert alone
+        code, said = go(tmp_path / "out", 4)
+    assert (code, "another process is training in" in said) == (2, sys.platform != "win32")
+    assert go(tmp_path / "out", 4)[0] == 0
+
+
+def test_a_device_that_is_not_there_is_refused(go, tmp_path):
+    code, said = go(tmp_path / "out", 4, "--device", "cuda:99")
+    assert code == 2
+    assert "the device 'cuda:99' cannot be used on this machine" in " ".join(said.split())
+
+
+def test_as_small_as_can_be_is_left_out_and_not_refused(go, folder, tmp_path):
+    noise_picture(40, 15, seed=3).save(folder / "small.png")
+    noise_picture(40, 16, seed=4).save(folder / "just.png")
+    code, said = go(tmp_path / "out", 4, "--set=training.zoom=[0.47,1]")  # half of the crop, in sixteenths
+    assert code == 0, said
+    assert "small.png" in said
+    assert "just.png" not in said

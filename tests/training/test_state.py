@@ -140,6 +140,24 @@ def test_the_data_are_part_of_what_a_run_is():
     assert len(set(marks)) == 4
 
 
+def test_other_weights_of_one_name_are_another_teacher(crops, tmp_path):
+    taught = {"first": "aa", "objective": "bb"}
+    held = state.State({}, {"version": state.VERSION, **state.identity(recipe(), crops, taught)})
+    state.check(held, recipe(), crops, tmp_path, taught)
+    for name, called in (("first", "model.first"), ("objective", "training.objective")):
+        with pytest.raises(ConfigError, match=f"the weights that {called} names are others than when"):
+            state.check(held, recipe(), crops, tmp_path, taught | {name: "cc"})
+    held.facts.pop("marks")  # as they were written before
+    state.check(held, recipe(), crops, tmp_path, taught)
+
+
+def test_a_run_knows_whose_weights_it_is_taught_with(crops, tmp_path):
+    own = go(recipe(), crops, tmp_path / "a")
+    assert own.marks == {}
+    first = Model(recipe().model)
+    assert state.marks(first, None) == {"first": first.mark}
+
+
 def test_settings_that_came_since_have_their_defaults():
     old = recipe().model_dump(mode="json")
     del old["training"]["clip"], old["model"]["tell"]

@@ -71,17 +71,22 @@ def started(arguments, **more):
         process.communicate()
 
 
+def wait_for(file, process):
+    """Until a process has written a file."""
+    waited = time.monotonic()
+    while not file.exists():
+        assert time.monotonic() - waited < 240
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.02)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_process_goes_on_as_if_it_had_not_been(folder, tmp_path, sr3, how):
     endless = command(folder, tmp_path / "parts", 1_000_000)
     state = tmp_path / "parts" / "state.safetensors"
     with started(endless) as process:
-        waited = time.monotonic()
-        while not state.exists():
-            assert time.monotonic() - waited < 240
-            assert process.poll() is None, process.stderr.read().decode()
-            time.sleep(0.02)
+        wait_for(state, process)
         process.send_signal(how)
         _, err = process.communicate(timeout=240)
     assert b"Traceback" not in err
@@ -125,25 +130,43 @@ def test_a_full_disk_loses_nothing_that_was_written(folder, tmp_path, sr3):
     assert not list(out.glob(".*"))
 
 
-def test_two_processes_are_one(folder, tmp_path, sr3):
-    assert sr3(*command(folder, tmp_path / "one", 40)[3:])[0] == 0
+@contextmanager
+def two(arguments):
+    """Two processes that train together."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    alone = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     with ExitStack() as stack:
-        running = [
+        yield [
             stack.enter_context(
-                started(
-                    command(folder, tmp_path / "two", 40, ("-c", UNTHREADED)),
-                    RANK=str(rank), LOCAL_RANK=str(rank), ACCELERATE_USE_CPU="true", **alone,
-                )
+                started(arguments, RANK=str(rank), LOCAL_RANK=str(rank), ACCELERATE_USE_CPU="true", **group)
             )
             for rank in range(2)
-        ]  # fmt: skip
+        ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_two_processes_end_after_the_same_step(folder, tmp_path):
+    """Whichever of them is told; the state is that of the step."""
+    out = tmp_path / "out"
+    with two(command(folder, out, 10**7)) as running:
+        wait_for(out / "state.safetensors", running[0])
+        running[1].send_signal(signal.SIGTERM)
+        said = [process.communicate(timeout=120)[1].decode() for process in running]
+        assert [process.returncode for process in running] == [130, 130], said
+    assert "pictures seen; the same command goes on" in " ".join(said[0].split())
+    seen = int(read_tensors(out / "state.safetensors")[1]["seen"])
+    assert f"{seen:,} of" in " ".join(said[0].split())
+    assert "Traceback" not in said[0] + said[1]
+
+
+def test_two_processes_are_one(folder, tmp_path, sr3):
+    assert sr3(*command(folder, tmp_path / "one", 40)[3:])[0] == 0
+    with two(command(folder, tmp_path / "two", 40, ("-c", UNTHREADED))) as running:
         for process in running:
             _, err = process.communicate(timeout=240)
             assert process.returncode == 0, err.decode()
-    one, two = (read_tensors(tmp_path / out / "state.safetensors")[0] for out in ("one", "two"))
+    one, both = (read_tensors(tmp_path / out / "state.safetensors")[0] for out in ("one", "two"))
     for key in one:
-        torch.testing.assert_close(one[key], two[key], rtol=1e-3, atol=2e-4)
+        torch.testing.assert_close(one[key], both[key], rtol=1e-3, atol=2e-4)

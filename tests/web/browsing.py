@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,15 @@ class Page:
         self.severe()  # of before
         self.browser.get(address)
         self.until(lambda: self.script("return document.body.dataset.ready"))
+
+    @contextmanager
+    def before(self, code: str):
+        """Run this before the page's own scripts wherever it is opened meanwhile."""
+        found = self.cdp("Page.addScriptToEvaluateOnNewDocument", source=code)
+        try:
+            yield
+        finally:
+            self.cdp("Page.removeScriptToEvaluateOnNewDocument", identifier=found["identifier"])
 
     def script(self, code: str, *values: object):
         return self.browser.execute_script(code, *values)

@@ -19,6 +19,7 @@ from sr3.model.config import ConfigError
 from sr3.web import queue as queues
 from sr3.web.catalogue import Catalogue
 from sr3.web.disk import new_name
+from sr3.web.limits import Limits
 from sr3.web.store import Store
 from sr3.web.work import Bench
 
@@ -104,6 +105,11 @@ def test_a_job_whose_end_cannot_be_written_has_ended_nevertheless(model, tmp_pat
         queue.sweep()
         assert base.execute("select state from jobs").fetchall() == [("succeeded",)]
         assert queue.store._late == {}
+
+
+def test_it_says_how_long_results_stay(model, tmp_path):
+    with live(tmp_path / "web", [model], limits=Limits(hours=3.5)) as (address, _), Client(address) as client:
+        assert client.ask("GET", "/v1/jobs").json() == {"jobs": [], "hours": 3.5}
 
 
 def test_what_is_gone_is_no_fault_of_the_others(model, tmp_path, source):

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 
     from sr3.model.config import Recipe
     from sr3.picture.collection import Pictures
-    from sr3.training.board import Board, Clock
+    from sr3.training.board import Board
+    from sr3.training.clock import Clock
     from sr3.training.notes import Report
     from sr3.training.run import Run
 
@@ -79,9 +82,13 @@ def command(
     import psutil
 
     from sr3.cli.stages import train_stages
+    from sr3.files import held_alone
     from sr3.model.cascade import is_cascade
     from sr3.model.config import ConfigError
     from sr3.picture.collection import load
+    from sr3.training.board import Board
+    from sr3.training.clock import Clock
+    from sr3.training.data import Crops
     from sr3.training.labels import settled
     from sr3.training.plan import check_crop
     from sr3.training.train import make_accelerator
@@ -91,47 +98,61 @@ def command(
     began = time.monotonic() - (time.time() - psutil.Process().create_time())
     if minutes is not None and not minutes > 0:
         raise ConfigError(f"--minutes must be more than 0, not {minutes:g}")
-    chosen = _recipe(recipe, settings or [], begin)
-    t = chosen.training
-    check_crop(chosen)
+    check_crop(chosen := _recipe(recipe, settings or [], begin, out))
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; --out needs a folder")
-    pictures = load(data, smallest=math.ceil(t.crop * min(t.zoom[0], 1)))
+    if lost := [path for path in val or () if not path.exists()]:  # said before other processes wait for this one
+        raise ConfigError(f"--val {lost[0]} does not exist; check its name")
+    pictures = load(data, smallest=Crops.smallest(chosen.training.crop, chosen.training.zoom))
     typer.echo(pictures.summary(), err=True)
     chosen, own = settled(chosen, pictures.names, labels)
     if dry_run:
-        from sr3.training.estimate import estimate
-
-        typer.echo(estimate(chosen, device, data=round(1e6 * pictures.megapixels)).text())
-        return
+        return _dry_run(chosen, pictures, device)
     out.mkdir(parents=True, exist_ok=True)
     accelerator = make_accelerator(device, trackers=tracker or ["tensorboard"], folder=out)
-    run = _run(chosen, pictures, own, out, accelerator, [p.name for p in data])
-    if not accelerator.is_main_process:
-        return _help_along(run)
-    try:
-        from sr3.training.board import Board, Clock
+    with held_alone(out) if accelerator.is_main_process else nullcontext(True) as alone:
+        if not alone:
+            raise ConfigError(f"another process is training in {out}; give another --out")
+        run = _run(chosen, pictures, own, out, accelerator, [p.name for p in data])
+        if not accelerator.is_main_process:
+            return _help_along(run)
+        try:
+            board = Board(run, _held_out(run, val, val_pictures, pictures))
+            every = part_minutes if part_minutes is not None or not val else 10.0
+            _train(run, board, Clock(board, began=began, minutes=minutes, every=every), profile)
+        finally:
+            accelerator.end_training()
 
-        board = Board(run, _held_out(run, val, val_pictures, pictures))
-        every = part_minutes if part_minutes is not None or not val else 10.0
-        _train(run, board, Clock(board, began=began, minutes=minutes, every=every), profile)
-    finally:
-        accelerator.end_training()
+
+def _dry_run(recipe: "Recipe", pictures: "Pictures", device: str | None) -> None:
+    """Say what training would take; of several processes the first does."""
+    from sr3.training.estimate import estimate, side_of
+
+    rank, world = (int(os.environ.get(name) or default) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+    if not rank:
+        side = side_of([min(pixels.shape[:2]) for pixels in pictures.pixels])
+        typer.echo(estimate(recipe, device, data=round(1e6 * pictures.megapixels), side=side, world=world).text())
 
 
 def _help_along(run: "Run") -> None:
     """What a process does that is not the first."""
     from sr3.training.train import learn
 
-    for _ in learn(run):
-        pass
-    run.accelerator.end_training()
+    try:
+        for _ in learn(run):
+            pass
+    finally:
+        run.accelerator.end_training()
 
 
-def _recipe(name: str, settings: list[str], begin: str | None) -> "Recipe":
-    """The recipe with what the command line changes in it."""
+def _recipe(name: str, settings: list[str], begin: str | None, out: Path) -> "Recipe":
+    """The recipe with what the command line changes in it; a run that began from weights goes on without them too."""
     from sr3.model import recipe as recipes
+    from sr3.training.state import warmup
 
+    free = not any(s.strip().startswith("training.warmup") for s in settings)
+    if free and (before := warmup(out)) is not None:
+        settings = [*settings, f"training.warmup={before}"]
     if begin is None:
         return recipes.load(name, settings)
     settings = [*settings, f"training.begin={json.dumps(begin)}"]
@@ -201,7 +222,10 @@ def _train(run: "Run", board: "Board", clock: "Clock", profile: bool) -> None:
     try:
         with bars() as shown:
             say = lambda line: shown.console.print(line, highlight=False)  # noqa: E731
-            if board.val is not None and not board.points:
+            if board.val is not None and not clock.spares():
+                board.measuring = False
+                say(f"--val is not measured in these minutes: that takes about {board.measure_seconds:.0f} s each time")
+            if board.measures and not board.points:
                 say(_measured(board))
             if clock.deadline < math.inf and not run.saves:
                 run.save()  # also tells how long that takes
@@ -215,12 +239,12 @@ def _train(run: "Run", board: "Board", clock: "Clock", profile: bool) -> None:
                     board.add(report)
                     if clock.part_due() and report.seen < length:
                         run.write_part()
-                        if board.val is not None:
+                        if board.measures:
                             say(_measured(board))
                         clock.start_part()
             finally:
                 running.close()
-            if board.val is not None and not board.measured:
+            if board.measures and not board.measured:
                 say(_measured(board))
                 run.write_model()
     except KeyboardInterrupt:

@@ -85,6 +85,8 @@ class Denoising:
         """The noise that, with x0, makes the x_t of a picture that is partly the network's estimate."""
         with torch.no_grad():
             guess = denoiser(x, level, example)
+        if example.mask is not None:  # known pixels are held in sampling, and never the network's
+            guess = torch.where(example.mask, guess, x0)
         a, s = level.like(x)
         share = (s**2 / (a**2 + s**2)) ** (self.dream / 2)
         return eps + share * a / s * (guess - x0)

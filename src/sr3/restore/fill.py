@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sr3.picture.bleed import bled
 from sr3.picture.picture import Picture, PictureError
+from sr3.random import staged
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Progress
 from sr3.task import Given
@@ -26,6 +27,9 @@ class Go(Protocol):
 
     def __call__(self, picture: Picture, given: Given, /, **others: Any) -> Steps: ...
 
+
+_STEP = 0x57E9
+"""The stages after this one of a picture's making are those of the steps of uncropping but the first."""
 
 MOST = 2.0
 """How many times larger, in area, a picture becomes at once by uncropping: what models have seen."""
@@ -95,17 +99,26 @@ def uncropped(picture: Picture, sides: Sequence[int], go: Go, *, seed: int = 0) 
 
     sides: pixels to add at the left, right, top and bottom.  Alpha is kept, and what is added is opaque; what it hides
     is not shown to the model.  Several variants differ in the last step; each before it makes one.
+    seed: of all noise, that of the walks by `go` too.
     """
     *before, final = plan(picture.size, sides)
     kept = picture
     for number, some in enumerate(before):
         result: Progress | Restored | None = None
-        for result in _once(kept, some, partial(go, samples=1), seed + number):
+        for result in _once(kept, some, partial(go, samples=1), _seed(seed, number)):
             if isinstance(result, Progress):
                 yield result
         assert isinstance(result, Restored)
         kept = result.variants[0]
-    yield from _once(kept, final, go, seed + len(before))
+    for step in _once(kept, final, go, _seed(seed, len(before))):
+        if isinstance(step, Restored) and step.note:  # the seed that makes it again, and not that of a step
+            step = replace(step, note={**step.note, "seed": str(seed)})
+        yield step
+
+
+def _seed(seed: int, number: int) -> int:
+    """The seed of a step: with one for all, each band would begin from the noise of the band before it."""
+    return staged(seed, number and _STEP + number)
 
 
 def _once(picture: Picture, sides: Sequence[int], go: Go, seed: int) -> Steps:
@@ -113,4 +126,4 @@ def _once(picture: Picture, sides: Sequence[int], go: Go, seed: int) -> Steps:
     wide = F.pad(picture.pixels[None], (left, right, top, bottom), mode="constant", value=0.0)
     mask = side_of((wide.shape[-2], wide.shape[-1]), sides)
     alpha = None if picture.alpha is None else F.pad(picture.alpha, (left, right, top, bottom), value=1.0)
-    return inpainted(replace(picture, pixels=wide[0], alpha=alpha), mask, go, seed=seed)
+    return inpainted(replace(picture, pixels=wide[0], alpha=alpha), mask, partial(go, seed=seed), seed=seed)

@@ -16,6 +16,7 @@ from sr3.picture.picture import PictureError
 from sr3.picture.resize import resize
 from sr3.random import staged
 from sr3.restore.agreement import Agreement, agreement, taken
+from sr3.restore.large import out_of_memory
 from sr3.restore.note import Noted, enlarging_note
 from sr3.restore.restored import Restored, restored
 from sr3.restore.size import check_sides, passes, target_size
@@ -86,7 +87,9 @@ def many(
             if len(ready) >= batch:
                 yield from _some(restorer, ready, options)
                 ready = []
-        yield from _some(restorer, [*ready, *waiting], options)
+        rest = [*ready, *waiting]
+        for first in range(0, len(rest), max(1, batch)):
+            yield from _some(restorer, rest[first : first + max(1, batch)], options)
 
 
 def _some(restorer: Restores, ready: list[tuple[Any, Future[Decoded]]], options: dict[str, Any]) -> Iterator[One]:
@@ -100,8 +103,16 @@ def _some(restorer: Restores, ready: list[tuple[Any, Future[Decoded]]], options:
     for together, group in groupby(opened, lambda one: _kind(restorer, one, options)):
         some = list(group)
         if together is not None and len(some) > 1:
-            yield from _at_once(restorer, [one for one in some if isinstance(one, _Open)], options)
-            continue
+            done: list[One] = []
+            try:
+                done = _at_once(restorer, [one for one in some if isinstance(one, _Open)], options)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+            if done:
+                yield from done
+                continue
+        # what was taken together, and was too much, is free here
         for one in some:
             if isinstance(one, One):
                 yield one
@@ -125,6 +136,8 @@ def _kind(restorer: Restores, one: _Open | One, options: dict[str, Any]) -> Any:
     """What pictures must have in common to be computed at once; None: this one goes alone."""
     if isinstance(one, One) or options.get("samples", 1) != 1 or "given" in options:
         return None
+    if options.get("keep") is not None:  # a mask is one picture's
+        return None
     # what is known beside the pixels, as a file's coefficients are, is known of one picture alone
     usual = Given(one.given.image)
     if any(mine is not plain and mine != plain for mine, plain in zip(one.given[1:], usual[1:], strict=True)):
@@ -144,7 +157,7 @@ def _target(restorer: Restores, one: _Open, options: dict[str, Any]) -> tuple[in
     return target_size(have, factor, options.get("scale"), options.get("size"))
 
 
-def _at_once(restorer: Restores, some: list[_Open], options: dict[str, Any]) -> Iterator[One]:
+def _at_once(restorer: Restores, some: list[_Open], options: dict[str, Any]) -> list[One]:
     """Pictures of one size that are held alike, by one walk for all of them in each pass."""
     task, seed, held = restorer.model.task, int(options.get("seed", 0)), some[0].held
     assert isinstance(task, Restoration)
@@ -156,15 +169,16 @@ def _at_once(restorer: Restores, some: list[_Open], options: dict[str, Any]) -> 
     try:
         check_sides(restorer.model.config, have, task.factor ** (count - 1))
     except PictureError as error:
-        yield from (One(one.thing, error=error) for one in some)
-        return
+        return [One(one.thing, error=error) for one in some]
     for number in range(count):
         own = held if number == 0 else Agreement(share=held.share)
         now = Given(restorer.make(now, [staged(seed, number)] * len(some), settings=how, held=own))
     made: Tensor = now.image
     if (made.shape[-1], made.shape[-2]) != want:
         made = resize(made, (want[1], want[0]))
+    done: list[One] = []
     for one, pixels in zip(some, made, strict=True):
         found = restored(one.picture, [pixels[None]], colours=task.colours)
         note = enlarging_note(restorer, options, one.found.origin)
-        yield One(one.thing, Restored(found.variants, held=held.said, note=note))
+        done.append(One(one.thing, Restored(found.variants, held=held.said, note=note)))
+    return done

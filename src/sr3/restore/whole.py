@@ -24,6 +24,10 @@ from sr3.restore.restorer import Progress, Restorer, needs_picture
 from sr3.task import TASKS, Given, Restoration, SuperResolution
 from sr3.task.inpainting import joined
 
+_PART = 0x9A27
+"""The stages after this one of a picture's making are those of its parts but the first, which is made as if it were
+alone: no stage of a pass, a detail or a step of uncropping, of which a part may be."""
+
 
 def set_task(model: Model, kind: str, use: str) -> Restoration:
     """The model's task, which must be of this kind; one of several tasks is made the one that is asked for.
@@ -67,24 +71,32 @@ def stream(
         yield from restorer.stream(source, given=given, **options)
         return
     held = Agreement(share=0.0 if free else fidelity)
-    whole: list[Tensor] = []
+    samples = options.get("samples", 1)
+    # of several parts each sample is made by itself, with seeds that are a function of its own
+    apart = len(parts) > 1 and samples > 1
+    runs = [(n, k) for n in range(len(parts)) for k in range(samples if apart else 1)]
+    whole: dict[int, Tensor] = {}
     # of several parts, which are of different sizes, a trace follows the largest
     main = max(range(len(parts)), key=lambda k: parts[k].given.image[0, 0].numel())
-    for number, part in enumerate(parts):
-        for step in restorer.stream(Picture(part.small.image[0].clamp(-1, 1)), given=part.small, **options):
+    for turn, (number, first) in enumerate(runs):
+        part = parts[number]
+        own: dict[str, Any] = options | {"seed": _seed(seed + first, number), "samples": 1 if apart else samples}
+        for step in restorer.stream(Picture(part.small.image[0].clamp(-1, 1)), given=part.small, **own):
             if isinstance(step, Progress):
-                done, follows = number * step.total + step.done, None
+                done, follows = turn * step.total + step.done, None
                 if len(parts) > 1:
-                    follows = number == main and step.done <= step.total // options.get("samples", 1)
-                yield step._replace(done=done, total=len(parts) * step.total, follows=follows)
+                    follows = number == main and first == 0
+                yield step._replace(done=done, total=len(runs) * step.total, follows=follows)
                 continue
-            each = [one.pixels.expand(3, -1, -1)[None] for one in step.variants]
-            sized = [_sized(task, one, part, detail, [seed + k]) for k, one in enumerate(each)]
-            whole = [_placed(*both, part, given) for both in zip(whole or [None] * len(sized), sized, strict=True)]
-            if number == len(parts) - 1:
-                made = [_held(held, task, one, given) for one in whole]
+            for k, one in enumerate(step.variants, first):
+                pixels = one.pixels.expand(3, -1, -1)[None]
+                sized = _sized(task, pixels, part, detail, [_seed(seed + k, number)])
+                whole[k] = _placed(whole.get(k), sized, part, given)
+            if turn == len(runs) - 1:
+                made = [_held(held, task, one, given) for one in whole.values()]
                 hold = partial(held.finish, task, given=given) if task.colours else None
-                yield replace(restored(source, made, colours=task.colours, hold=hold), held=step.held, note=step.note)
+                note = {**step.note, "seed": str(seed), "samples": str(samples)}
+                yield replace(restored(source, made, colours=task.colours, hold=hold), held=step.held, note=note)
 
 
 def make(restorer: Restorer, given: Given, seeds: Sequence[int], *, free: bool = False, **options: Any) -> Tensor:
@@ -97,9 +109,10 @@ def make(restorer: Restorer, given: Given, seeds: Sequence[int], *, free: bool =
     for k, seed in enumerate(seeds):
         one = given.of([k])
         whole = None
-        for part in _parts(restorer, one):
-            made = restorer.make(part.small, [seed], free=free, **options)
-            whole = _placed(whole, _sized(task, made, part, None, [seed]), part, one)
+        for number, part in enumerate(_parts(restorer, one)):
+            own = [_seed(seed, number)]
+            made = restorer.make(part.small, own, free=free, **options)
+            whole = _placed(whole, _sized(task, made, part, None, own), part, one)
         assert whole is not None
         done.append(held.finish(task, whole, one))
     return torch.cat(done)
@@ -119,6 +132,11 @@ class _Part(NamedTuple):
     columns: slice
     given: Given
     small: Given
+
+
+def _seed(seed: int, number: int) -> int:
+    """The seed of a part: one noise field for all would fill holes of one shape alike."""
+    return staged(seed, number and _PART + number)
 
 
 def _parts(restorer: Restorer, given: Given) -> list[_Part]:

@@ -48,6 +48,7 @@ class Adversarial:
     schedule: its noisiest level is where the student begins.
     judge: a diffusion model for the same task, by name or file.
     first: the model whose answer the student begins from, if any; the judge must begin from the same.
+    factor: of the student's task; None: the judge's.
     colour: where above 0, the absolute error that is descended is of luminance and, so many times, of both colour
         differences (`_slope`).
     sigma, span: the median of the judge's sigma, and the standard deviation of its logarithm.
@@ -68,6 +69,7 @@ class Adversarial:
         span: float = 0.8,
         rate: float = 2e-3,
         first: ModelConfig | str | None = None,
+        factor: int | None = None,
     ):
         if min(verdict, feature, fine, grid, colour, span) < 0 or sigma <= 0 or rate <= 0:
             raise ValueError("verdict, feature, fine, grid, colour and span are at least 0, and sigma and rate above 0")
@@ -80,7 +82,11 @@ class Adversarial:
         if not same(model.first, Model.from_pretrained(first) if isinstance(first, str) else first):
             raise ConfigError(f"the judge {judge} must begin from what the student does, model.first")
         self.judge: Denoiser = found
-        self.factor = model.task.factor
+        self.mark = model.mark
+        """What tells the judge's weights from others, for a run to go on with."""
+        self.factor = model.task.factor if factor is None else factor
+        self.parts = 0
+        """Of a batch, how many the critics have seen since the last step."""
         self.seen: list[Tensor] = []
         blocks = [m for m in model.net.modules() if isinstance(m, Block)]
         if not blocks:
@@ -156,9 +162,11 @@ class Adversarial:
     def forget(self) -> None:
         """Forget what was added up, as where a loss was taken only to be counted or timed."""
         self.flat.gradient.zero_()
+        self.parts = 0
 
     def step(self, good: Tensor) -> None:
-        """Let the critics learn what was added up where `good` is 1, and forget it."""
+        """Let the critics learn the mean of what was added up where `good` is 1, and forget it."""
+        self.flat.gradient /= max(1, self.parts)
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(self.flat.gradient)
             self.flat.gradient /= dist.get_world_size()
@@ -193,6 +201,7 @@ class Adversarial:
 
     def _learn(self, false: list[Tensor], true: list[Tensor], made: Tensor, clean: Tensor) -> None:
         """The hinge losses of the critics that are asked, their gradients added up."""
+        self.parts += 1
         with torch.enable_grad():
             if self.verdict:
                 hinge(self._verdicts(false), self._verdicts(true)).backward()

@@ -1,10 +1,13 @@
 """What a run shows while it trains: reports and measures as CSV and on trackers, strips of samples, a plot."""
 
 import csv
+import json
+import math
 import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +19,14 @@ from torch.utils.flop_counter import flop_registry
 
 from sr3.files import replacing, write_text
 from sr3.interrupt import held
+from sr3.model.checkpoint import CheckpointError, read_tensors
 from sr3.picture.collection import DataError, Pictures
 from sr3.random import Stream
 from sr3.restore.restorer import Restorer
 from sr3.training import curve, plot
 from sr3.training.batches import Batch
 from sr3.training.data import Crops
-from sr3.training.machine import AHEAD, peak
+from sr3.training.machine import peak
 from sr3.training.notes import Report
 from sr3.training.run import Run
 
@@ -42,19 +46,19 @@ class Board:
     """
 
     def __init__(self, run: Run, val: Pictures | None = None):
-        self.run, self.folder, self.val = run, run.folder, val
+        self.run, self.folder, self.val, self.measuring = run, run.folder, val, True
         with held():
             run.accelerator.init_trackers("board")
         self.flops = flops(run)
         """Of one picture, forward and backward."""
         self.peak = peak(run.device, run.dtype)
         """FLOPs a second in one large matrix product."""
-        self.measure_seconds = 0.0
         self.clean = _shown(run, val)
         every = run.recipe.training.sample_every
         self.next_strip = -(-run.seen // every) * every
         known = curve.read(self.folder / curve.NAME) or curve.read(self.folder / "curve.json")
         self.points = [point for point in known if run.seen and point["seen"] <= run.seen]
+        self.measure_seconds = known[-1]["seconds"] if known else 0.0
         self.changed = self._other_pictures()
         self._begin_log()
         self._tell_model()
@@ -82,7 +86,10 @@ class Board:
         rows: list[dict[str, Any]] = []
         if path.exists():
             with path.open(encoding="utf-8", newline="") as log:
-                rows = [row for row in csv.DictReader(log) if int(row["seen"]) <= self.run.seen]
+                # the last line may be cut, or of zeros, where the machine went down
+                whole = (row for row in csv.DictReader(log) if None not in (*row, *row.values()))
+                whole = (row for row in whole if row["seen"].isdecimal())
+                rows = [row for row in whole if int(row["seen"]) <= self.run.seen]
         lines = [",".join(row.get(name) or "" for name in COLUMNS) for row in rows]
         write_text(path, "\n".join([",".join(COLUMNS), *lines]) + "\n")
 
@@ -140,6 +147,22 @@ class Board:
                     images = {"given, average, raw, original": np.ascontiguousarray(pixels[None])}
                     tracker.log_images(images, step=self.run.seen, **form)
 
+    @property
+    def measures(self) -> bool:
+        """Whether held-out pictures are measured in this call."""
+        return self.val is not None and self.measuring
+
+    def seconds_to_measure(self) -> float:
+        """As long as the last time took; before, by its first picture, measured twice as the first time loads much."""
+        assert self.val is not None
+        if not self.measure_seconds:
+            sizes = [pixels.size for pixels in self.val.pixels]
+            for _ in range(2):
+                began = time.monotonic()
+                curve.measure(self._restorer(), self.val.first(1))
+                self.measure_seconds = (time.monotonic() - began) * sum(sizes) / sizes[0]
+        return self.measure_seconds
+
     def measure(self) -> dict[str, Any]:
         """Add a point to the curve: the averaged weights on the held-out pictures."""
         assert self.val is not None
@@ -164,7 +187,8 @@ class Board:
     @property
     def best(self) -> dict[str, Any] | None:
         """The point of the highest PSNR, the first of equals; None while nothing is measured."""
-        return max(self.points, key=lambda point: point["measures"]["psnr"], default=None)
+        known = [point for point in self.points if math.isfinite(point["measures"]["psnr"])]
+        return max(known, key=lambda point: point["measures"]["psnr"], default=None)
 
     def keep_best(self) -> str | None:
         """Let model.safetensors be the weights that measured best, where the recipe says so and they are not the last.
@@ -176,7 +200,7 @@ class Board:
             return None
         if best is None:
             return "the last weights are kept: without --val nobody knows which are best"
-        if not file.exists():
+        if _pictures_of(file) != best["pictures"]:
             return "the last weights are kept: those that measured best were not written when they were measured"
         if best["seen"] != self.run.seen:
             with replacing(self.folder / "model.safetensors") as place:
@@ -197,42 +221,6 @@ class Board:
         if len({point["pictures"] for point in self.points if point["pictures"]}) < plot.FEWEST:
             return []
         return plot.plot(self.folder / curve.NAME, self.folder / "curve.svg")
-
-
-class Clock:
-    """When a call ends, with everything that is written at its end, and when a part is due."""
-
-    def __init__(self, board: Board, *, began: float, minutes: float | None = None, every: float | None = None):
-        self.board, self.step_seconds = board, 0.0
-        self.deadline = began + 60 * minutes if minutes else float("inf")
-        self.every = 60 * every if every is not None else float("inf")
-        self.start_part()
-
-    def start_part(self) -> None:
-        """The time to the next part begins."""
-        self.part_began = time.monotonic()
-
-    @property
-    def reserve(self) -> float:
-        """Seconds that the end will take: finishing the last steps, saving twice, measuring."""
-        measuring = 1.3 * self.board.measure_seconds if self.board.val is not None else 0.0
-        return (AHEAD + 1) * self.step_seconds + 2 * self.board.run.save_seconds + measuring + 0.2
-
-    def over(self) -> bool:
-        """Whether the minutes are spent."""
-        return time.monotonic() + self.reserve >= self.deadline
-
-    def part_due(self) -> bool:
-        """Whether it is time for the next part."""
-        return time.monotonic() - self.part_began >= self.every
-
-    def add(self, report: Report) -> None:
-        """Learn from a report how long a step takes."""
-        self.step_seconds = self.board.run.recipe.training.batch / max(report.speed, 1e-9)
-
-    def fits(self, report: Report) -> float:
-        """Pictures that fit into the minutes that are left."""
-        return report.speed * max(0.0, self.deadline - time.monotonic() - self.reserve)
 
 
 class _Counter(TorchDispatchMode):
@@ -260,6 +248,13 @@ def flops(run: Run) -> float:
         run.loss(some).each.mean().backward()
     run.denoiser = compiled
     return counter.total / few
+
+
+def _pictures_of(file: Path) -> int | None:
+    """How many pictures a model's file says that it has seen; None where there is no such file."""
+    with suppress(CheckpointError, KeyError, ValueError):
+        return json.loads(read_tensors(file, weights=False)[1]["about"])["pictures_seen"]
+    return None
 
 
 def _shown(run: Run, val: Pictures | None) -> Tensor:

@@ -46,6 +46,8 @@ class Colours:
         if not same(model.first, Model.from_pretrained(first) if isinstance(first, str) else first):
             raise ConfigError(f"{keep}, whose luminance is kept, must begin from what the student does, model.first")
         self.keep: Denoiser = found
+        self.mark = model.mark
+        """What tells the weights that are kept to from others, for a run to go on with."""
         self.keep.net.eval().requires_grad_(False)  # pyright: ignore[reportCallIssue]
 
     def to(self, device: torch.device | str) -> "Colours":

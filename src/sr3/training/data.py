@@ -95,16 +95,11 @@ class Crops:
         labels: Sequence[int] | None = None,
         device: torch.device | str = "cpu",
     ):
-        if not 0 < zoom[0] <= zoom[1] <= self.ZOOM_MOST:
-            raise DataError(
-                f"the zoom {zoom[0]:g} to {zoom[1]:g} is no range; give two positive numbers, low and high, "
-                f"up to {self.ZOOM_MOST}"
-            )
-        low, high = (max(1, round(z * self.ZOOM_STEPS)) for z in zoom)
+        low, high = self._steps(zoom)
         self.zoom = (low, high)
         self.side, self.seed, self.turn, self.device = side, seed, turn, torch.device(device)
         self.colour = colour
-        smallest = self._cut(np.array(min(low, self.ZOOM_STEPS)))
+        smallest = self.smallest(side, zoom)
         if short := [n for n, p in zip(pictures.names, pictures.pixels, strict=True) if min(p.shape[:2]) < smallest]:
             raise DataError(f"{short[0]} has a side below {smallest} pixels, the size of the crops")
         self.names = list(pictures.names)
@@ -130,6 +125,20 @@ class Crops:
             for row, size in enumerate(self.sizes.tolist()):
                 table[row, :, :size] = reduction(size, side, resample)
             self.table = table.to(self.device)
+
+    @classmethod
+    def smallest(cls, side: int, zoom: tuple[float, float]) -> int:
+        """Pixels that each side of a picture must have."""
+        return max(1, min(cls._steps(zoom)[0], cls.ZOOM_STEPS) * side // cls.ZOOM_STEPS)
+
+    @classmethod
+    def _steps(cls, zoom: tuple[float, float]) -> tuple[int, int]:
+        if not 0 < zoom[0] <= zoom[1] <= cls.ZOOM_MOST:
+            raise DataError(
+                f"the zoom {zoom[0]:g} to {zoom[1]:g} is no range; give two positive numbers, low and high, "
+                f"up to {cls.ZOOM_MOST}"
+            )
+        return max(1, round(zoom[0] * cls.ZOOM_STEPS)), max(1, round(zoom[1] * cls.ZOOM_STEPS))
 
     def _cut(self, steps: np.ndarray) -> np.ndarray:
         return np.maximum(1, steps * self.side // self.ZOOM_STEPS)

@@ -1,8 +1,11 @@
 """Will it fit, and how long: a few real steps of a recipe, and what they say of the whole run."""
 
 import json
+import math
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +14,7 @@ import torch
 
 from sr3.model.config import ConfigError, Recipe
 from sr3.model.model import Model
-from sr3.training.plan import objective_of
+from sr3.training.plan import check_batch, objective_of
 
 BASE = 400_000_000
 """Bytes that Python and PyTorch take before anything is trained, about; only to tell what need not be tried."""
@@ -65,19 +68,25 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-def estimate(recipe: Recipe, device: str | None = None, *, data: int = 0, seconds: float = 30.0) -> Estimate:
+def estimate(
+    recipe: Recipe, device: str | None = None, *, data: int = 0, seconds: float = 30.0, side: int = 1024, world: int = 1
+) -> Estimate:
     """Try the recipe for about so many seconds in a process of its own, so that its memory is all that is measured.
 
     device: "cpu" to keep off the accelerator.  data: pixels of the pictures that it will be trained on.
+    side: of the pictures, as `side_of` finds it.  world: processes that share the work; the memory is one's.
     ConfigError where the recipe cannot be trained.
     """
+    check_batch(recipe, world)
+    whole = recipe.training.batch
+    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"batch": whole // world})})
     parameters, kept = _counted(recipe)
     gpu = device != "cpu" and torch.cuda.is_available()
     there = torch.cuda.get_device_properties(0).total_memory if gpu else psutil.virtual_memory().total
     free = torch.cuda.mem_get_info(0)[0] if gpu else psutil.virtual_memory().available
     # three bytes a pixel, and on the CPU the decoded pictures beside them
     pictures, least = data * (3 if gpu else 6), BASE + 20 * parameters + kept
-    found = _tried(recipe, device, int(0.9 * free) - pictures, seconds) if least + pictures < 0.9 * free else []
+    found = _tried(recipe, device, int(0.9 * free) - pictures, seconds, side) if least + pictures < 0.9 * free else []
     if not found:
         return Estimate(parameters, "cuda" if gpu else "cpu", "", least + pictures, there, None, 0.0, 0)
     t, last = recipe.training, found[-1]
@@ -95,7 +104,7 @@ def estimate(recipe: Recipe, device: str | None = None, *, data: int = 0, second
         precision=last.get("precision", t.precision),
         memory=memory + pictures,
         device_memory=there,
-        seconds=step * t.accumulate * t.pictures / t.batch + saving,
+        seconds=step * t.accumulate * t.pictures / whole + saving,
         flop_per_picture=last.get("flops", 0.0),
         tried=last["pictures"],
     )
@@ -122,11 +131,25 @@ def _counted(recipe: Recipe) -> tuple[int, int]:
     return sum(p.numel() for p in model.net.parameters()), 4 * sum(kept.values())
 
 
-def _tried(recipe: Recipe, device: str | None, limit: int, seconds: float) -> list[dict[str, Any]]:
+def side_of(sides: Sequence[int]) -> int:
+    """The shorter side that stands for those of many pictures: what cutting squares takes goes by their areas."""
+    return round(math.sqrt(sum(side * side for side in sides) / len(sides)))
+
+
+GROUP = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_", "TORCHELASTIC_")
+"""What the variables begin with by which a launcher makes a group of processes."""
+
+
+def _tried(recipe: Recipe, device: str | None, limit: int, seconds: float, side: int) -> list[dict[str, Any]]:
     """What `sr3.training.trial` told; nothing where the system ended it at once for its memory."""
     asked = {"recipe": recipe.model_dump(mode="json"), "device": device, "limit": limit, "seconds": seconds}
+    by_itself = {name: value for name, value in os.environ.items() if not name.startswith(GROUP)}
     done = subprocess.run(
-        [sys.executable, "-m", "sr3.training.trial"], input=json.dumps(asked), capture_output=True, text=True
+        [sys.executable, "-m", "sr3.training.trial"],
+        input=json.dumps(asked | {"side": side}),
+        capture_output=True,
+        text=True,
+        env=by_itself,
     )
     found = [json.loads(line) for line in done.stdout.splitlines()]
     said = (done.stderr.strip().splitlines() or [""])[-1]

@@ -2,9 +2,12 @@
 
 import math
 import platform
+import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,6 +63,46 @@ class Ahead:
             self.ring[-1].record()
             if len(self.ring) > AHEAD:
                 self.ring.popleft().synchronize()
+
+
+class Agreed:
+    """Ctrl-C and SIGTERM where several processes train together: all end after the same step, whoever was told.
+
+    How many were told is added up with the losses.  On a GPU it is read when that step is done, `AHEAD` steps later.
+    """
+
+    def __init__(self, device: torch.device):
+        self.late, self.ring = AHEAD if device.type == "cuda" else 0, deque[torch.Tensor]()
+        self.told = False
+
+    @contextmanager
+    def listening(self) -> Generator[None, None, None]:
+        """Signals are noted meanwhile; a second one is raised at once.  Nothing outside the main thread."""
+        numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is signal.default_int_handler]
+        if threading.current_thread() is not threading.main_thread() or not numbers:
+            yield
+            return
+
+        def note(number: int, frame: object) -> None:
+            if self.told:
+                raise KeyboardInterrupt
+            self.told = True
+
+        for number in numbers:
+            signal.signal(number, note)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                signal.signal(number, signal.default_int_handler)
+
+    def add(self, count: torch.Tensor) -> None:
+        """How many were told before a step."""
+        self.ring.append(count)
+
+    def over(self) -> bool:
+        """Whether to end after this step; the same in all processes."""
+        return len(self.ring) > self.late and self.ring.popleft().item() > 0
 
 
 class Waiting:

@@ -68,7 +68,15 @@ def objective_of(recipe: Recipe, device: torch.device | str = "cpu") -> Any:
     if (kind := recipe.training.objective.get("kind")) in students:
         if not KINDS[recipe.model.kind].varies:
             raise ConfigError(f"training.objective {kind} needs a diffusion model")
-        given = {"schedule": schedule, "first": recipe.model.first}
+        sampling = recipe.model.sampling
+        if sampling.noisiest is not None or sampling.schedule is not None:
+            raise ConfigError(
+                f"training.objective {kind} begins where model.schedule ends, and with model.sampling.noisiest or "
+                "model.sampling.schedule the walk begins elsewhere; leave these out and change model.schedule"
+            )
+        given: dict[str, Any] = {"schedule": schedule, "first": recipe.model.first}
+        if kind == "adversarial":
+            given["factor"] = build("task", TASKS, recipe.model.task).factor
         return build("objective", students, recipe.training.objective, **given).to(device)
     return build("objective", OBJECTIVES, recipe.training.objective, schedule=schedule)
 

@@ -28,7 +28,7 @@ from sr3.training.adversarial import Adversarial
 from sr3.training.batches import Batch, Batches
 from sr3.training.data import Crops
 from sr3.training.flat import Flat
-from sr3.training.machine import Waiting, wait
+from sr3.training.machine import Agreed, Waiting, wait
 from sr3.training.notes import Notes, Report
 from sr3.training.optimiser import Adam, Muon
 from sr3.training.plan import begin_from, check_batch, check_crop, dropout_seed, objective_of, rate_at, share_at, told
@@ -97,13 +97,14 @@ class Run:
         self.before = 0
         """Pictures that weights of this very model had seen before this run."""
         self.average = weights.clone()
+        self.marks = state.marks(self.model.first, self.objective)
         self._find_state()
         self.saved, self.save_seconds = self.seen, 0.0
         self.whole = True
         """False while a step has changed some of this and not yet the rest; such a state is never written."""
         self.batches = Batches(crops, self.model.task, t, rank=self.rank, world=self.world)
         self.denoiser: Any = self.model.denoiser()
-        self.notes, self.waiting = Notes(self.device), Waiting(self.device)
+        self.notes, self.waiting, self.agreed = Notes(self.device), Waiting(self.device), Agreed(self.device)
         self.shown: Model | None = None
         self.start_clock()
         if needs_double_backward(self.objective):
@@ -129,7 +130,7 @@ class Run:
                 dist.broadcast(vector, 0)
 
     def _resume(self, held: state.State) -> None:
-        state.check(held, self.recipe, self.crops, self.folder)
+        state.check(held, self.recipe, self.crops, self.folder, self.marks)
         self.net.load_state_dict(held.part("net"))
         self.flat.fill(self.average, held.part("average"))
         if held.facts["step"]:
@@ -166,7 +167,7 @@ class Run:
         self.flat.gradient.zero_()
         if isinstance(self.objective, Adversarial):
             self.objective.forget()
-        total = torch.zeros((), device=self.device)
+        total, told = torch.zeros((), device=self.device), torch.full((), float(self.agreed.told), device=self.device)
         for part in self.waiting(lambda: self.batches(self.seen)):
             loss = self.loss(part)
             mean = loss.each.mean() / parts
@@ -174,9 +175,11 @@ class Run:
             total += mean.detach()
             self.notes.levels(loss)
         if self.world > 1:
-            for tensor in (self.flat.gradient, total):
+            for tensor in (self.flat.gradient, shared := torch.stack([total, told])):
                 dist.all_reduce(tensor)
                 tensor /= self.world
+            total, told = shared.unbind()
+            self.agreed.add(told)
         norm = nn.utils.clip_grad_norm_([weights], t.clip)
         good = (torch.isfinite(total) & torch.isfinite(norm)).float()
         self.whole = False
@@ -255,7 +258,6 @@ class Run:
         """Write the state, then the model; each file is whole or untouched."""
         began = time.monotonic()
         self.saves += 1
-        self.saved = self.seen
         if self.accelerator.is_main_process:
             vectors = (self.flat.weights, self.average, self.moments["exp_avg"], self.moments["exp_avg_sq"])
             tensors: dict[str, Tensor] = {}
@@ -265,9 +267,9 @@ class Run:
             if isinstance(self.objective, Adversarial):
                 tensors |= {f"objective.{name}": tensor for name, tensor in self.objective.state().items()}
             facts = {name: getattr(self, name) for name in FACTS} | {"step": self.moments["step"].item()}
-            state.save(self.folder, tensors, facts | state.identity(self.recipe, self.crops))
+            state.save(self.folder, tensors, facts | state.identity(self.recipe, self.crops, self.marks))
             self.write_model()
-        self.save_seconds = time.monotonic() - began
+        self.saved, self.save_seconds = self.seen, time.monotonic() - began
         self.start_clock()
 
     def _compile(self) -> str | None:

@@ -35,12 +35,21 @@ class State(NamedTuple):
         return {k.removeprefix(f"{name}."): v for k, v in self.tensors.items() if k.startswith(f"{name}.")}
 
 
-def identity(recipe: Recipe, crops: Crops) -> dict[str, Any]:
-    """What makes a run this run and no other: the recipe, and the names, sizes and classes of the pictures."""
+def marks(first: Any, objective: Any) -> dict[str, str]:
+    """What stands for the weights of others that a run is taught with: a file of the same name may hold new ones."""
+    found = {"first": getattr(first, "mark", None), "objective": getattr(objective, "mark", None)}
+    return {name: mark for name, mark in found.items() if mark is not None}
+
+
+def identity(recipe: Recipe, crops: Crops, marks: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What makes a run this run and no other: the recipe, and the names, sizes and classes of the pictures.
+
+    marks: of the weights of other models that it is taught with.
+    """
     rows = zip(crops.names, crops.heights.tolist(), crops.widths.tolist(), strict=True)
     whole = [*rows, *([crops.labels.tolist()] if crops.labelled else [])]
     data = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]
-    return {"recipe": recipe.model_dump(mode="json"), "data": data}
+    return {"recipe": recipe.model_dump(mode="json"), "data": data, "marks": dict(marks or {})}
 
 
 def differing(old: Mapping[str, Any], recipe: Recipe) -> list[str]:
@@ -60,9 +69,9 @@ def _plain(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return found
 
 
-def check(state: State, recipe: Recipe, crops: Crops, folder: Path) -> None:
-    """ConfigError where a state is of another run than this recipe's over these pictures."""
-    facts, now = state.facts, identity(recipe, crops)
+def check(state: State, recipe: Recipe, crops: Crops, folder: Path, marks: Mapping[str, str] | None = None) -> None:
+    """ConfigError where a state is of another run than this recipe's over these pictures, with these other weights."""
+    facts, now = state.facts, identity(recipe, crops, marks)
     cure = "those it was begun with, or another --out"
     if facts.get("version") is None:
         if facts["fingerprint"] not in old_fingerprints(recipe, crops):
@@ -79,6 +88,10 @@ def check(state: State, recipe: Recipe, crops: Crops, folder: Path) -> None:
         raise ConfigError(f"{folder} holds a run of another recipe: {told}{more}; give {cure}")
     if facts["data"] != now["data"]:
         raise ConfigError(f"{folder} holds a run over other pictures: their names or sizes differ; give {cure}")
+    before = facts.get("marks", {})  # states did not say so at first
+    if other := [name for name, mark in (marks or {}).items() if before.get(name, mark) != mark]:
+        named = "model.first" if other[0] == "first" else "training.objective"
+        raise ConfigError(f"the weights that {named} names are others than when {folder} was begun; give {cure}")
 
 
 def save(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -162,6 +175,16 @@ ONCE: dict[type[BaseModel], str] = {
     Training: "objective pictures batch accumulate crop turn zoom resample rate decay warmup betas weight_decay clip "
     "average precision compile seed begin save_every report_every sample_every",
 }
+
+
+def warmup(folder: Path) -> int | None:
+    """The warm-up of the run in a folder, where it began from other weights; None where there is no such run."""
+    if not (path := folder / NAME).exists():
+        return None
+    _, raw = read_tensors(path, weights=False)
+    if json.loads(raw.get("begun", "null")) is None:
+        return None
+    return json.loads(raw.get("recipe", "{}")).get("training", {}).get("warmup")
 
 
 def old_fingerprints(recipe: Recipe, crops: Crops) -> set[str]:

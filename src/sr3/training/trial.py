@@ -2,8 +2,8 @@
 
     python -m sr3.training.trial < what
 
-reads {"recipe": …, "device": …, "limit": bytes, "seconds": …} and writes one line of JSON for each size of batch that
-it tried, so that a process which the system ends for its memory has still told what it found.
+reads {"recipe": …, "device": …, "limit": bytes, "seconds": …, "side": pixels} and writes one line of JSON for each size
+of batch that it tried, so that a process which the system ends for its memory has still told what it found.
 """
 
 import json
@@ -60,15 +60,20 @@ def _timed(run: Run, least: float) -> float:
     return float(np.median(took))
 
 
-def trial(recipe: Recipe, device: str | None, folder: Path, limit: int, seconds: float) -> Iterator[dict[str, Any]]:
-    """Steps of batches of 1, 2, 4 … up to a part of the recipe's batch, until the time or the memory is spent."""
+def trial(
+    recipe: Recipe, device: str | None, folder: Path, limit: int, seconds: float, side: int = 1024
+) -> Iterator[dict[str, Any]]:
+    """Steps of batches of 1, 2, 4 … up to a part of the recipe's batch, until the time or the memory is spent.
+
+    side: of the pictures, their shorter one; to cut a square of that from a large one may take as long as to learn.
+    """
     t = recipe.training
     part = max(1, t.batch // t.accumulate)
     one = recipe.model_copy(
         update={"training": t.model_copy(update={"batch": 1, "accumulate": 1, "compile": False, "begin": None})}
     )
     accelerator = make_accelerator(device)
-    side = max(t.crop, min(round(t.crop * t.zoom[1]), 1024))
+    side = max(t.crop, min(round(t.crop * t.zoom[1]), side))
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     there = accelerator.device
     cut: dict[str, Any] = {"zoom": t.zoom, "colour": t.colour, "resample": t.resample}
@@ -100,7 +105,7 @@ def main() -> None:
     asked = json.load(sys.stdin)
     recipe = Recipe.model_validate(asked["recipe"])
     with temporary_folder() as folder:
-        for found in trial(recipe, asked["device"], folder, asked["limit"], asked["seconds"]):
+        for found in trial(recipe, asked["device"], folder, asked["limit"], asked["seconds"], asked["side"]):
             sys.stdout.write(json.dumps(found) + "\n")
             sys.stdout.flush()
 

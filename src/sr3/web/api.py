@@ -133,7 +133,7 @@ class Api:
     async def jobs(self, request: Request) -> Response:
         most = number(request, "limit", 200, MOST_LISTED)
         found = await run_in_threadpool(lambda: [self.job(record) for record in self.queue.store.newest(most)])
-        return sent(Jobs(jobs=found))
+        return sent(Jobs(jobs=found, hours=self.queue.limits.hours))
 
     async def get(self, request: Request) -> Response:
         return sent(await run_in_threadpool(self.job, await self.found(request)))

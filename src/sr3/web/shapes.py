@@ -188,9 +188,10 @@ class Tasks(_Shape):
 
 
 class Jobs(_Shape):
-    """GET /v1/jobs: the newest first."""
+    """GET /v1/jobs: the newest first.  hours: that one is kept when it has ended."""
 
     jobs: list[Job]
+    hours: float
 
 
 class Health(_Shape):

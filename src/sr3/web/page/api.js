@@ -1,4 +1,5 @@
 // The server's interface: what it sends, and how it is asked.
+import { keep, kept } from "./kept.js";
 
 /**
  * @typedef {{name: string, type: "integer" | "number" | "boolean" | "choice" | "text", default: any, says: string,
@@ -33,13 +34,12 @@ export class Refusal extends Error {
 
 const address = new URL(location.href);
 const brought = address.searchParams.get("token");
-if (brought !== null) {
+if (brought !== null && keep("sessionStorage", "sr3.token", brought)) {
   // it is kept for this tab, and leaves the address, which people copy
-  sessionStorage.setItem("sr3.token", brought);
   address.searchParams.delete("token");
   history.replaceState(null, "", address);
 }
-const token = sessionStorage.getItem("sr3.token");
+const token = brought ?? kept("sessionStorage", "sr3.token");
 
 /**
  * An address that an <img>, an <a> or an EventSource can use: these can send no header, so the token stands in it.

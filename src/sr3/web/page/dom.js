@@ -50,7 +50,7 @@ export function say(words) {
 export function warn(words) {
   const notice = at("notice");
   notice.hidden = words === null;
-  notice.textContent = words ?? "";
+  if (notice.textContent !== (words ?? "")) notice.textContent = words; // the same is not read out again
 }
 
 /**

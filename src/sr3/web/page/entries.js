@@ -2,13 +2,15 @@
 
 /**
  * @typedef {import("./api.js").Job} Job
- * @typedef {{id: string, name: string, size: [number, number] | null, file: File | null, image: ImageBitmap | null,
- *   thumb: string | null, job: Job | null, heard: number, mask: import("./mask.js").Mask | null,
- *   preview: import("./layer.js").Drawn | null, answer: string, differs: boolean, beside: string,
- *   looked: boolean, sending: boolean, stopping: boolean, fault: string | null}} Entry
- *   size: null until it is known; looked: whether the browser has tried to read the file; file: of a picture brought here; image: it, no larger than the screen needs;
- *   heard: when the last progress came, in milliseconds; answer: which result is looked at; differs: with the map over
- *   it; beside: the key of what it is compared with; fault: why it could not be sent
+ * @typedef {{id: string, name: string, size: [number, number] | null, file: File | null,
+ *   image: ImageBitmap | HTMLImageElement | null, thumb: string | null, job: Job | null, heard: number,
+ *   mask: import("./mask.js").Mask | null, preview: import("./layer.js").Drawn | null, answer: string,
+ *   differs: boolean, beside: string, looked: boolean, sending: AbortController | null, stopping: boolean,
+ *   fault: string | null}} Entry
+ *   size: null until it is known; looked: whether the browser has tried to read the file; file: of a picture brought
+ *   here; image: it, no larger than the screen needs, while it is looked at; heard: when the last progress came, in
+ *   milliseconds; answer: which result is looked at; differs: with the map over it; beside: the key of what it is
+ *   compared with; sending: what breaks its sending off; fault: why it could not be sent
  */
 
 /** @typedef {"list" | "entry" | "preview" | "chosen"} What */
@@ -20,6 +22,8 @@ export class Entries extends EventTarget {
   chosen = null;
   /** The name of the task that is chosen. */
   task = "";
+  /** Whether it can be done only where a mask is. */
+  needsMask = false;
 
   /**
    * A new entry with what is known of it.
@@ -40,7 +44,7 @@ export class Entries extends EventTarget {
       differs: false,
       beside: "",
       looked: false,
-      sending: false,
+      sending: null,
       stopping: false,
       fault: null,
       ...known,
@@ -59,15 +63,18 @@ export class Entries extends EventTarget {
     if (index < 0) return;
     this.list.splice(index, 1);
     if (entry.thumb) URL.revokeObjectURL(entry.thumb);
-    entry.image?.close();
     if (this.chosen === entry) this.choose(this.list[Math.min(index, this.list.length - 1)] ?? null);
     this.tell("list");
   }
 
   /** @param {Entry | null} entry */
   choose(entry) {
+    const before = this.chosen;
     this.chosen = entry;
     this.tell("chosen", entry);
+    if (before === null || before === entry) return;
+    if (before.image instanceof ImageBitmap) before.image.close();
+    before.image = null;
   }
 
   /**
@@ -99,6 +106,11 @@ export class Entries extends EventTarget {
     return entry.mask && !entry.mask.empty && entry.mask.task === task ? entry.mask : null;
   }
 
+  /** What is being sent or done. */
+  get busy() {
+    return this.list.filter(isBusy);
+  }
+
   /** Jobs that are not done. */
   get active() {
     return this.list.filter((entry) => entry.job && isActive(entry.job));
@@ -112,3 +124,12 @@ export class Entries extends EventTarget {
 
 /** @param {Job} job */
 export const isActive = (job) => job.state === "queued" || job.state === "running";
+
+/** @param {Entry} entry */
+export const isBusy = (entry) => entry.sending !== null || (entry.job !== null && isActive(entry.job));
+
+/**
+ * Whether the browser has nothing to show of it.
+ * @param {Entry} entry
+ */
+export const unseen = (entry) => entry.looked && entry.size === null;

@@ -1,7 +1,9 @@
 // What is to be done: the form, made of the tasks and models that the server has.
 import { told } from "./api.js";
-import { at, fresh, make } from "./dom.js";
+import { at, make } from "./dom.js";
+import { unseen } from "./entries.js";
 import { field } from "./fields.js";
+import { keep, kept } from "./kept.js";
 import { pictures, t } from "./strings.js";
 
 /**
@@ -25,7 +27,7 @@ export class Form {
     /** @type {Task[]} */ this.tasks = [];
     /** @type {Model[]} */ this.models = [];
     /** @type {{task: string, model: string, values: Record<string, any>}} */
-    this.wish = { task: "", model: "", values: {}, ...JSON.parse(localStorage.getItem(KEPT) ?? "{}") };
+    this.wish = wished();
     this.rare = false;
     at("panel").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -82,7 +84,7 @@ export class Form {
   }
 
   keep() {
-    localStorage.setItem(KEPT, JSON.stringify(this.wish));
+    keep("localStorage", KEPT, JSON.stringify(this.wish));
   }
 
   /** Lay the form out for the task and the model that are chosen. */
@@ -91,6 +93,7 @@ export class Form {
     const panel = at("panel");
     if (!task) return;
     this.entries.task = task.name;
+    this.entries.needsMask = task.needs.includes("mask");
     /** @type {import("./fields.js").Context} */
     const context = {
       values: this.wish.values,
@@ -101,7 +104,9 @@ export class Form {
     };
     const options = task.options.filter((option) => !(option.name === "size" && task.options.some((o) => o.name === "scale")));
     const rare = options.filter((option) => RARE.has(option.name));
-    const more = make("details", { open: this.rare }, make("summary", {}, t("more")), ...rare.map((o) => field(o, context)));
+    // what will be done is seen, also of what was set on another day
+    const open = this.rare || rare.some(({ name, default: usual }) => (this.wish.values[name] ?? usual) !== usual);
+    const more = make("details", { open }, make("summary", {}, t("more")), ...rare.map((o) => field(o, context)));
     more.addEventListener("toggle", () => (this.rare = more.open));
     panel.replaceChildren(
       this.choice("task", this.tasks.map((each) => [each.name, this.title(each), each.models.length > 0]), task.name),
@@ -159,7 +164,7 @@ export class Form {
   masks(task) {
     if (!task.takes.includes("mask")) return make("div", { hidden: true });
     const needed = task.needs.includes("mask");
-    const note = make("p", { className: "small", id: fresh() }, t(needed ? "mask.needed" : "mask.keeps"));
+    const note = make("p", { className: "small", id: "mask-note" });
     return make(
       "div",
       { className: "field", role: "group", "aria-label": t("mask"), "aria-describedby": note.id },
@@ -185,7 +190,23 @@ export class Form {
     button.disabled = !drafts.length && !chosen?.job;
     const mask = /** @type {HTMLButtonElement | null} */ (document.getElementById("mask"));
     if (mask) mask.disabled = !chosen?.size;
+    const note = document.getElementById("mask-note");
+    const said = this.entries.needsMask ? t("mask.needed") : t("mask.keeps");
+    if (note) note.textContent = chosen && unseen(chosen) ? t("mask.unseen", { name: chosen.name }) : said;
     const unmask = document.getElementById("unmask");
     if (unmask) unmask.hidden = !chosen || !this.entries.mask(chosen);
+  }
+}
+
+/**
+ * What was asked for the last time.
+ * @returns {{task: string, model: string, values: Record<string, any>}}
+ */
+function wished() {
+  try {
+    const { task = "", model = "", values = {} } = JSON.parse(kept("localStorage", KEPT) ?? "{}");
+    return { task, model, values: { ...values } };
+  } catch {
+    return { task: "", model: "", values: {} }; // it is damaged
   }
 }

@@ -1,7 +1,7 @@
 // The gallery: a thumbnail of each picture, and what is becoming of it.
 import { link } from "./api.js";
 import { at, make } from "./dom.js";
-import { isActive } from "./entries.js";
+import { isBusy } from "./entries.js";
 import { progress } from "./stage.js";
 import { t } from "./strings.js";
 
@@ -19,7 +19,11 @@ export class Gallery {
     /** @type {Map<Entry, HTMLElement>} */
     this.tiles = new Map();
     this.box.addEventListener("keydown", (event) => this.key(event));
-    at("stop-all").addEventListener("click", () => Promise.all(entries.active.map((entry) => jobs.drop(entry))));
+    at("stop-all").addEventListener("click", () => {
+      const tile = entries.chosen && this.tiles.get(entries.chosen);
+      tile?.focus({ preventScroll: true }); // as the button goes
+      jobs.stopAll();
+    });
     setInterval(() => entries.active.forEach((entry) => this.update(entry)), 1000);
   }
 
@@ -93,7 +97,8 @@ export class Gallery {
 
   /** What concerns them all: the zip of the results, and a button that cancels. */
   counts() {
-    const { done, active } = this.entries;
+    const { done, list } = this.entries;
+    const active = list.filter((entry) => isBusy(entry) || this.jobs.due.has(entry));
     const zip = /** @type {HTMLAnchorElement} */ (at("zip"));
     zip.hidden = done.length < 2;
     const ids = done.map((entry) => `id=${entry.job?.id}`).join("&");
@@ -113,7 +118,7 @@ export class Gallery {
     const index = to[event.key];
     const entry = index === undefined ? null : list[Math.min(list.length - 1, Math.max(0, index))];
     if (entry) this.pick(entry);
-    else if (event.key === "Delete" && chosen && !(chosen.job && isActive(chosen.job))) {
+    else if (event.key === "Delete" && chosen && !isBusy(chosen)) {
       this.jobs.drop(chosen).then(() => this.tiles.get(/** @type {Entry} */ (this.entries.chosen))?.focus());
     } else return;
     event.preventDefault();
@@ -126,7 +131,7 @@ export class Gallery {
  */
 function said(entry, masked) {
   if (entry.fault || entry.job?.state === "failed") return t("state.failed");
-  if (entry.sending || (entry.job && isActive(entry.job))) return progress(entry);
+  if (isBusy(entry)) return progress(entry);
   if (!entry.job) return masked ? t("masked") : t("state.draft");
   return entry.job.state === "succeeded" ? (entry.job.result_size ?? entry.job.size).join(" × ") : t(`state.${entry.job.state}`);
 }

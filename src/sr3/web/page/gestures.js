@@ -31,7 +31,9 @@ export function gestures(viewer, tool) {
   const elsewhere = (/** @type {EventTarget | null} */ target) =>
     types(target) || (target instanceof Element && target.closest("[role=listbox], form, header") !== null);
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || elsewhere(event.target)) return;
+    const undoes = event.key.toLowerCase() === "z" && !event.shiftKey && tool() !== null;
+    if (event.defaultPrevented || elsewhere(event.target)) return;
+    if ((event.ctrlKey || event.metaKey) && !undoes) return; // these are the browser's
     const onButton = event.target instanceof Element && event.target.closest("button, a, label, input") !== null;
     if (onButton && (event.key === " " || event.key === "Enter" || event.key.startsWith("Arrow"))) return;
     if (tool()?.key(event) || key(viewer, event)) event.preventDefault();

@@ -1,9 +1,10 @@
 // The server's jobs: sent, followed while they are worked on, cancelled, forgotten.
-import { ask, key, link, Refusal, told } from "./api.js";
-import { say, warn } from "./dom.js";
+import { ask, link, Refusal, told } from "./api.js";
+import { at, say, warn } from "./dom.js";
 import { Entries, isActive } from "./entries.js";
 import { loaded } from "./layer.js";
-import { t } from "./strings.js";
+import { post, readable } from "./post.js";
+import { duration, t } from "./strings.js";
 
 /**
  * @typedef {import("./entries.js").Entry} Entry
@@ -14,6 +15,12 @@ import { t } from "./strings.js";
 /** Jobs that are followed step by step; a browser opens six connections to a server, for all its tabs together. */
 const FOLLOWED = 1;
 const PAUSE = 2000;
+
+/** Between two looks at the list while nothing is being done: another tab may do something, and old jobs go. */
+const IDLE = 60_000;
+
+/** The milliseconds that the reply to a picture that is sent is waited for when it is cancelled: its job can be, too. */
+const GRACE = 1000;
 
 /** Jobs that the server lists at once. */
 const LISTED = 1000;
@@ -26,24 +33,33 @@ export class Jobs {
     this.ears = new Map();
     this.timer = 0;
     this.away = false;
-    document.addEventListener("visibilitychange", () => this.follow());
+    /** @type {Set<Entry>} What is to be sent yet; a new set once all is cancelled. */
+    this.due = new Set();
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.follow() : this.refresh()));
   }
 
-  /** Fetch the list: jobs that are new here are added, those that the server has forgotten go. */
+  /** Fetch the list: jobs that are new here are added, those that the server has forgotten go. Whether it came. */
   async refresh() {
     clearTimeout(this.timer);
     const before = this.entries.list.filter((entry) => entry.job);
     try {
-      /** @type {{jobs: Job[]}} */
-      const { jobs } = await told(`/v1/jobs?limit=${LISTED}`);
-      this.merge(jobs, before);
-      if (this.away) warn(null);
+      /** @type {{jobs: Job[], hours?: number}} */
+      const { jobs, hours } = await told(`/v1/jobs?limit=${LISTED}`);
+      if (hours) at("kept").textContent = t("kept", { time: duration(3600 * hours) });
+      at("kept").hidden = !hours;
+      if (this.away) {
+        warn(null);
+        // it may have begun anew, and know of no wish to stop
+        for (const entry of before) entry.stopping = false;
+      }
       this.away = false;
+      this.merge(jobs, before);
     } catch (error) {
       this.away = true;
       warn(error instanceof Refusal ? error.message : t("away"));
     }
     this.follow();
+    return !this.away;
   }
 
   /**
@@ -92,9 +108,14 @@ export class Jobs {
     const ids = new Set(near.map((entry) => entry.job?.id));
     for (const [id, ear] of this.ears) if (!ids.has(id)) this.deafen(id, ear);
     for (const entry of near) if (entry.job && !this.ears.has(entry.job.id)) this.hear(entry, entry.job);
+    const often = this.away || active.length > near.length;
+    this.later(often ? PAUSE : active.length ? 5 * PAUSE : IDLE);
+  }
+
+  /** @param {number} pause  milliseconds until the list is asked for */
+  later(pause) {
     clearTimeout(this.timer);
-    const pause = this.away || active.length > near.length ? PAUSE : active.length ? 5 * PAUSE : 0;
-    if (pause) this.timer = window.setTimeout(() => this.refresh(), pause);
+    this.timer = window.setTimeout(() => this.refresh(), pause);
   }
 
   /**
@@ -148,8 +169,30 @@ export class Jobs {
     ear.addEventListener("error", () => {
       if (ear.readyState !== EventSource.CLOSED) return;
       this.deafen(job.id, ear);
-      this.timer = window.setTimeout(() => this.refresh(), PAUSE);
+      this.later(PAUSE);
     });
+  }
+
+  /**
+   * Send pictures one after the other, until all is cancelled.
+   * @param {Entry[]} list
+   * @param {Wish} wish
+   */
+  async sendAll(list, wish) {
+    const { due } = this;
+    for (const entry of list) due.add(entry);
+    for (const entry of list) {
+      due.delete(entry);
+      // it may have been removed meanwhile, or sent by another press
+      const wanted = due === this.due && this.entries.list.includes(entry) && !entry.sending && !entry.job;
+      if (wanted) await this.send(entry, wish);
+    }
+  }
+
+  /** Send no more, and cancel what is being sent or done. */
+  async stopAll() {
+    this.due = new Set();
+    await Promise.all(this.entries.busy.map((entry) => this.drop(entry)));
   }
 
   /**
@@ -158,7 +201,7 @@ export class Jobs {
    * @param {Wish} wish
    */
   async send(entry, wish) {
-    entry.sending = true;
+    const sending = (entry.sending = new AbortController());
     entry.fault = null;
     this.entries.tell("entry", entry);
     try {
@@ -169,50 +212,52 @@ export class Jobs {
       form.set("task", wish.task);
       if (wish.model) form.set("model", wish.model);
       form.set("options", JSON.stringify(wish.options));
-      const job = await this.post(form, key());
-      this.take(entry, job);
+      this.take(entry, await post(form, sending.signal, () => this.refresh()));
     } catch (error) {
-      entry.fault = error instanceof Refusal ? error.message : t("away");
-      say(t("state.failed.said", { name: entry.name, why: entry.fault }));
-    }
-    entry.sending = false;
-    this.entries.tell("entry", entry);
-    this.follow();
-  }
-
-  /**
-   * @param {FormData} form
-   * @param {string} name  the same for every try, so that it becomes one job
-   * @returns {Promise<Job>}
-   */
-  async post(form, name) {
-    for (;;) {
-      try {
-        return await (await ask("/v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": name } })).json();
-      } catch (error) {
-        if (!(error instanceof Refusal) || error.status !== 429) throw error;
-        say(error.message);
-        await new Promise((done) => setTimeout(done, 1000 * Math.min(error.after ?? 5, 60)));
+      if (sending.signal.aborted) {
+        say(t("state.canceled.said", { name: entry.name }));
+      } else {
+        const { name } = entry;
+        const why = (await readable(entry.file)) ? t("unsent", { name }) : t("unread", { name });
+        entry.fault = error instanceof Refusal ? error.message : why;
+        say(t("state.failed.said", { name, why: entry.fault }));
       }
     }
+    const { stopping } = entry;
+    entry.sending = null;
+    entry.stopping = false;
+    this.entries.tell("entry", entry);
+    if (stopping && entry.job) return this.drop(entry);
+    this.follow();
+    if (stopping) this.later(PAUSE); // the server may have taken it all the same
   }
 
   /**
-   * Cancel a job, or forget one that has ended.
+   * Cancel a job or the sending of a picture, or forget what is not worked on.
    * @param {Entry} entry
    */
   async drop(entry) {
-    if (!entry.job) return this.entries.remove(entry);
-    const ended = !isActive(entry.job);
-    entry.stopping = !ended;
+    const { job, sending } = entry;
+    if (sending) {
+      entry.stopping = true;
+      this.entries.tell("entry", entry);
+      setTimeout(() => sending.abort(), GRACE);
+      return;
+    }
+    if (!job) return this.entries.remove(entry);
+    let gone = !isActive(job);
+    entry.stopping = !gone;
     this.entries.tell("entry", entry);
     try {
-      const reply = await ask(`${entry.job.links.self}${ended ? "" : "?only=active"}`, { method: "DELETE" });
+      const reply = await ask(`${job.links.self}${gone ? "" : "?only=active"}`, { method: "DELETE" });
       if (reply.status === 200) this.take(entry, await reply.json());
     } catch (error) {
-      if (!(error instanceof Refusal && error.status === 404)) warn(error instanceof Refusal ? error.message : t("away"));
+      entry.stopping = false; // it can be tried once more
+      gone = error instanceof Refusal && error.status === 404;
+      if (!gone) warn(error instanceof Refusal ? error.message : t("unanswered"));
     }
-    if (ended) this.entries.remove(entry);
+    if (gone) this.entries.remove(entry);
+    else this.entries.tell("entry", entry);
     this.follow();
   }
 }

@@ -31,6 +31,15 @@ export class Layer {
   }
 
   /**
+   * The same picture, of which more may be there now.
+   * @param {Source} source
+   */
+  now(source) {
+    this.source = source;
+    if (!this.loaded) this.whole = source.drawn ?? this.whole;
+  }
+
+  /**
    * Load the whole picture, wide enough for so many of the screen's pixels.
    * @param {number} wide
    */

@@ -1,12 +1,13 @@
 // The page: its parts made, and told of each other.
 import { Refusal } from "./api.js";
 import { at, say, warn } from "./dom.js";
-import { Entries } from "./entries.js";
+import { Entries, unseen } from "./entries.js";
 import { Form } from "./form.js";
 import { Gallery } from "./gallery.js";
 import { gestures } from "./gestures.js";
 import { again, intake } from "./intake.js";
 import { Jobs } from "./jobs.js";
+import { keep } from "./kept.js";
 import { Masking } from "./masking.js";
 import { Stage } from "./stage.js";
 import { t, translate } from "./strings.js";
@@ -85,25 +86,28 @@ async function start() {
     const { chosen } = entries;
     let list = [...entries.drafts];
     if (!list.length && chosen?.job) {
-      list = [await again(chosen)];
+      list = [await again(entries, chosen)];
       entries.add(list);
       entries.choose(list[0] ?? null);
     }
-    const bare = list.filter((entry) => task.needs.includes("mask") && !entries.mask(entry));
-    if (bare[0]) {
-      entries.choose(bare[0]);
-      warn(t("mask.first", { name: bare[0].name }));
+    const bare = list.find((entry) => entries.needsMask && !entries.mask(entry));
+    if (bare) {
+      const { name } = bare;
+      entries.choose(bare);
+      warn(unseen(bare) ? t("mask.unseen", { name }) : t("mask.first", { name }));
       return;
     }
     warn(null);
     say(t("started"));
-    for (const entry of list) {
-      // it may have been removed meanwhile, or sent by another press
-      if (entries.list.includes(entry) && !entry.sending && !entry.job) await jobs.send(entry, wish);
-    }
+    await jobs.sendAll(list, wish);
   } catch (error) {
-    warn(error instanceof Refusal ? error.message : t("away"));
+    warn(error instanceof Refusal ? error.message : t("unanswered"));
   }
+}
+
+/** Fill the form in, as soon as the server says with what. */
+async function fill() {
+  await form.load().catch(() => setTimeout(fill, 5000));
 }
 
 /** Light, dark, or as the system has it. */
@@ -114,7 +118,7 @@ function themes() {
   const show = () => (button.textContent = t(`theme.${root.dataset.theme}`));
   button.addEventListener("click", () => {
     root.dataset.theme = order[(order.indexOf(root.dataset.theme ?? "auto") + 1) % order.length];
-    localStorage.setItem("sr3.theme", root.dataset.theme ?? "auto");
+    keep("localStorage", "sr3.theme", root.dataset.theme ?? "auto");
     show();
     say(button.textContent ?? "");
   });
@@ -123,6 +127,6 @@ function themes() {
 
 const alone = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 at("where").textContent = t(alone ? "where.here" : "where.there", { host: location.host });
-await Promise.all([form.load().catch(() => {}), jobs.refresh()]);
+await Promise.all([fill(), jobs.refresh()]);
 arrange();
 document.body.dataset.ready = "true";

@@ -143,7 +143,11 @@ export function scene(entry, all, alone) {
   const frame = frameOf(entry);
   const given = original(entry);
   if (!frame || !given) return null;
-  const right = alone ? null : result(entry);
+  if (alone) {
+    // what is painted on is all that is seen, not where it lies in a result that is larger
+    return { frame: given.size, left: null, right: { ...given, place: { x: 0, y: 0, ...given.size } }, over: null };
+  }
+  const right = result(entry);
   if (!right) return { frame, left: null, right: given, over: null };
   const left = others(entry, all).find((source) => source.key === entry.beside) ?? given;
   const spread = entry.differs ? (entry.job?.links.spread ?? null) : null;

@@ -1,7 +1,7 @@
 // What stands around the picture that is looked at: its name, what is done to it, and what can be done with it.
 import { link } from "./api.js";
 import { at, make, press } from "./dom.js";
-import { isActive } from "./entries.js";
+import { isBusy } from "./entries.js";
 import { address, answers, frameOf, named, original, others, scene, summary } from "./sources.js";
 import { duration, t } from "./strings.js";
 
@@ -46,7 +46,10 @@ export class Stage {
       this.download,
     );
     at("remove").addEventListener("click", () => this.remove());
-    at("cancel").addEventListener("click", () => entries.chosen && jobs.drop(entries.chosen));
+    at("cancel").addEventListener("click", () => {
+      at("title").focus({ preventScroll: true }); // the button goes, and whoever uses the keyboard stands where it was
+      if (entries.chosen) jobs.drop(entries.chosen);
+    });
   }
 
   /** Take the entry away; whoever used the keyboard stands at its neighbour then. */
@@ -69,7 +72,7 @@ export class Stage {
   show() {
     const { entries, viewer, masking } = this.parts;
     const entry = entries.chosen;
-    if (!entry) return;
+    if (!entry) return viewer.blank();
     const what = scene(entry, entries.list, masking.mask !== null);
     at("title").textContent = entry.name;
     at("facts").textContent = facts(entry);
@@ -93,8 +96,9 @@ export class Stage {
    */
   speak(entry, seen) {
     const why = entry.fault ?? entry.job?.error?.detail ?? (entry.job?.state === "canceled" ? t("state.canceled") : "");
-    const unseen = entry.looked ? t("unseen", { name: entry.name }) : t("looking");
-    at("said").textContent = why || (seen ? "" : unseen);
+    const { name, looked } = entry;
+    const unseen = this.parts.entries.needsMask ? t("mask.unseen", { name }) : t("unseen", { name });
+    at("said").textContent = why || (seen ? "" : looked ? unseen : t("looking"));
     at("said").hidden = !why && seen;
     at("said").classList.toggle("fault", Boolean(entry.fault ?? entry.job?.error));
   }
@@ -117,7 +121,7 @@ export class Stage {
       this.download.href = link(file);
       this.download.download = "";
     }
-    at("remove").hidden = entry.job !== null && isActive(entry.job);
+    at("remove").hidden = isBusy(entry);
   }
 
   /**
@@ -161,11 +165,10 @@ export class Stage {
   walk() {
     const entry = this.parts.entries.chosen;
     const job = entry?.job;
-    const shown = Boolean(entry && (entry.sending || (job && isActive(job))));
+    const shown = entry && isBusy(entry);
     at("walk").hidden = !shown;
-    if (!entry || !shown) return;
+    if (!shown) return;
     const bar = /** @type {HTMLProgressElement} */ (at("steps"));
-    at("cancel").hidden = !job;
     /** @type {HTMLButtonElement} */ (at("cancel")).disabled = entry.stopping;
     at("left").textContent = progress(entry);
     if (job?.progress.total) {
@@ -190,6 +193,7 @@ export class Stage {
     if (!entry || !given) return;
     entry.mask = masking.open(entry.mask, given.size, entries.task);
     this.show();
+    masking.show(); // the brush, in what is shown now
   }
 }
 

@@ -55,7 +55,7 @@ export class Viewer {
     /** @type {(source: Source | null) => Layer | null} */
     const layer = (source) => {
       const found = source && old.find((each) => each?.source.key === source.key);
-      if (found && source) found.source = source;
+      if (found && source) found.now(source);
       return found ?? (source && new Layer(source, () => this.later()));
     };
     const before = this.frame;
