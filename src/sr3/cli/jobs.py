@@ -73,7 +73,7 @@ def plan(inputs: Sequence[Path], output: Path | None, naming: Naming) -> Plan:
     from sr3.model.config import ConfigError
 
     many = len(inputs) > 1 or any(p.is_dir() for p in inputs)
-    if many and output is not None and (output == PIPE or output.is_file() or _is_file_to_be(output)):
+    if many and output is not None and (output == PIPE or output.is_file()):
         raise ConfigError(f"{output} is no folder; several pictures need one to go to")
     found = Plan([], [])
     for source in inputs:
@@ -83,6 +83,8 @@ def plan(inputs: Sequence[Path], output: Path | None, naming: Naming) -> Plan:
             _add_folder(found, source, output, naming, several=len(inputs) > 1)
         else:
             found.jobs.append(Job(source, _target(source, output, naming, many=many)))
+    if many and output is not None and found.jobs and _is_file_to_be(output):
+        raise ConfigError(f"{output} is no folder, as {output}/ would be; several pictures need one to go to")
     once = {os.path.abspath(job.source): job for job in found.jobs}  # a picture that is named twice
     return Plan(_told_apart(list(once.values())), found.failures)
 
