@@ -147,11 +147,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--methods", default="bicubic,photo-4x-regression,photo-4x")
     parser.add_argument("--every", type=int, default=1, help="only every n-th picture")
+    parser.add_argument("--others", action="store_true", help="all but these, to choose by what is not reported")
     parser.add_argument("--factor", type=int, default=4, help="how many times smaller; a folder OUT for each")
     chosen = parser.parse_args()
     (chosen.out / "original").mkdir(parents=True, exist_ok=True)
     pictures = load(chosen.data)
-    for name, whole in list(zip(pictures.names, pictures.pixels, strict=True))[:: chosen.every]:
+    for number, (name, whole) in enumerate(zip(pictures.names, pictures.pixels, strict=True)):
+        if (number % chosen.every == 0) == chosen.others:
+            continue
         stem, pixels = Path(name).stem, middle(np.asarray(whole), chosen.factor)
         Image.fromarray(pixels).save(chosen.out / "original" / f"{stem}.png")
         for condition in CONDITIONS:

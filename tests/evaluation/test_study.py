@@ -602,6 +602,7 @@ def test_nothing_that_is_sent_tells_the_photograph(client, study, pairs):
                 with Image.open(reply) as shown:
                     assert (shown.mode, shown.info) == ("RGB", {})
             addresses = {told["trial"], *told["pictures"].values()}
+            assert all(re.search("(^|/)[0-9a-f]{32}$", address) for address in addresses)  # 128 bits that tell nothing
             assert not addresses & seen
             seen |= addresses
             told = ask(client, "/answer", rater=rater, trial=told["trial"], answer="left", milliseconds=1)

@@ -1,5 +1,6 @@
 """The server is sent what no page sends: each request is refused by a clean 4xx, and the server goes on."""
 
+import asyncio
 import io
 import json
 import os
@@ -30,6 +31,7 @@ from sr3.web import guard
 from sr3.web.catalogue import Catalogue
 from sr3.web.disk import new_name
 from sr3.web.limits import Limits
+from sr3.web.problem import nobody_left
 from sr3.web.queue import Queue
 from sr3.web.store import Store
 from sr3.web.work import Bench
@@ -379,6 +381,17 @@ def test_a_folder_is_one_servers(model, tmp_path):
     base.close()
     with pytest.raises(ConfigError, match="of another sr3's"):
         Queue(tmp_path / "web", catalogue, benches)
+
+
+def test_what_is_not_there_is_told_from_what_means_nothing(http):
+    for method, path, status, said in (
+        ("GET", "/wp-login.php", 404, "there is nothing at this address; /docs says what there is"),
+        ("PUT", "/v1/jobs", 405, "PUT means nothing here; /docs says what does"),
+    ):
+        reply = http.request(method, path)
+        assert (reply.status_code, reply.json()["detail"]) == (status, said)
+    left = asyncio.run(nobody_left(None, None))  # what is sent to nobody is a reply all the same
+    assert (left.status_code, json.loads(left.body)["title"]) == (400, "Bad Request")
 
 
 def test_a_defect_says_so_and_the_next_job_is_done(server, http, tmp_path, monkeypatch, caplog):

@@ -84,11 +84,15 @@ def test_any_token_comes_through_the_address():
         ("linux", "posix", {"XDG_CACHE_HOME": "/caches"}, "/caches/sr3/web"),
         ("linux", "posix", {}, "HOME/.cache/sr3/web"),
         ("darwin", "posix", {}, "HOME/Library/Caches/sr3/web"),
+        ("win32", "nt", {"LOCALAPPDATA": "/local"}, "/local/sr3/web"),
+        ("win32", "nt", {}, "HOME/AppData/Local/sr3/web"),
     ],
 )
 def test_jobs_are_kept_where_the_system_keeps_such_things(monkeypatch, tmp_path, platform, name, variable, end):
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
     for key, value in variable.items():
         monkeypatch.setenv(key, value)
     monkeypatch.setattr("sys.platform", platform)

@@ -49,7 +49,7 @@ def default_folder() -> Path:
     home = Path.home()
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "sr3" / "web"
-    if os.name == "nt":
+    if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "sr3" / "web"
     return Path(os.environ.get("XDG_CACHE_HOME", home / ".cache")) / "sr3" / "web"
 
