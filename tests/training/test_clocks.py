@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from test_state import recipe
 from sr3.picture.collection import Pictures
 from sr3.training import curve, machine, run
 from sr3.training.data import Crops
-from sr3.training.machine import Waiting
+from sr3.training.machine import AHEAD, Agreed, Waiting
 from sr3.training.run import Run
 from sr3.training.train import learn, make_accelerator
 
@@ -73,3 +74,28 @@ def test_pictures_are_known_by_name_height_and_width():
     pictures = Pictures(["a", "b"], [np.zeros((4, 6, 3), np.uint8), np.zeros((5, 4, 3), np.uint8)])
     told = json.dumps([["a", 4, 6], ["b", 5, 4]])
     assert curve.fingerprint(pictures) == hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def test_on_a_gpu_all_end_when_the_step_that_was_told_of_it_is_done():
+    """Its count is read as many steps late as the host may be ahead, so that nobody waits for it."""
+    for name, late in (("cpu", 0), ("cuda", AHEAD)):
+        agreed, found = Agreed(torch.device(name)), []
+        for count in (0.0, 0.0, 0.5, *[0.0] * 8):
+            agreed.add(torch.tensor(count))
+            found.append(agreed.over())
+        assert found.index(True) == 2 + late
+        assert sum(found) == 1
+
+
+def test_a_second_signal_is_raised_at_once():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        agreed = Agreed(torch.device("cpu"))
+        with agreed.listening():
+            signal.raise_signal(signal.SIGINT)
+            assert agreed.told
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
