@@ -241,3 +241,15 @@ def test_a_folder_is_written_with_a_slash_and_a_picture_is_none(up):
     code, _, err = up("jan/x.png", "-o", "plain")
     assert code == 2
     assert "or write plain/ for a folder" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("kept", [b"\xff\xd8\xff\xe0 a photograph", b"my notes\n", b"[1]\n", b"\n"])
+def test_a_manifest_is_added_to_and_nothing_else_is(up, kept):
+    Path("kept").write_bytes(kept)
+    code, _, err = up("jan/x.png", "-o", "o.png", "--manifest", "kept")
+    assert (code, Path("kept").read_bytes()) == (2, kept)
+    assert "kept is there already and no manifest" in " ".join(err.split())
+    Path("empty").touch()
+    for number in (1, 2):
+        assert up("jan/x.png", "-o", f"o{number}.png", "--manifest", "empty")[0] == 0
+    assert [json.loads(line)["output"] for line in Path("empty").read_text().splitlines()] == [["o1.png"], ["o2.png"]]

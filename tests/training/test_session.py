@@ -377,3 +377,15 @@ def test_as_small_as_can_be_is_left_out_and_not_refused(go, folder, tmp_path):
     assert code == 0, said
     assert "small.png" in said
     assert "just.png" not in said
+
+
+def test_a_run_in_the_folder_of_its_pictures_goes_on(sr3, folder):
+    """And neither it nor another is taught its samples."""
+    settings = [f"--set={s}" for s in (*SMALL, "training.sample_every=4")]
+    for name, pictures, seen in (("runs/a", 4, 4), ("runs/a", 8, 8), ("runs/b", 4, 4)):
+        line = ["train", "photo-4x-regression", "--data", folder, "--out", folder / name, "--device", "cpu", *settings]
+        code, _, err = sr3(*line, f"--set=training.pictures={pictures}")
+        assert code == 0, err
+        assert err.startswith("3 pictures")
+        assert read_tensors(folder / name / "state.safetensors")[1]["seen"] == str(seen)
+    assert list((folder / "runs" / "a" / "samples").iterdir())

@@ -1,5 +1,6 @@
 """What is looked at before any work: whether what was asked for goes together."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,20 @@ def check_work(run: "Run", jobs: Sequence[Job], read: Sequence[Path]) -> None:
         refuse("--json and the picture do not go into one pipe; give a file by -o")
     if run.manifest == PIPE:
         refuse("a manifest is a file; for standard output there is --json")
+    if run.manifest is not None and not _takes_lines(run.manifest):
+        refuse(f"{run.manifest} is there already and no manifest; give another --manifest")
+
+
+def _takes_lines(path: Path) -> bool:
+    """Whether lines of JSON may be added: to what is not there, is empty, begins with one, or is no regular file."""
+    if not path.is_file():
+        return True
+    with path.open("rb") as file:
+        first = file.readline(2**20)
+    try:
+        return not first or isinstance(json.loads(first), dict)
+    except ValueError:
+        return False
 
 
 def refuse(sentence: str) -> None:

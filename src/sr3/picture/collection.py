@@ -52,6 +52,10 @@ class DataError(ValueError):
     """A folder or zip that cannot be used, in one sentence."""
 
 
+RUN = "state.safetensors"
+"""The file by which the folder of a training run is known."""
+
+
 def find_pictures(root: str | Path, unreadable: list[str] | None = None, but: Path | None = None) -> list[Path]:
     """Every picture in a folder and its sub-folders, by suffix, sorted; hidden files and folders are left out.
 
@@ -158,6 +162,7 @@ def load(
 ) -> Pictures:
     """Decode every picture of the sources into memory, by the reader of `sr3.picture.image`: upright, RGB of 8 bits.
 
+    In folders those of training runs are left out.
     smallest: pictures with a side below so many pixels are left out.  most: the first so many are enough.
     spread: not the first, but evenly spaced in the order of names, as with a folder for each class.
     Broken files are named in the result, not raised; DataError where nothing usable is left.
@@ -221,7 +226,10 @@ Member = Callable[[], bytes | None]
 def _files(source: Path, unreadable: list[str]) -> Iterator[tuple[str, Path | Member]]:
     """(name, path or what reads it) of each picture file of a folder, zip or single picture, in the order of names."""
     if source.is_dir():
+        known: dict[Path, bool] = {source: False}
         for path in find_pictures(source, unreadable):
+            if _in_a_run(path.parent, known):
+                continue
             yield shown(str(path.relative_to(source))), path
     elif source.is_file() and zipfile.is_zipfile(source):
         yield from _members(source)
@@ -231,6 +239,13 @@ def _files(source: Path, unreadable: list[str]) -> Iterator[tuple[str, Path | Me
         raise DataError(f"{source} is neither a folder, a zip nor a picture")
     else:
         raise DataError(f"{source} does not exist; give a folder or a zip of pictures")
+
+
+def _in_a_run(folder: Path, known: dict[Path, bool]) -> bool:
+    """Whether a folder is that of a training run or in one: what lies there are samples, and no photographs."""
+    if folder not in known:
+        known[folder] = (folder / RUN).exists() or _in_a_run(folder.parent, known)
+    return known[folder]
 
 
 def _members(source: Path) -> Iterator[tuple[str, Member]]:
