@@ -19,27 +19,37 @@ def held() -> Generator[None, None, None]:
 
     Does nothing outside the main thread, inside another such block, or where a program handles the signals itself.
     """
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is signal.default_int_handler]
-    if threading.current_thread() is not threading.main_thread() or not numbers:
-        yield
-        return
     came = False
 
-    def note(number: int, frame: object) -> None:
+    def note() -> None:
         nonlocal came
         if came:
             raise KeyboardInterrupt
         came = True
 
+    with heard(note):
+        yield
+    if came:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def heard(note: Callable[[], None]) -> Generator[None, None, None]:
+    """Call this at Ctrl-C and SIGTERM, where KeyboardInterrupt would be raised.
+
+    Does nothing outside the main thread, inside another such block, or where a program handles the signals itself.
+    """
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is signal.default_int_handler]
+    if threading.current_thread() is not threading.main_thread() or not numbers:
+        yield
+        return
     for number in numbers:
-        signal.signal(number, note)
+        signal.signal(number, lambda *_: note())
     try:
         yield
     finally:
         for number in numbers:
             signal.signal(number, signal.default_int_handler)
-    if came:
-        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 import math
 import platform
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -15,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from sr3.files import write_text
+from sr3.interrupt import heard
 
 _T = TypeVar("_T")
 
@@ -78,23 +77,14 @@ class Agreed:
     @contextmanager
     def listening(self) -> Generator[None, None, None]:
         """Signals are noted meanwhile; a second one is raised at once.  Nothing outside the main thread."""
-        numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is signal.default_int_handler]
-        if threading.current_thread() is not threading.main_thread() or not numbers:
-            yield
-            return
 
-        def note(number: int, frame: object) -> None:
+        def note() -> None:
             if self.told:
                 raise KeyboardInterrupt
             self.told = True
 
-        for number in numbers:
-            signal.signal(number, note)
-        try:
+        with heard(note):
             yield
-        finally:
-            for number in numbers:
-                signal.signal(number, signal.default_int_handler)
 
     def add(self, count: torch.Tensor) -> None:
         """How many were told before a step."""
