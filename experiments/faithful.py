@@ -17,7 +17,8 @@ nobody trained on:
 
 PSNR, SSIM, sliced Wasserstein distance and consistency of one sample, in the steps that its recipe says: 100 of
 Algorithm 2 for `paper`, 8 for ours.  At the end `paper` is measured in all its 2000 steps too (--steps).  Stop at any
-moment: the same command goes on.  More --minutes go on from fewer.
+moment: the same command goes on.  More --minutes go on from fewer.  Several processes may share --out, each with arms
+of its own.
 Prints a table, with bicubic above; writes faithful.json, faithful.svg (needs matplotlib) and faithful.png: given, each
 arm, original.
 """
@@ -200,14 +201,23 @@ def compete(name: str, out: Path, table: Bench, minutes: float, steps: int, foun
         points.append({"minutes": due, "seen": run.seen, **table.measure(shown, made)})
         save_pictures(out, name, made)
         print(name, {k: round(v, 3) for k, v in points[-1].items()}, flush=True)
-        write_text(out / "faithful.json", json.dumps(found, indent=1) + "\n")
+        keep(out, found, name)
     if name == "paper" and steps and found[name].get("full", {}).get("minutes") != points[-1]["minutes"]:
         shown = restorer_of(trained(recipe, out / name, table, 0))
         full = shown.model.config.sampling.model_copy(update={"steps": steps})
         made = table.made(shown, free=True, settings=full)
         found[name]["full"] = {"minutes": points[-1]["minutes"], "steps": steps, **table.measure(shown, made)}
         save_pictures(out, f"paper-{steps}", made)
-        write_text(out / "faithful.json", json.dumps(found, indent=1) + "\n")
+        keep(out, found, name)
+
+
+def keep(out: Path, found: dict[str, Any], name: str) -> None:
+    """Write what this arm found beside what other arms, perhaps of other processes, have written meanwhile."""
+    file = out / "faithful.json"
+    there: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    mine = {key: found[key] for key in (name, "regression") if key in found and (key == name or name == "ours")}
+    found |= there | mine
+    write_text(file, json.dumps({key: found[key] for key in [*ARMS, "regression"] if key in found}, indent=1) + "\n")
 
 
 def save_pictures(out: Path, name: str, made: Tensor) -> None:

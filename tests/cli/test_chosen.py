@@ -75,7 +75,7 @@ def test_without_a_model_it_is_the_usual_one(sr3, model, damaged, tmp_path, monk
     monkeypatch.setattr(choosing, "USUAL", dict.fromkeys(choosing.USUAL, str(model)))
     code, _, err = sr3("restore", damaged, "-o", tmp_path / "out")
     assert code == 0, err
-    assert "4 done, 0 failed, 1 left as they are" in err
+    assert f"4 done, 0 failed, 1 left as they are: {damaged / 'plain.png'} (shows no damage)" in err
     assert not (tmp_path / "out" / "plain.png").exists()
     # alone it is asked for, and there is no result
     code, _, err = sr3("restore", damaged / "plain.png", "-o", tmp_path / "o.png")
@@ -99,7 +99,7 @@ def test_it_says_what_a_picture_was_taken_for(sr3, model, damaged, tmp_path, mon
     assert [text.strip().endswith(end) for text, end in zip(said, ends, strict=True)] == [True] * 3, said
 
 
-@pytest.mark.parametrize(("named", "why"), [([], "the default"), (["--model", "another"], "as asked for")])
+@pytest.mark.parametrize(("named", "why"), [([], "the default; it knows faces alone"), (["--model", "another"], "as asked for")])
 def test_a_command_says_whether_its_model_was_asked_for(sr3, model, damaged, tmp_path, monkeypatch, named, why):
     monkeypatch.setattr(palette, "load_restorer", lambda name, **how: Restorer.load(model, **how))
     code, _, err = sr3("colorize", damaged / "grey.png", "-o", tmp_path / "o.png", *named)

@@ -143,7 +143,7 @@ def names(jobs: list[Job]) -> list[str]:
 
 
 def test_each_result_has_a_name_of_its_own(here):
-    for name in ("p.bmp", "p.jpg", "x/deep/photo.jpg", "y/photo.jpg", "y/PHOTO.jpg", ".png", "no suffix"):
+    for name in ("p.bmp", "p.jpg", "p.webp", "x/deep/photo.jpg", "y/photo.jpg", "y/PHOTO.jpg", ".png", "no suffix"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         noise_picture(6, 5).save(name, "PNG")
     found, failures = plan([Path(n) for n in ("p.gif", "p.bmp", "p.jpg", ".png", "no suffix")], None, Naming("4x"))
@@ -154,6 +154,9 @@ def test_each_result_has_a_name_of_its_own(here):
     expected = ["out/deep-photo.jpg", "out/y-photo.jpg", "out/y-PHOTO-2.jpg", "out/p.jpg"]
     assert names(found) == expected
     assert sorted(names(plan([*inputs[:2][::-1], *inputs[2:]], Path("out"), Naming("4x")).jobs)) == sorted(expected)
+    # of one folder, whose name would tell nothing
+    alike, _ = plan([Path("p.jpg"), Path("p.webp"), Path("y/photo.jpg")], Path("out"), Naming("4x", format="png"))
+    assert names(alike) == ["out/p-jpg.png", "out/p-webp.png", "out/photo.png"]
     assert len(plan([Path("p.jpg"), Path("../here/p.jpg")], None, Naming("4x")).jobs) == 1
     assert names(plan([Path("y/../x")], None, Naming("4x")).jobs) == ["y/../x-4x/deep/photo.jpg"]
     os.chdir("x")

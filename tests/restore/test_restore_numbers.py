@@ -114,6 +114,10 @@ def test_the_usual_model_is_another_for_refinement():
         assert usual(refined=False, scale=scale) == ("photo-2x", "for scales up to 2")
     for scale in (None, 2, 4):
         assert usual(refined=True, scale=scale) == ("photo-4x", "for refinement")
+        assert usual(refined=False, scale=scale, jpeg=True) == usual(refined=False, scale=scale)
+    name, why = usual(refined=True, jpeg=True)
+    assert name == "photo-4x"
+    assert "undamaged pictures alone" in why
 
 
 def test_a_model_of_one_step_has_one_quality():

@@ -38,6 +38,7 @@ def chooser(
     from sr3.picture.picture import PictureError
     from sr3.restore.choose import Need, UndamagedError, needs
     from sr3.restore.restorer import needs_picture
+    from sr3.restore.usual import of_faces
     from sr3.restore.whole import set_task
 
     loaded: dict[tuple[str, str | None], Restorer] = {}
@@ -76,7 +77,8 @@ def chooser(
         need = need_of(source, kinds)
         if model == AUTO:
             try:
-                return Choice(restorer(USUAL[need.kind], need.kind), need.why)
+                name = USUAL[need.kind]
+                return Choice(restorer(name, need.kind), need.why + of_faces(name))
             except ConfigError as error:  # for this picture, and no reason to leave the others
                 raise PictureError(f"{source} cannot be restored, as {need.why}: {error}") from error
         return Choice(restorer(model, need.kind), f"as asked for; {need.why}")

@@ -136,15 +136,20 @@ def _target(source: Path, output: Path | None, naming: Naming, *, many: bool) ->
 
 
 def _told_apart(jobs: list[Job]) -> list[Job]:
-    """Where results would have one name (two folders' photo.jpg), each has its folder's before it, or a number."""
+    """Where results would have one name, each has its folder's before it, or its picture's ending in it, or a number."""
     groups: dict[Key, list[int]] = defaultdict(list)
     for index, job in enumerate(jobs):
         groups[_name_key(job.target)].append(index)
     taken = {key for key, group in groups.items() if len(group) == 1}
     for group in groups.values():
+        endings: dict[Path, set[str]] = defaultdict(set)
+        for index in group:
+            endings[jobs[index].source.parent].add(jobs[index].source.suffix.lower())
         for index in group if len(group) > 1 else ():
             source, target, within = jobs[index]
             stem = f"{source.resolve().parent.name}-{target.stem}"
+            if len(endings[source.parent]) > 1:
+                stem = f"{source.stem}-{source.suffix[1:].lower()}{target.stem.removeprefix(source.stem)}"
             names = (f"{stem}{f'-{n}' if n > 1 else ''}{target.suffix}" for n in range(1, len(jobs) + 2))
             target = next(p for p in map(target.with_name, names) if _name_key(p) not in taken)
             taken.add(_name_key(target))

@@ -82,7 +82,7 @@ class Teller:
     def __init__(self, say: Callable[[str], None] | None, *, as_json: bool, manifest: Path | None):
         self.say, self.as_json, self.manifest = say, as_json, manifest
         self.made = self.left = 0
-        self.why_left = ""
+        self.reasons: dict[str, list[str]] = {}
         self.failures: list[tuple[str, str]] = []
 
     def __call__(self, outcome: Outcome) -> None:
@@ -90,7 +90,8 @@ class Teller:
         if outcome.error is not None:
             self.failures.append((outcome.input, outcome.error))
         elif outcome.left is not None:
-            self.left, self.why_left = self.left + 1, outcome.left
+            self.left += 1
+            self.reasons.setdefault(outcome.left, []).append(outcome.input)
         else:
             self.made += 1
             if self.say is not None:
@@ -102,6 +103,16 @@ class Teller:
             _append(self.manifest, line)
         for name, why in outcome.within:
             self(Outcome(f"{outcome.input}/{name}", error=why))
+
+    def which_left(self) -> str:
+        """Why pictures were left as they are; of several which, the first by its name."""
+        if self.left == 1 and not self.made and not self.failures:
+            return next(iter(self.reasons))
+        found = [
+            f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''} ({why})"
+            for why, names in self.reasons.items()
+        ]
+        return "".join(c if c.isprintable() else "?" for c in ", ".join(found))
 
 
 def _append(path: Path, line: str) -> None:

@@ -115,6 +115,7 @@ def walk(
 
 
 def _chooser(run: Run, command: str, kind: str | None, *, hole: bool, lenient: bool) -> Callable[[Path], Choice]:
+    from sr3.restore.usual import of_faces
     from sr3.restore.whole import set_task
 
     where: dict[str, Any] = {"device": run.device, "precision": run.precision}
@@ -130,7 +131,7 @@ def _chooser(run: Run, command: str, kind: str | None, *, hole: bool, lenient: b
     restorer = load_restorer(run.model, **where)
     set_task(restorer.model, kind, command)
     ready(restorer)
-    only = Choice(restorer, "the default" if run.model == USUAL[kind] else "as asked for")
+    only = Choice(restorer, f"the default{of_faces(run.model)}" if run.model == USUAL[kind] else "as asked for")
     return lambda _: only
 
 

@@ -4,10 +4,12 @@ import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import RLock
 from typing import Any, NamedTuple
 
 from sr3.cli.jobs import Job
+from sr3.cli.outcome import Outcome
 
 
 class Later(NamedTuple):
@@ -24,6 +26,50 @@ def ahead(
         if len(waiting) > count:
             yield waiting.popleft()
     yield from waiting
+
+
+class Behind:
+    """Jobs that are being written.  What became of each is told in their order, as soon as it is there.
+
+    By the thread that wrote it, as the network may be at the next picture for minutes, and may be ended in it.
+    """
+
+    def __init__(self, ended: Callable[[Job, "Future[Outcome] | Outcome"], Outcome], tell: Callable[[Outcome], None]):
+        self._ended, self._tell = ended, tell
+        self._jobs: deque[tuple[Job, Future[Outcome] | Outcome]] = deque()
+        self._lock = RLock()
+
+    def add(self, job: Job, outcome: "Future[Outcome] | Outcome") -> None:
+        """The next in order."""
+        with self._lock:
+            self._jobs.append((job, outcome))
+        if isinstance(outcome, Future):
+            outcome.add_done_callback(lambda _: self._tell_what_is_there(raises=False))
+
+    def drain(self, most: int = 0) -> None:
+        """Wait until no more than so many are left.  Raises what a job raised that was no fault of its picture."""
+        self._tell_what_is_there(raises=True)
+        while len(self._jobs) > most:
+            with self._lock:
+                head = self._jobs[0][1] if self._jobs else None
+            if isinstance(head, Future):
+                wait([head])
+            self._tell_what_is_there(raises=True)
+
+    def _tell_what_is_there(self, *, raises: bool) -> None:
+        """raises: whether errors are for this thread; one that only wrote a picture leaves them to who waits."""
+        with self._lock:
+            while self._jobs:
+                job, outcome = self._jobs[0]
+                if isinstance(outcome, Future) and not outcome.done():
+                    return
+                try:
+                    self._tell(self._ended(job, outcome))
+                except BaseException:
+                    if raises:
+                        raise
+                    return
+                self._jobs.popleft()
 
 
 def share(jobs: list[Job], shard: str | None) -> list[Job]:

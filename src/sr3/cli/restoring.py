@@ -3,8 +3,7 @@
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from sr3.cli.jobs import Job, absent, check_room, own_among, plan
 from sr3.cli.made import all_made_so, is_enlarged
 from sr3.cli.names import Naming, is_shard
 from sr3.cli.outcome import Outcome, Teller, safely, say
-from sr3.cli.parts import Later, ahead, share
+from sr3.cli.parts import Behind, Later, ahead, share
 from sr3.cli.pipes import PIPE, at_hand
 from sr3.cli.run import Run
 from sr3.cli.steps import Choice, Made, Ready, walked, written
@@ -104,26 +103,33 @@ class Work:
             for job in sorted(own):
                 teller(Outcome(job.name, left=OWN))
             whole = shown.add_task("pictures", total=len(jobs)) if len(jobs) > 1 else None
-            for outcome in elsewhere(jobs) if elsewhere and jobs else self._outcomes(jobs, shown):
+
+            def ended(outcome: Outcome) -> None:
                 teller(outcome)
                 if whole is not None:
                     shown.advance(whole)
+
+            if elsewhere and jobs:
+                for outcome in elsewhere(jobs):
+                    ended(outcome)
+            else:
+                self._all(jobs, shown, ended)
         self._end(teller, len(jobs), said=len(failures))
 
     def _end(self, teller: Teller, count: int, said: int) -> None:
         say(teller.failures[said:])
         if count > 1 and (not self.run.quiet or teller.failures):
-            kept = f", {teller.left} left as they are" if teller.left else ""
+            kept = f", {teller.left} left as they are: {teller.which_left()}" if teller.left else ""
             typer.echo(f"{teller.made} done, {len(teller.failures)} failed{kept}", err=True)
         elif teller.left and not self.run.quiet:
-            typer.echo(f"left as it is: {teller.why_left}", err=True)
+            typer.echo(f"left as {'it is' if teller.left == 1 else 'they are'}: {teller.which_left()}", err=True)
         if teller.failures:
             raise typer.Exit(1 if teller.made or teller.left else 3)
 
-    def _outcomes(self, jobs: list[Job], shown: "Bars") -> Generator[Outcome, None, None]:
-        """What becomes of each: decoded ahead, and written behind, by threads of their own."""
+    def _all(self, jobs: list[Job], shown: "Bars", tell: Callable[[Outcome], None]) -> None:
+        """Tell what becomes of each: decoded ahead, and written behind, by threads of their own."""
         later: list[Job] = []
-        behind: deque[tuple[Job, Future[Outcome] | Outcome]] = deque()  # in the order of the jobs
+        behind = Behind(lambda job, outcome: self._ended((job, outcome), len(jobs)), tell)
         pool = ThreadPoolExecutor(max(1, 2 * (self.run.jobs - 1)))
         try:
             before = max(self.run.jobs, self.at_once) - 1
@@ -136,16 +142,14 @@ class Work:
                     if outcome is None:
                         later.append(job)
                     else:
-                        behind.append((job, outcome))
-                while len(behind) >= self.run.jobs:
-                    yield self._ended(behind.popleft(), len(jobs))
+                        behind.add(job, outcome)
+                behind.drain(self.run.jobs - 1)
             for job in later:  # what others were at: it is there now, or they have ended without it
                 ready = pool.submit(self._prepared, job, wait=True)
                 outcome = safely(job, self.run.samples, len(jobs), partial(self._begun, pool, job, ready, shown))
                 assert outcome is not None
-                behind.append((job, outcome))
-            while behind:
-                yield self._ended(behind.popleft(), len(jobs))
+                behind.add(job, outcome)
+            behind.drain()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

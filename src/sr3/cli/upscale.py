@@ -233,6 +233,7 @@ def _chooser(run: Run, scale: float | None, box: Box | None, fit: str, *, refine
     refined: whether something was asked for that only a model of many steps has.
     """
     from sr3.picture.image import PictureError, read_size
+    from sr3.picture.kinds import is_jpeg
     from sr3.restore.restorer import needs_picture
     from sr3.restore.size import fitted
     from sr3.restore.usual import usual
@@ -253,7 +254,7 @@ def _chooser(run: Run, scale: float | None, box: Box | None, fit: str, *, refine
             with suppress(PictureError):  # what is wrong with it is said when its turn comes
                 have = read_size(source)
                 times = max(want / side for want, side in zip(fitted(have, box, fit), have, strict=True))
-        name, why = usual(refined=refined, scale=times)
+        name, why = usual(refined=refined, scale=times, jpeg=is_jpeg(source))
         return Choice(restorer(name), why)
 
     return chosen

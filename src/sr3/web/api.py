@@ -97,7 +97,7 @@ class Api:
             **kept,
             options=record.options,
             error=record.error,
-            progress=self.queue.live.get(record.id, Progress()),
+            progress=self.queue.live.get(record.id, Progress(done=record.steps, total=record.steps)),
             position=self.queue.position(record.id) if record.state == "queued" else None,
             links=links,
         )

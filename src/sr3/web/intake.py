@@ -76,6 +76,7 @@ def take(queue: Queue, request: Request) -> Record:
         entry.walk.settings(
             steps=options.steps, sampler=options.sampler, spacing=None, quality=options.quality, samples=options.samples
         )
+        use.check_size(entry.config, size, entry.factor, options)
         result = use.result_size(size, entry.factor, options)
         largest = use.largest_size(size, entry.factor, options)
         if largest[0] * largest[1] > queue.limits.made:

@@ -31,7 +31,7 @@ class Record(BaseModel):
     name: of the picture, as its owner called it; nothing on the disk is called so.  picture, mask: of the files in the
     job's folder.  results: the files of the result, in the order of samples, mean, spread.  key, print: the request's
     Idempotency-Key, and a hash of all that it brought.  called: what a result is saved as.  tries: how often it was
-    begun.
+    begun.  steps: how many a result took.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,6 +53,7 @@ class Record(BaseModel):
     finished: float | None = None
     error: ProblemShape | None = None
     tries: int = 0
+    steps: int = 0
     key: str | None = None
     print: str = ""
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sr3.model.config import ConfigError, nearest
+from sr3.model.config import ConfigError, ModelConfig, nearest
 from sr3.picture.grey import as_grey
 from sr3.picture.image import PictureError, read, read_size
 from sr3.restore.agreement import taken
@@ -17,7 +17,7 @@ from sr3.restore.fill import inpainted, uncropped
 from sr3.restore.places import Mask, bands, check_bands, hole
 from sr3.restore.restored import Restored
 from sr3.restore.restorer import Progress, Restorer, needs_picture
-from sr3.restore.size import fitted, made_size, target_size
+from sr3.restore.size import check_sides, fitted, made_size, passes, target_size
 from sr3.restore.usual import FAST
 from sr3.restore.whole import set_task, stream
 from sr3.task import TASKS, Restoration
@@ -106,6 +106,12 @@ class Use:
         """(width, height) of the largest picture on the way to the result: a model enlarges by its own factor alone."""
         result = self.result_size(size, factor, options)
         return made_size(size, result, factor if self.kind == ENLARGE else 1)
+
+    def check_size(self, config: ModelConfig, size: tuple[int, int], factor: int, options: Options) -> None:
+        """PictureError where the model is for pictures of other sides; those of other tasks reduce what is larger."""
+        if self.kind == ENLARGE:
+            times = passes(size, self.result_size(size, factor, options), factor)
+            check_sides(config, size, factor ** (times - 1))
 
     def marked(self, factor: int, options: Options) -> str:
         """What a result is called after its picture's name."""
