@@ -315,6 +315,29 @@ def test_the_time_left_counts_what_is_no_network(monkeypatch):
     assert said[0] == pytest.approx(20 + 80, abs=3.01)
 
 
+def test_what_is_made_ready_once_is_not_taken_for_a_piece(monkeypatch):
+    """Noise takes 50 s before the first of ten pieces of 2 s."""
+    from sr3.restore.beside import Beside
+
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    said: list[float] = []
+    clock = Clock(Extent(first=1000, whole=1000, ends=1000), estimated=said.append)
+    clock.heard(Beside(3.0, 7.0, 1000))
+    now[0] = 50.0
+    clock.heard(0)
+    assert clock.left is None
+    for piece in range(10):
+        if piece:
+            now[0] += 0.5  # what is cut out for a piece is part of it
+            clock.heard(0)
+            now[0] -= 0.5
+        now[0] += 2
+        clock.heard(100)
+        assert clock.left == pytest.approx((9 - piece) * (2 + 0.3) + 7)
+    assert said == [pytest.approx(50 + 2 + 9 * 2.3 + 7)]
+
+
 def test_the_time_left_of_bands(monkeypatch):
     """Five bands in two steps: a piece of the network takes 4 s, holding it 1 s, the end of a band 2 s, reading 30."""
     from sr3.restore.beside import Aside, Beside

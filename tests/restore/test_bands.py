@@ -266,9 +266,26 @@ def test_progress_is_told_band_by_band(monkeypatch):
     # that it begins, once and first, and that each band is held once, and ended once
     assert [k for k, x in enumerate(heard) if isinstance(x, Beside)] == [0]
     assert (heard[0].area, heard[0].end, heard[0].asks) == (80 * 200, 0.0, 1)
+    # and each piece before and after it
+    pieces = [x for x in heard if isinstance(x, int)]
+    assert pieces[::2] == [0] * (len(pieces) // 2)
+    assert all(pieces[1::2])
     asides = [x.pixels for x in heard if isinstance(x, Aside)]
     assert sum(asides) == 80 * 200
     assert asides.count(0) == sum(x > 0 for x in asides) > 1
+
+
+def test_tiles_are_told_before_and_after(monkeypatch):
+    restorer, heard = Restorer(model("regression"), tile=64), []
+    restorer.heard = heard.append
+    *_, result = restorer.stream(noise_picture(20, 50))
+    assert isinstance(result, Restored)
+    begins, *pieces = heard
+    assert isinstance(begins, Beside)
+    assert pieces[::2] == [0] * (len(pieces) // 2)
+    assert len(pieces) > 2
+    assert all(pieces[1::2])
+    assert sum(pieces) == 80 * 200
 
 
 def test_out_of_memory_at_once_it_goes_on_by_bands_or_in_smaller_tiles(monkeypatch):

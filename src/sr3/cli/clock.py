@@ -80,13 +80,19 @@ class Clock:
         return max(0.0, left - (time.monotonic() - self.mark)) + frame * (self.frames - self.ended - 1)
 
     def heard(self, what: "int | Begun | Aside") -> None:
-        """A walk begins, or the network has computed so many pixels, or what lies between was done for so many."""
+        """A walk begins, or the network has computed so many pixels, or what lies between was done for so many.
+
+        0 pixels: the network begins; the first time all else is ready, as the noise of a whole large picture, which
+        takes as long as many pieces do and comes once.
+        """
         from sr3.restore.beside import Beside  # PyTorch, which is there by now
 
         now = time.monotonic()
+        if what == 0 and self.pixels:
+            return
         if isinstance(what, int):
             self.pixels += what
-            self.network += now - self.mark
+            self.network += now - self.mark if what else 0.0
         elif isinstance(what, Beside):
             self.over += self.beside.area if self.beside is not None else 0
             self.beside, self.asked = what, float(what.asks or self.asked)

@@ -129,6 +129,8 @@ class Bands:
         def work(see: See, seen: slice, wanted: slice, level: Level) -> Tensor:
             made = self._empty(wanted)
             for columns in blocks(slice(0, width), width, step, 0, self.run.tile):
+                if self.run.heard is not None:
+                    self.run.heard(0)
                 window = Window((seen, around(columns, width, reach, step)), (wanted, columns))
                 across = window.outer[1]
                 run = replace(self.run, tile=max(height, width), heard=None)

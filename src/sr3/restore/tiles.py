@@ -27,8 +27,8 @@ BLEND = 32
 class Runner:
     """Runs networks as `Model.prepare` and walks want them run.  tile: side of the largest piece, in result pixels.
 
-    heard: called with a `Beside` when a walk begins, with the pixels of each piece that the network has done, and by
-        bands with an `Aside` after what is done between pieces.
+    heard: called with a `Beside` when a walk begins, before each piece of the network's with 0 and after it with its
+        pixels, and by bands with an `Aside` after what is done between pieces.
     """
 
     device: torch.device
@@ -47,6 +47,8 @@ class Runner:
 
         def run(part: Example, pixels: int) -> Denoise:
             def denoise(x: Tensor, level: Level) -> Tensor:
+                if self.heard is not None:
+                    self.heard(0)
                 with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
                     made = denoiser(x, level, part).float()
                 if self.heard is not None:
