@@ -76,12 +76,7 @@ class Adversarial:
         self.noisiest = schedule(torch.ones(()))
         self.verdict, self.feature, self.fine, self.grid, self.colour = verdict, feature, fine, grid, colour
         self.sigma, self.span, self.rate = sigma, span, rate
-        model = Model.from_pretrained(judge)
-        if not isinstance(found := model.denoiser(), Denoiser):
-            raise ConfigError(f"the judge {judge} must be a diffusion model")
-        if not same(model.first, Model.from_pretrained(first) if isinstance(first, str) else first):
-            raise ConfigError(f"the judge {judge} must begin from what the student does, model.first")
-        self.judge: Denoiser = found
+        model, self.judge = teacher(judge, first, f"the judge {judge}")
         self.mark = model.mark
         """What tells the judge's weights from others, for a run to go on with."""
         self.factor = model.task.factor if factor is None else factor
@@ -207,6 +202,20 @@ class Adversarial:
                 hinge(self._verdicts(false), self._verdicts(true)).backward()
             if self.fine:
                 hinge(self.pixels(made), self.pixels(clean)).backward()
+
+
+def teacher(name: str, first: ModelConfig | str | None, called: str) -> tuple[Model, Denoiser]:
+    """The model that a student of one step learns from, by name or file.
+
+    first: what the student begins from.  ConfigError, of what is so `called`, for one that is no diffusion model or
+    begins from another.
+    """
+    model = Model.from_pretrained(name)
+    if not isinstance(found := model.denoiser(), Denoiser):
+        raise ConfigError(f"{called} must be a diffusion model")
+    if not same(model.first, Model.from_pretrained(first) if isinstance(first, str) else first):
+        raise ConfigError(f"{called} must begin from what the student does, model.first")
+    return model, found
 
 
 def same(judges: Model | None, students: Model | ModelConfig | None) -> bool:

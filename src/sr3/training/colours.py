@@ -7,11 +7,10 @@ from sr3.diffusion.denoiser import Denoiser, Example, start
 from sr3.diffusion.level import Level
 from sr3.diffusion.objective import Loss, clean_of
 from sr3.diffusion.schedule import Schedule
-from sr3.model.config import ConfigError, ModelConfig
-from sr3.model.model import Model
+from sr3.model.config import ModelConfig
 from sr3.picture.grey import luminance
 from sr3.random import Stream
-from sr3.training.adversarial import same
+from sr3.training.adversarial import teacher
 
 STEP = 2 / 255
 """One step of 8 bits, in [-1, 1]."""
@@ -40,12 +39,7 @@ class Colours:
         if colour <= 0:
             raise ValueError("colour is above 0")
         self.noisiest, self.colour = schedule(torch.ones(())), colour
-        model = Model.from_pretrained(keep)
-        if not isinstance(found := model.denoiser(), Denoiser):
-            raise ConfigError(f"{keep}, whose luminance is kept, must be a diffusion model")
-        if not same(model.first, Model.from_pretrained(first) if isinstance(first, str) else first):
-            raise ConfigError(f"{keep}, whose luminance is kept, must begin from what the student does, model.first")
-        self.keep: Denoiser = found
+        model, self.keep = teacher(keep, first, f"{keep}, whose luminance is kept,")
         self.mark = model.mark
         """What tells the weights that are kept to from others, for a run to go on with."""
         self.keep.net.eval().requires_grad_(False)  # pyright: ignore[reportCallIssue]
