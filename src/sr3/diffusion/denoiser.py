@@ -87,11 +87,13 @@ class Denoiser:
 
     def raw(self, x: Tensor, level: Level, example: Example) -> Tensor:
         """The network's own answer at x_t, for objectives: to be compared with `target`."""
-        told = self.tell(level).float().to(x.device).expand(len(x))
-        inside = self._shift(x, level, example)
+        return self._raw(self._shift(x, level, example), level, example).to(x.dtype)
+
+    def _raw(self, inside: Tensor, level: Level, example: Example) -> Tensor:
+        told = self.tell(level).float().to(inside.device).expand(len(inside))
         if self.pasted and example.mask is not None and example.cond is not None:
             inside = torch.where(example.mask, inside, example.cond[:, : inside.shape[1]].to(inside))
-        return _asked(self.net, self.prediction.enter(inside, level), told, example).to(x.dtype)
+        return _asked(self.net, self.prediction.enter(inside, level), told, example)
 
     def target(self, x0: Tensor, eps: Tensor, level: Level, example: Example) -> Tensor:
         """What `raw` should answer when x_t = alpha * x0 + sigma * eps."""
@@ -99,12 +101,16 @@ class Denoiser:
 
     def clean(self, out: Tensor, x: Tensor, level: Level, example: Example) -> Tensor:
         """The estimate of x0 that an answer of `raw` stands for."""
-        x0 = self.prediction.clean(out, self._shift(x, level, example), level)
+        return self._clean(out, self._shift(x, level, example), level, example)
+
+    def _clean(self, out: Tensor, inside: Tensor, level: Level, example: Example) -> Tensor:
+        x0 = self.prediction.clean(out, inside, level)
         return x0 + self._base(example) if self.residual else x0
 
     def __call__(self, x: Tensor, level: Level, example: Example = NOTHING) -> Tensor:
         """E[x0 | x_t, example], [B, C, H, W]."""
-        return self.clean(self.raw(x, level, example), x, level, example)
+        inside = self._shift(x, level, example)
+        return self._clean(self._raw(inside, level, example).to(x.dtype), inside, level, example)
 
     def score(self, x: Tensor, level: Level, example: Example = NOTHING) -> Tensor:
         """The gradient of log p(x_t), by Tweedie's formula: (alpha * x0 - x) / sigma**2.

@@ -77,11 +77,14 @@ def ddim(
     for here, there in path:
         x0 = denoise(x, here)
         (a, s), (b, r) = here, there
-        eps = (x - a * x0) / s
-        fresh = eta * r * (1 - (a * r / (b * s)) ** 2).sqrt()
-        x = b * x0 + (r**2 - fresh**2).sqrt() * eps
-        if fresh > 0:
-            x = x + fresh * noise(x)
+        if r == 0:  # none of the noise is left
+            x = b * x0
+        else:
+            eps = (x - a * x0) / s
+            fresh = eta * r * (1 - (a * r / (b * s)) ** 2).sqrt()
+            x = b * x0 + (r**2 - fresh**2).sqrt() * eps
+            if fresh > 0:
+                x = x + fresh * noise(x)
         yield Step(x, x0, there)
 
 

@@ -4,6 +4,9 @@ A layer over a whole picture writes tens of megabytes, and the next one reads th
 such memory from the system anew for every layer, takes as long as a third of the arithmetic.  Here one strip of rows
 goes through all of a block before the next does, and blocks change their input in place.  Convolutions see two rows
 more than a strip has, so what comes out does not depend on where strips begin.
+
+Nor are pixels moved into channels and back where one convolution can take them from where they are: that of what was
+unshuffled by p is one of p times the kernel, in steps of p, with the same weights in another order.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,12 +32,10 @@ def fits(x: Tensor) -> bool:
 def answer(net: Any, x: Tensor, noise: Tensor, cond: Tensor | None, label: Tensor | None) -> Tensor:
     """What a `UNet` answers, as by its `forward`, in evaluation."""
     embedding = F.silu(labelled(net.embed(noise), net.label, label)).expand(len(x), -1)
-    return torch.cat(
-        [
-            _one(net, x[n : n + 1], None if cond is None else cond[n : n + 1], embedding[n : n + 1])
-            for n in range(len(x))
-        ]
-    )
+    made = [
+        _one(net, x[n : n + 1], None if cond is None else cond[n : n + 1], embedding[n : n + 1]) for n in range(len(x))
+    ]
+    return torch.cat(made) if len(made) != 1 else made[0]
 
 
 def _one(net: Any, x: Tensor, cond: Tensor | None, embedding: Tensor) -> Tensor:
@@ -44,11 +45,18 @@ def _one(net: Any, x: Tensor, cond: Tensor | None, embedding: Tensor) -> Tensor:
         parts = [padded(part, net.stride) for part in parts]
     patch, (high, wide) = net.patch, parts[0].shape[-2:]
 
-    def unshuffled(first: int, after: int) -> Tensor:
-        seen = torch.cat([part[:, :, first * patch : after * patch] for part in parts], dim=1)
-        return F.pixel_unshuffle(seen, patch).contiguous(memory_format=torch.channels_last)
+    weight, bias = _of_pixels(net.enter, patch)
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
 
-    h = _layer(net.enter, (high // patch, wide // patch), unshuffled)
+    def entered(first: int, after: int) -> Tensor:
+        above, below = first == 0, after == high // patch
+        rows = slice(max(0, first - 1) * patch, min(high, (after + 1) * patch))
+        seen = torch.cat([part[:, :, rows] for part in parts], dim=1)
+        seen = seen.to(dtype=dtype, memory_format=torch.channels_last)
+        made = F.conv2d(seen, weight, bias, stride=patch, padding=(patch if above or below else 0, patch))
+        return _own(made, above, below)
+
+    h = _layer(net.enter, (high // patch, wide // patch), entered)
     kept: list[Tensor] = []
     for level, stage in enumerate(net.down):
         if level:
@@ -74,17 +82,33 @@ def _rows(conv: nn.Conv2d, x: Tensor, top: bool, bottom: bool) -> Tensor:
     if not (top or bottom):
         # not `conv._conv_forward`: the padding is another
         return F.conv2d(x, conv.weight, conv.bias, padding=(0, 1))
-    made = conv(x)
-    return made[:, :, 0 if top else 1 : None if bottom else -1]
+    return _own(conv(x), top, bottom)
 
 
-def _layer(conv: nn.Module, size: tuple[int, int], shown: Callable[[int, int], Tensor]) -> Tensor:
-    """A 3 x 3 convolution of what `shown` gives of rows, which is as large as `size`."""
+def _own(made: Tensor, top: bool, bottom: bool) -> Tensor:
+    """The rows of a strip, of a convolution that was padded above and below where either is the picture's edge."""
+    return made[:, :, 0 if top else 1 : None if bottom else -1] if top or bottom else made
+
+
+def _of_pixels(conv: nn.Module, patch: int) -> tuple[Tensor, Tensor | None]:
+    """The (weight, bias) that do to pixels what a convolution does to them when each patch is one position.
+
+    Its kernel is `patch` times as high and wide, and goes in steps of `patch`.
+    """
+    assert isinstance(conv, nn.Conv2d)
+    out, channels, high, wide = conv.weight.shape
+    apart = conv.weight.view(out, channels // patch**2, patch, patch, high, wide).permute(0, 1, 4, 2, 5, 3)
+    weight = apart.reshape(out, -1, high * patch, wide * patch)
+    return weight.contiguous(memory_format=torch.channels_last), conv.bias
+
+
+def _layer(conv: nn.Module, size: tuple[int, int], made_of: Callable[[int, int], Tensor]) -> Tensor:
+    """A convolution that gives what is as large as `size`: `made_of` gives its rows from the first to the last."""
     assert isinstance(conv, nn.Conv2d)
     high, wide = size
     out: Tensor | None = None
     for first, after in _strips(high, wide, conv.out_channels):
-        made = _rows(conv, shown(max(0, first - 1), min(high, after + 1)), first == 0, after == high)
+        made = made_of(first, after)
         if out is None:
             out = _blank(made, conv.out_channels, high, wide)
         out[:, :, first:after] = made
@@ -125,25 +149,42 @@ def _block(block: Any, x: Tensor, embedding: Tensor) -> None:
 
 def _shrunk(conv: nn.Module, x: Tensor) -> Tensor:
     """The next coarser level."""
-    assert isinstance(conv, nn.Conv2d)
-    high, wide = x.shape[-2] // 2, x.shape[-1] // 2
-    out: Tensor | None = None
-    for first, after in _strips(high, wide, conv.in_channels):
-        made = conv(F.pixel_unshuffle(x[:, :, 2 * first : 2 * after], 2))
-        if out is None:
-            out = _blank(made, conv.out_channels, high, wide)
-        out[:, :, first:after] = made
-    assert out is not None
-    return out
+    weight, bias = _of_pixels(conv, 2)
+
+    def shrunk(first: int, after: int) -> Tensor:
+        return F.conv2d(x[:, :, 2 * first : 2 * after], weight, bias, stride=2)
+
+    return _layer(conv, (x.shape[-2] // 2, x.shape[-1] // 2), shrunk)
 
 
 def _grown(grow: nn.Module, merge: nn.Module, x: Tensor, kept: Tensor) -> Tensor:
-    """The next finer level, joined with what was kept of it, and in its place."""
+    """The next finer level, joined with what was kept of it, and in its place.
+
+    Nothing bends between `grow` and `merge`, so that what the latter does to the former's is one layer on the coarser
+    level, and the two need not be put side by side.
+    """
+    weight, bias, own, base = _joined(grow, merge)
     for first, after in _strips(x.shape[-2], x.shape[-1], 4 * kept.shape[1]):
         fine = kept[:, :, 2 * first : 2 * after]
-        grown = F.pixel_shuffle(grow(x[:, :, first:after]), 2)
-        fine.copy_(merge(torch.cat([grown, fine], dim=1)))
+        made = F.conv2d(fine, own, base)
+        made += F.pixel_shuffle(F.conv2d(x[:, :, first:after], weight, bias), 2)
+        fine.copy_(made)
     return kept
+
+
+def _joined(grow: nn.Module, merge: nn.Module) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(weight, bias) of `grow` with its half of `merge` behind it, and (weight, bias) of the other half."""
+    assert isinstance(grow, nn.Conv2d)
+    assert isinstance(merge, nn.Conv2d)
+    assert grow.bias is not None
+    assert merge.bias is not None
+    width, dtype = merge.out_channels, grow.weight.dtype
+    ours, own = merge.weight.split(width, dim=1)
+    with torch.autocast("cpu", enabled=False):  # rounded once, as a layer's weights are
+        mixed = ours[:, :, 0, 0].float()
+        weight = torch.einsum("of,fpc->opc", mixed, grow.weight.float().view(width, 4, -1)).reshape(4 * width, -1, 1, 1)
+        bias = (mixed @ grow.bias.float().view(width, 4)).flatten()
+    return weight.to(dtype), bias.to(dtype), own.contiguous(), merge.bias
 
 
 def _left(conv: nn.Module, h: Tensor, patch: int) -> Tensor:

@@ -120,10 +120,15 @@ def to_samples(picture: Picture, bits: int, *, opaque: bool = False, name: str =
 def check_finite(picture: Picture, name: str) -> Picture:
     """The picture itself; PictureError where a pixel or its alpha is NaN or infinite."""
     for what, values in (("pixels", picture.pixels), ("alpha values", picture.alpha)):
-        if values is not None and not torch.isfinite(values).all():
+        if values is not None and not all_finite(values):
             bad = int((~torch.isfinite(values)).sum())
             raise PictureError(f"{name} has {bad} {what} that are NaN or infinite; all must be finite numbers")
     return picture
+
+
+def all_finite(x: torch.Tensor) -> bool:
+    """Whether no element is NaN or infinite: quick where that is so, as the sum would not be finite either."""
+    return bool(x.sum().isfinite()) or bool(torch.isfinite(x).all())
 
 
 def shown(path: str | Path) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sr3.diffusion.sample import Step
 from sr3.model.config import ConfigError
-from sr3.picture.picture import Picture
+from sr3.picture.picture import Picture, all_finite
 from sr3.picture.resize import resize
 from sr3.restore.note import each_note
 
@@ -76,7 +76,7 @@ def noted(steps: Iterator[Progress | Restored], note: Mapping[str, str]) -> Iter
 
 def finite(x: Tensor) -> Tensor:
     """x itself; ConfigError where it is not finite though it was computed in fp32."""
-    if not torch.isfinite(x).all():
+    if not all_finite(x):
         raise ConfigError(UNUSABLE)
     return x
 

@@ -19,7 +19,7 @@ from sr3.model.device import PRECISIONS, pick_device, pick_precision
 from sr3.model.model import Model
 from sr3.picture.bleed import bled
 from sr3.picture.image import decoded, to_pil
-from sr3.picture.picture import Picture
+from sr3.picture.picture import Picture, all_finite
 from sr3.picture.resize import resize
 from sr3.random import Seeds, staged
 from sr3.restore import large
@@ -141,7 +141,7 @@ class Restorer:
             denoise = projected(denoise, lambda x0: held.project(task, x0, given))
         if wrap is not None:
             denoise = wrap(denoise)
-        blank = torch.zeros(len(seeds), 3, *size, device=self.device)
+        blank = torch.zeros((), device=self.device).expand(len(seeds), 3, *size)
         steps = self.model.walk(denoise, blank, Seeds(seeds), settings or self.model.config.sampling, example)
         with torch.inference_mode():
             yield from steps
@@ -161,9 +161,9 @@ class Restorer:
 
     def mended(self, x: Tensor, given: Given, seeds: Sequence[int], **options: Any) -> Tensor:
         """x [B, ...], where a walk with these options has ended, with what is not finite walked again in fp32."""
-        lost = ~torch.isfinite(x).flatten(1).all(1)
-        if self.dtype == torch.float32 or not lost.any():
+        if self.dtype == torch.float32 or all_finite(x):
             return x
+        lost = ~torch.isfinite(x).flatten(1).all(1)
         warnings.warn("the result was not finite; computing again in fp32", RuntimeWarning, stacklevel=3)
         again = last(self.refine(given, seeds, dtype=torch.float32, **options))
         return torch.where(lost[:, None, None, None], again, x)
