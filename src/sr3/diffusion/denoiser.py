@@ -188,4 +188,4 @@ def start(noise: Tensor, level: Level, base: Tensor | None = None, spread: float
             "Use larger betas (or a larger sigma_max) for fewer steps"
         )
     a, s = level.like(noise)
-    return s * noise if base is None else a * base + s * noise
+    return s * noise if base is None else (s * noise).add_(a * base)  # large pictures are slow to find room for

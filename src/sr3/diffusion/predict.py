@@ -116,7 +116,7 @@ class EDM:
         a, s = level.like(x)
         d = self.sigma_data
         total = (s**2 + (a * d) ** 2).sqrt()
-        return a * d**2 / total**2 * x + s * d / total * out
+        return (a * d**2 / total**2 * x).add_(s * d / total * out)  # large pictures are slow to find room for
 
 
 PREDICTIONS = {"eps": Eps, "x0": X0, "v": V, "score": Score, "edm": EDM}
