@@ -217,7 +217,8 @@ def keep(out: Path, found: dict[str, Any], name: str) -> None:
     there: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
     mine = {key: found[key] for key in (name, "regression") if key in found and (key == name or name == "ours")}
     found |= there | mine
-    write_text(file, json.dumps({key: found[key] for key in [*ARMS, "regression"] if key in found}, indent=1) + "\n")
+    order = [*list(ARMS)[:-1], "regression", *list(ARMS)[-1:]]  # before what begins from it
+    write_text(file, json.dumps({key: found[key] for key in order if key in found}, indent=1) + "\n")
 
 
 def save_pictures(out: Path, name: str, made: Tensor) -> None:

@@ -14,6 +14,7 @@ import typer.main
 from PIL import Image
 
 from sr3.cli import main
+from sr3.metric.swd import SWD
 from sr3.model.config import ModelConfig
 from sr3.model.model import Model
 
@@ -44,6 +45,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A plugin that shuffles comes after, and has its way."""
     place = {Path(__file__).parent / name: number for number, name in enumerate(SLOW)}
     items.sort(key=lambda item: place.get(item.path, len(SLOW)))
+
+
+@pytest.fixture(autouse=True)
+def fewer_directions(request, monkeypatch):
+    """Evaluations take the sliced distance along 16 directions, not 128, where it is no test's subject: it takes most
+    of their time."""
+    folder, name = request.path.parent.name, request.node.name
+    if folder == "evaluation" and "swd" not in name and "unless_told" not in request.path.name:
+        monkeypatch.setattr(SWD.__init__, "__defaults__", (1024, 16, 0))
 
 
 def noise_picture(width: int, height: int, seed: int = 0) -> Image.Image:

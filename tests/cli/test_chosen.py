@@ -99,7 +99,9 @@ def test_it_says_what_a_picture_was_taken_for(sr3, model, damaged, tmp_path, mon
     assert [text.strip().endswith(end) for text, end in zip(said, ends, strict=True)] == [True] * 3, said
 
 
-@pytest.mark.parametrize(("named", "why"), [([], "the default; it knows faces alone"), (["--model", "another"], "as asked for")])
+@pytest.mark.parametrize(
+    ("named", "why"), [([], "the default; it knows faces alone"), (["--model", "another"], "as asked for")]
+)
 def test_a_command_says_whether_its_model_was_asked_for(sr3, model, damaged, tmp_path, monkeypatch, named, why):
     monkeypatch.setattr(palette, "load_restorer", lambda name, **how: Restorer.load(model, **how))
     code, _, err = sr3("colorize", damaged / "grey.png", "-o", tmp_path / "o.png", *named)

@@ -29,6 +29,7 @@ HELD = {
     "cli.restoring:Work": {"enlarges": False, "lenient": False, "most": None, "instead": "ask for less", "used": 0},
     "cli.restoring:Work._prepared": {"wait": False},
     "cli.restoring:Work._made": {"quiet": False},
+    "cli.run": {"LEAST_TILE": 64},
     "cli.run:Run": {
         "output_quality": 95,
         "strip_location": False,

@@ -250,7 +250,9 @@ def test_a_device_that_is_not_there_is_not_proposed(up):
 def test_recipes_are_listed(sr3):
     code, out, _ = sr3("recipes")
     assert code == 0
-    assert "photo-4x-regression " in out
+    recipes, cascades = out.split("\nCascades, whose models are trained one after the other:\n")
+    assert "photo-4x-regression " in recipes
+    assert [line.split()[0] for line in cascades.splitlines()] == ["sr3-1024", "sr3-class-256"]
     assert all(len(line) < 125 for line in out.splitlines())
 
 

@@ -297,9 +297,16 @@ def test_a_folder_is_walked_and_what_fails_stops_nothing(sr3, models, tmp_path):
     for k in range(2):
         noise_picture(20, 16, k).save(root / f"{k}.jpg", quality=50)
     noise_picture(20, 16).save(root / "x.png")
+    (root / "y.jpg").write_bytes((root / "0.jpg").read_bytes()[:99])
     code, _, err = sr3("dejpeg", root, "-o", tmp_path / "out", "--model", models["jpeg-restoration"])
     assert code == 1
-    assert "2 done, 1 failed" in err
+    assert f"2 done, 1 failed, 1 left as they are: {root / 'x.png'} (no JPEG file)" in err
+    assert "y.jpg is damaged" in err
+    (root / "y.jpg").unlink()
+    ask = ["--model", models["jpeg-restoration"], "--force"]
+    assert sr3("dejpeg", root, "-o", tmp_path / "out", *ask)[0] == 0
+    code, _, err = sr3("dejpeg", root / "x.png", root / "0.jpg", "-o", tmp_path / "out", *ask)  # named outright
+    assert code == 1
     assert "x.png is no JPEG file" in err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
 

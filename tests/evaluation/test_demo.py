@@ -5,10 +5,12 @@ import io
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_config
 from PIL import Image
 
 from sr3.evaluation import demo
-from sr3.metric.psnr import psnr_y
+from sr3.metric.psnr import psnr, psnr_y
+from sr3.model.model import Model
 from sr3.picture.resize import resize, round8
 from sr3.restore.restorer import Restorer
 from sr3.restore.whole import make
@@ -94,3 +96,24 @@ def test_a_sheet_has_pictures_in_rows_and_measures_under_those_that_have_them(mo
     assert written[0][1] == "given"
     assert written[1][1].startswith(f"made\n{decibels:.2f} dB  SSIM 0.")
     assert written[2][1] == "original"
+
+
+def test_colours_are_measured_as_such(sr3, tmp_path, monkeypatch):
+    """The luminance is given, and by it alone every method would be exact."""
+    torch.manual_seed(0)
+    model = Model(tiny_config(task={"kind": "colorization"})).save_pretrained(tmp_path / "m")
+    draw, written = demo.ImageDraw.ImageDraw.multiline_text, []
+    monkeypatch.setattr(
+        demo.ImageDraw.ImageDraw,
+        "multiline_text",
+        lambda self, at, text, **more: written.append(text) or draw(self, at, text, **more),
+    )
+    made = []
+    rows = demo.rows
+    monkeypatch.setattr(demo, "rows", lambda *all_, **more: (made.append(row) or row for row in rows(*all_, **more)))
+    code, _, err = sr3("demo", "--task", "colorize", "--model", model, "-o", tmp_path / "d.png")
+    assert code == 0, err
+    (_, original), (_, grey) = made[0].pictures[-1], made[0].pictures[1]
+    decibels = psnr((grey + 1) / 2, (original + 1) / 2).item()
+    assert decibels < 35 < psnr_y((grey + 1) / 2, (original + 1) / 2).item()
+    assert written[1].startswith(f"grey\n{decibels:.2f} dB  SSIM 0.")

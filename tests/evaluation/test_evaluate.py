@@ -382,3 +382,25 @@ def test_a_tiny_picture_ends_nothing(tiny, folder, sr3, tmp_path):
     assert code == 0, err
     assert "aa.png is left out, as it has a side below" in " ".join(err.split())
     assert "pictures: 3" in out
+
+
+def test_an_exact_picture_is_counted_and_json_goes_to_standard_output(tiny, sr3, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    Image.new("RGB", (32, 32), (90, 120, 40)).save(tmp_path / "data" / "flat.png")
+    noise_picture(32, 32).save(tmp_path / "data" / "noise.png")
+    tiny.save_pretrained(tmp_path / "tiny")
+    ask = ["--data", "data", "--model", tmp_path / "tiny", "--samples", 1, "--border", 0]
+    code, out, err = sr3("evaluate", *ask, "--json", "-")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["each"]["bicubic"]["psnr"][0] == 100
+    assert found["rows"][0]["psnr"] == pytest.approx(sum(found["each"]["bicubic"]["psnr"]) / 2)
+    said = "bicubic: 1 of 2 pictures are their originals but for less than can be measured, and count with 100 dB"
+    assert found["protocol"]["notes"] == [said]
+    assert f"note: {said}" in err
+    assert not (tmp_path / "-").exists()
+    assert sr3("evaluate", *ask, "--json", "a.json")[0] == 0
+    code, out, err = sr3("compare", "a.json", "a.json", "--json", "-")
+    assert (code, json.loads(out)["pictures"]) == (0, 2)
+    assert "pictures in both: 2" in err

@@ -106,7 +106,9 @@ def lite_like():
 
 
 @pytest.mark.parametrize("kind", ["swd", "eye", "frechet"])
-def test_pictures_that_are_not_finite_are_counted(tiny, pictures, kind):
+def test_pictures_that_are_not_finite_are_counted(tiny, pictures, kind, monkeypatch):
+    monkeypatch.setattr(tuning, "SAMPLERS", tuning.SAMPLERS[:2])
+    monkeypatch.setattr(tuning, "CLEANEST", (0.2,))
     means = sorted(p.mean() / 127.5 - 1 for p in pictures.pixels)
     tiny.net = Spoilt(tiny.net, above=(means[-1] + means[-2]) / 2)
     restorer = Restorer(tiny, device="cpu", precision="fp32")
@@ -214,3 +216,27 @@ def test_features_are_for_the_criterion_that_asks_them(tmp_path):
     for name in ("swd", "eye"):
         with pytest.raises(ConfigError, match=f"for the criterion frechet, and not for {name}"):
             criterion(name, features=own)
+
+
+def test_a_heun_step_that_is_no_heun_step_is_not_tried(tiny, pictures, monkeypatch):
+    monkeypatch.setattr(tuning, "Bench", Planted)
+    *steps, _ = tune(Restorer(tiny, device="cpu", precision="fp32"), pictures, budgets=[1, 2, 3])
+    tried = {(step.steps, step.trial.settings.sampler["kind"]) for step in steps}
+    assert {budget for budget, kind in tried if kind == "heun"} == {3}
+
+
+def test_how_long_it_will_take_is_known_before(tiny, pictures, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(tuning.time, "monotonic", lambda: now[0])
+    restorer = Restorer(tiny, device="cpu", precision="fp32")
+    make = tuning.make
+
+    def slow(*all_, settings, **more):
+        now[0] += 0.5 * settings.steps
+        return make(*all_, settings=settings, **more)
+
+    monkeypatch.setattr(tuning, "make", slow)
+    monkeypatch.setattr(tuning, "AT_ONCE", len(pictures))
+    # one batch with projection and one without; each thing changed has one way that is the one before
+    assert tuning.ahead(restorer, pictures, [2, 8]) == (42, pytest.approx(0.5 * 2 * 21 * 10))
+    assert tuning.ahead(restorer, pictures, [1, 8], betas=30) == (31, pytest.approx(0.5 * 2 * (1 + 240)))

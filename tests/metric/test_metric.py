@@ -7,7 +7,7 @@ from scipy.stats import wasserstein_distance
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from sr3.metric import PSNR, SSIM, SWD, Consistency, Tint
-from sr3.metric.base import luma
+from sr3.metric.base import Means, luma
 from sr3.metric.psnr import psnr, psnr_y
 from sr3.metric.ssim import ssim, ssim_y
 from sr3.metric.swd import patches_for, pyramid, sliced_distance
@@ -172,11 +172,29 @@ def test_each_has_one_number_per_picture_in_order(pair):
     assert all(np.isnan(v) for v in SSIM().compute().values())
 
 
-def test_an_infinite_value_has_no_interval(pair):
+def test_an_exact_picture_does_not_make_the_mean_infinite(pair):
     metric = PSNR()
     metric.update(pair[1], pair[1], pair[1])
-    assert metric.compute()["psnr"] == float("inf")
-    assert metric.intervals(0) == {}
+    assert metric.compute() == {"psnr": 100.0, "psnr_y": 100.0}
+    assert metric.intervals(0) == {"psnr": (100.0, 100.0), "psnr_y": (100.0, 100.0)}
+
+
+def test_an_infinite_value_has_no_interval():
+    means = Means()
+    means.add("any", torch.tensor([1.0, float("inf")]))
+    assert means.intervals(0) == {}
+
+
+def test_no_interval_of_a_distance_begins_below_nothing():
+    """A few pictures of which one is far off: Student's t alone would go below."""
+    noise, metric = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)), SWD(patches=64)
+    made = noise.clone()
+    made[0] = 1 - made[0] * 0.1
+    metric.update(made, noise, noise)
+    ends = metric.intervals(0)
+    assert all(low >= 0 for low, _ in ends.values())
+    assert ends["swd"][0] == 0
+    assert ends["swd"][1] > 2 * metric.compute()["swd"]
 
 
 MAKERS = [lambda: PSNR(4), lambda: SSIM(4), lambda: Consistency(lambda x: shrink(x, 4)), SWD, Tint]

@@ -18,6 +18,7 @@ HELD = {
     "metric.join:Join": {"higher_is_better": False},
     "metric.lite": {"TILE": 4, "LITTLE": 1e-08},
     "metric.lpips:LPIPS": {"higher_is_better": False},
+    "metric.psnr": {"MOST": 100.0},
     "metric.psnr:psnr": {"border": 0},
     "metric.psnr:psnr_y": {"border": 0},
     "metric.psnr:PSNR": {"border": 0, "higher_is_better": True},

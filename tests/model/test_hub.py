@@ -3,7 +3,10 @@
 import base64
 import hashlib
 import json
+import os
+import socket
 import threading
+import time
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -157,7 +160,9 @@ def test_refusals_in_a_sentence(tiny, server, tmp_path, monkeypatch):
     server.repositories["me/empty"] = {"main": {}}
     with pytest.raises(CheckpointError, match="EntryNotFound"):
         Model.from_pretrained("me/empty", cache_dir=tmp_path)
-    with pytest.raises(CheckpointError, match="at revision v9 from .*RevisionNotFound.*or give a local file$"):
+    with pytest.raises(
+        CheckpointError, match="at revision v9 from .*RevisionNotFound.*or give a local file, as me/empty.safetensors$"
+    ):
         Model.from_pretrained("me/empty", revision="v9", cache_dir=tmp_path)
     with pytest.raises(CheckpointError, match="HFValidationError"):
         Model.from_pretrained("me/a--b", cache_dir=tmp_path)
@@ -165,6 +170,25 @@ def test_refusals_in_a_sentence(tiny, server, tmp_path, monkeypatch):
         with pytest.raises(CheckpointError, match="^cannot upload me/tiny to .*log in with `hf auth login`"):
             tiny.push_to_hub("me/tiny", token=token)
     assert "me/tiny" not in server.repositories
+
+
+def test_without_a_network_nobody_waits(tiny, server, tmp_path, monkeypatch):
+    """Its client would try five times for each file; what is in the cache is found all the same."""
+    tiny.push_to_hub("me/tiny", token=server.TOKEN)
+    Model.from_pretrained("me/tiny", cache_dir=tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{free.getsockname()[1]}"
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") and name.lower() != "no_proxy":
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(hub, "HfApi", partial(hub.HfApi, endpoint=nowhere))
+    began, asked = time.monotonic(), len(server.asked)
+    assert Model.from_pretrained("me/tiny", cache_dir=tmp_path).config == tiny.config
+    with pytest.raises(CheckpointError, match="check the name and the network, or give a local file, as me/none.safet"):
+        Model.from_pretrained("me/none", cache_dir=tmp_path)
+    assert time.monotonic() - began < 10
+    assert len(server.asked) == asked
 
 
 @pytest.mark.parametrize("name", names())

@@ -19,6 +19,7 @@ from sr3.evaluation.study import pixels_of, read_pairs
 from sr3.picture import collection
 from sr3.picture.collection import DataError, load
 from sr3.picture.image import read, read_note, read_rgb8, read_size, write
+from sr3.picture.metadata import add_note
 from sr3.restore.restorer import Restorer
 
 
@@ -233,3 +234,25 @@ def test_a_name_that_is_not_utf_8_can_be_written_down(tmp_path):
     name.encode()
     assert name.startswith("Zo")
     assert name.endswith(".png")
+
+
+def test_results_of_sr3_are_no_originals(folder, tmp_path):
+    note = {"model": "photo-4x-fast", "result": "4x"}
+    for name in ("a-4x.png", "b-4x.jpg"):
+        write(folder / name, read(folder / "a.png"), note=note)
+    noise_picture(40, 40).save(folder / "deep er" / "c-4x.gif", comment=add_note(None, note))
+    write(folder / "seen.png", read(folder / "a.png"), note={"software": "another"})
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as z:
+        for path in folder.rglob("*.*"):
+            z.write(path, path.relative_to(folder))
+    for source in (folder, tmp_path / "all.zip"):
+        found = load(source)
+        assert found.names == ["a.png", "b.jpg", "deep er/c ü.webp", "seen.png"]
+        assert found.own == ["a-4x.png", "b-4x.jpg", "deep er/c-4x.gif"]
+        assert "3 made by sr3 itself, left out: a-4x.png, b-4x.jpg, deep er/c-4x.gif" in found.summary()
+    assert load(folder / "a-4x.png").names == ["a-4x.png"]
+    assert len(load(folder, own=True)) == 7
+    for path in (folder / "a.png", folder / "b.jpg", folder / "deep er" / "c ü.webp", folder / "seen.png"):
+        path.unlink()
+    with pytest.raises(DataError, match="0 broken, 0 with a side below 1 pixels, 3 made by sr3 itself"):
+        load(folder)

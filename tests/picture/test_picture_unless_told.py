@@ -5,7 +5,7 @@ from unless_told import differing
 HELD = {
     "picture.bleed": {"REACH": 24},
     "picture.collection": {"AHEAD": 64, "MEMBER": 268435456},
-    "picture.collection:load": {"smallest": 1},
+    "picture.collection:load": {"smallest": 1, "own": False},
     "picture.frames": {"MOST": 16384, "_THUMBNAIL": 254},
     "picture.frames:Timing": {"loop": 0},
     "picture.frames:write_frames": {"quality": 95},

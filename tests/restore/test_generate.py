@@ -364,13 +364,22 @@ def pixels_of(path):
 
 
 def test_one_file_for_each_picture_with_its_note(sr3, files, tmp_path):
-    code, _, _ = sr3("generate", "--model", files[0], "--count", 3, "--seed", 5, "--out", tmp_path / "o")
-    assert code == 0
+    code, _, err = sr3("generate", "--model", files[0], "--count", 3, "--seed", 5, "--out", tmp_path / "o")
+    assert (code, err.strip()) == (0, f"{tmp_path}/o/maker-5.png to maker-7.png")
     assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["maker-5.png", "maker-6.png", "maker-7.png"]
     note = read_note(tmp_path / "o" / "maker-6.png")
     assert (note["model"], note["seed"], note["steps"]) == ("maker", "6", "4")
-    sr3("generate", "--model", files[0], "--seed", 6)
+    code, out, err = sr3("generate", "--model", files[0], "--seed", 6)
+    assert (code, out, err.strip()) == (0, "", "maker-6.png")
     assert np.array_equal(pixels_of(tmp_path / "maker-6.png"), pixels_of(tmp_path / "o" / "maker-6.png"))
+
+
+def test_one_picture_goes_into_the_file_that_is_named(sr3, files, tmp_path):
+    code, out, err = sr3("generate", "--model", files[0], "--out", "z.png", "--grid", "g.png")
+    assert (code, out, err.strip()) == (0, "", "z.png, g.png")
+    assert np.array_equal(pixels_of(tmp_path / "z.png"), pixels_of(tmp_path / "g.png"))
+    assert sr3("generate", "--model", files[0], "--out", "y.png/")[0] == 0
+    assert [p.name for p in (tmp_path / "y.png").iterdir()] == ["maker-0.png"]
 
 
 def test_what_is_compared_with_is_read_before_anything_is_made(sr3, files, folder, tmp_path):
@@ -414,7 +423,9 @@ def test_what_cannot_be_made_is_refused_in_a_sentence(sr3, files, folder):
         (["generate", "--model", files[0], "--cascade", "a,b"], "not both"),
         (["generate", "--model", files[0], "--trace", "t.png"], "writes a .gif"),
         (["generate", "--model", files[0], "--grid", "g.txt"], "must end in one of"),
-        (["generate", "--model", files[0], "--out", picture], "is a file"),
+        (["generate", "--model", files[0], "--out", picture], "is there already"),
+        (["generate", "--model", files[0], "--out", "z.png", "--count", 2], "z.png is no folder, as z.png/ would be"),
+        (["generate", "--model", files[0], "--out", "z.bmp"], "cannot write z.bmp: its name must end in one of"),
         (["generate", "--model", files[0], "--steps", "many"], "no number of steps"),
         (["generate", "--model", files[0], "--sampler", "anneled"], "did you mean annealed"),
         (["generate", "--model", files[0], "--chance", folder], "--against"),

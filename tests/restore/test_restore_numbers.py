@@ -3,6 +3,8 @@
 import errno
 import io
 import math
+import re
+import tomllib
 import zlib
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from sr3.picture.picture import Picture, PictureError
 from sr3.picture.resize import resize
 from sr3.restore.agreement import FREE, HELD, Agreement, agreement, taken
 from sr3.restore.choose import needs, quality
-from sr3.restore.fault import code_and_sentence
+from sr3.restore.fault import EXTRAS, code_and_sentence
 from sr3.restore.fill import plan, ramp
 from sr3.restore.keep import Keep
 from sr3.restore.places import Mask, bands, check_bands, hole, mark_of, read_mask
@@ -125,7 +127,12 @@ def test_a_model_of_one_step_has_one_quality():
     one, two = (Model(tiny_config(sampling=sampling.model_copy(update={"steps": n}))).walk for n in (1, 2))
     asked = {"sampler": None, "spacing": None, "samples": 1}
     assert one.settings(steps=None, quality="best", **asked) == one.settings(steps=None, quality=None, **asked)
-    assert one.settings(steps=3, quality="fast", **asked).steps == 3
+    assert one.settings(steps=1, quality="fast", **asked) == one.settings(steps=None, quality=None, **asked)
+    for told in ({"steps": 3}, {"sampler": "heun"}, {"spacing": "t"}):
+        with pytest.raises(ConfigError, match=f"tiny takes one step, whatever its {next(iter(told))}; leave that out"):
+            one.settings(**{"steps": None, "quality": None, **asked, **told})
+    tuned = tiny_config(sampling=sampling.model_copy(update={"steps": 1}), quality={"best": sampling})
+    assert Model(tuned).walk.settings(steps=3, quality=None, **asked).steps == 3  # the search chose one of many
     with pytest.raises(ConfigError, match="has not been tuned"):
         two.settings(steps=None, quality="best", **asked)
     with pytest.raises(ConfigError, match="there is no quality .bset.; did you mean best"):
@@ -403,7 +410,11 @@ def test_variants_are_numbered_beside_their_mean_and_spread(tmp_path):
     [
         (ConfigError("a\n  b"), (2, "a b")),
         (PictureError("bad"), (1, "bad")),
-        (ModuleNotFoundError("no x", name="x.y"), (2, "this needs the package x.y, which is not installed")),
+        (ModuleNotFoundError("no x", name="x.y"), (2, "this needs the package x.y, which is not installed; see")),
+        (
+            ModuleNotFoundError("no ray", name="ray.data"),
+            (2, "this needs the package ray.data, which is not installed: pip install 'sr3[ray]'"),
+        ),
         (ModuleNotFoundError("no sr3.z", name="sr3.z"), None),
         (ModuleNotFoundError("no name"), None),
         (OSError(errno.ENOSPC, "No space", "f.png"), (1, "the disk is full (f.png); nothing written before is lost")),
@@ -423,6 +434,24 @@ def test_what_a_person_can_cause_has_a_code_and_a_sentence(error, found):
     if told is not None and found is not None:
         assert told[0] == found[0]
         assert told[1].startswith(found[1])
+
+
+def test_an_extra_is_the_one_that_brings_the_package():
+    """By the distribution's name where the package is not installed here, or comes with one that is named."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    named = {
+        extra: {re.split(r"[^\w.-]", one)[0].lower().replace("_", "-") for one in ones}
+        for extra, ones in project["optional-dependencies"].items()
+    }
+    called = {
+        "skimage": "scikit-image",
+        "cv2": "opencv-python-headless",
+        "multipart": "python-multipart",
+        **dict.fromkeys(("pandas", "pyarrow"), "ray"),
+    }
+    for module, extra in EXTRAS.items():
+        brought = named[extra] | (named["onnx"] if extra == "export" else set())
+        assert called.get(module, module.replace("_", "-")) in brought, module
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sr3.cli.jobs import Job, check
+from sr3.cli.jobs import Job, absent, check
 from sr3.cli.names import is_shard
 from sr3.cli.pipes import PIPE
 from sr3.cli.steps import check_trace
@@ -48,6 +48,13 @@ def _takes_lines(path: Path) -> bool:
         return not first or isinstance(json.loads(first), dict)
     except ValueError:
         return False
+
+
+def present(path: Path) -> Path:
+    """A file that an option names.  ConfigError where it does not exist."""
+    if (why := absent(path)) is not None:
+        refuse(f"{path} {why}")
+    return path
 
 
 def refuse(sentence: str) -> None:

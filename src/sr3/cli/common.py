@@ -67,13 +67,15 @@ def usable(data: "list[Path]", smallest: int, limit: int | None, *, spread: bool
 
     spread: evenly spaced ones instead of the first.
     """
-    from sr3.picture.collection import load
+    from sr3.picture.collection import OWN, listed, load
 
     pictures = load(data, smallest=smallest, most=limit, spread=spread)
     for name in pictures.broken:
         typer.echo(f"sr3: {name} is broken and left out", err=True)
     for name in pictures.small:
         typer.echo(f"sr3: {name} is left out, as it has a side below {smallest} pixels", err=True)
+    if pictures.own:
+        typer.echo(f"sr3: {listed(f'{OWN}, left out', pictures.own)}", err=True)
     return pictures
 
 

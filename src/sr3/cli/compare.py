@@ -8,6 +8,7 @@ import typer
 from sr3.cli.common import Force
 from sr3.cli.helps import MEASURED, RESULT, grouped
 from sr3.cli.jobs import check_free
+from sr3.cli.pipes import PIPE, write_json
 
 if TYPE_CHECKING:
     from sr3.evaluation.compare import Comparison
@@ -32,7 +33,9 @@ def command(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the intervals and of p.")] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the comparison as JSON.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the comparison as JSON; -: to standard output.")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Say which of two evaluations is better, with 95 % intervals of the differences on the same pictures."""
@@ -40,15 +43,15 @@ def command(
 
     from sr3.evaluation.compare import compare
     from sr3.evaluation.run import read_run
-    from sr3.files import write_text
 
     check_free([(json_file, "--json")], [a, b], force=force)
     found = compare(read_run(a), read_run(b), method=method, seed=seed)
-    typer.echo(f"A: {a}, {found.methods[0]}\nB: {b}, {found.methods[1]}")
-    typer.echo(table(found))
+    aside = json_file == PIPE
+    typer.echo(f"A: {a}, {found.methods[0]}\nB: {b}, {found.methods[1]}", err=aside)
+    typer.echo(table(found), err=aside)
     if json_file is not None:
         said = {"a": str(a), "b": str(b), "seed": seed, **found.as_dict()}
-        write_text(json_file, json.dumps(said, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_json(json_file, json.dumps(said, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def table(found: "Comparison") -> str:

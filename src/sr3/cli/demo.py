@@ -69,6 +69,7 @@ def command(
             made.append(row)
             shown.advance(bar)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write(output, from_any(demo.sheet(made, needs_picture(restorer.model).border)))
+    done = needs_picture(restorer.model)
+    write(output, from_any(demo.sheet(made, done.border, colours=done.colours)))
     titles = ["given", *(title for title, _ in made[0].pictures[1:-1])]
     typer.echo(f"{output} shows {', '.join(titles)} and original for {len(made)} pictures")

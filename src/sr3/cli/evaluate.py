@@ -11,6 +11,7 @@ import typer
 from sr3.cli.common import Force, bars, held_out, load_restorer, regression_for
 from sr3.cli.helps import GIVEN, HOW, MACHINE, MEASURED, RESULT, grouped
 from sr3.cli.jobs import check_free
+from sr3.cli.pipes import PIPE, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +97,7 @@ def command(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write protocol, rows and values as JSON.")
+        Path | None, typer.Option("--json", help="Also write protocol, rows and values as JSON; -: to standard output.")
     ] = None,
     force: Force = False,
 ) -> None:
@@ -121,7 +122,7 @@ def command(
         asked |= {"task": task, "given": given, "samples": samples, "measures": measures and _measures(measures, 0)}
         pictures, running = protocols.running(protocol, model, data, limit, way, asked)
         found = _finished(running)
-    typer.echo(table(found))
+    typer.echo(table(found), err=json_file == PIPE)
     _write(found, json_file, report)
     if pictures.broken:
         raise typer.Exit(1)
@@ -148,7 +149,7 @@ def _pairs(folder: Path | None, originals: "Pictures", factor: int) -> "list[np.
         return None
     from sr3.picture.collection import load, paired
 
-    found = load(folder)
+    found = load(folder, own=True)
     for name in found.broken:
         typer.echo(f"sr3: {name} is broken", err=True)
     return paired(originals, found, factor)
@@ -190,10 +191,9 @@ def _write(found: "Result", json_file: Path | None, report: Path | None) -> None
     import json
 
     from sr3.evaluation.report import write_report
-    from sr3.files import write_text
 
     if json_file is not None:
-        write_text(json_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
+        write_json(json_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
     if report is not None:
         write_report(report, found, command=shlex.join(["sr3", *sys.argv[1:]]))
 

@@ -9,6 +9,7 @@ import typer
 from sr3.cli.common import Force, bars, write_gif
 from sr3.cli.helps import HOW, MACHINE, MEASURED, RESULT, grouped
 from sr3.cli.jobs import check_free
+from sr3.cli.places import Folder, parse_place
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +23,18 @@ EXAMPLES = """Examples:
 \b
 sr3 generate --model face-16 --trace walk.gif
 sr3 generate --cascade face-16,face-8x --count 16 --grid faces.png"""
+
+
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--out",
+        parser=parse_place,
+        metavar="PATH",
+        help="The folder, or of one picture the file.  Default: here, unless another is asked.",
+    ),
+]
 
 
 @grouped(
@@ -44,10 +57,7 @@ def command(
     classes: Annotated[
         str | None, typer.Option("--class", metavar="A,B…", help="Of these classes in turn, by name or number.")
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", metavar="FOLDER", help="Where each goes.  Default: here, unless another is asked."),
-    ] = None,
+    out: Out = None,
     grid: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all of them as one picture.")] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="GIF", help="Animate the first: left the walk, right where it will end.")
@@ -71,7 +81,8 @@ def command(
     force: Force = False,
 ) -> None:
     """Make pictures from nothing, by one model or by a cascade."""
-    _check(model, cascade, out, grid, trace, chance, against)
+    _check(model, cascade, grid, trace, chance, against)
+    alone = _is_file(out, count)
     names = _words(cascade) if cascade is not None else [model or "face-16"]
     from sr3.restore.generate import Made, Walking
 
@@ -84,7 +95,8 @@ def command(
     made.labels([seed], wanted)
     if out is None and grid is None and trace is None and against is None:
         out = Path()
-    files = {s: out / f"{_plain(made.name)}-{s}.png" for s in range(seed, seed + count)} if out is not None else {}
+    called = {s: f"{_plain(made.name)}-{s}.png" for s in range(seed, seed + count)}
+    files = {} if out is None else {s: out if alone else out / name for s, name in called.items()}
     each = [(grid, "--grid"), (trace, "--trace"), *((path, "--out") for path in files.values())]
     check_free(each, [against, chance], force=force)
     note = _note(made, settings) | ({"class": classes} if classes is not None else {})
@@ -109,14 +121,38 @@ def command(
         _grid(grid, kept, {**note, "seed": f"{seed} to {seed + count - 1}" if count > 1 else str(seed)})
     if trace is not None:
         _animate(trace, frames, kept[0][0])
+    typer.echo(_written(list(files.values()), grid, trace), err=True)
     if like is not None:
         typer.echo(_measured(kept, like))
+
+
+def _is_file(out: Path | None, count: int) -> bool:
+    """Whether --out names the file of the one picture, and no folder.  ConfigError where it can be neither."""
+    from sr3.model.config import ConfigError
+    from sr3.picture.collection import PICTURE_SUFFIXES
+    from sr3.picture.image import WRITABLE
+
+    if out is None or out.is_dir() or isinstance(out, Folder):
+        return False
+    if not out.is_file() and out.suffix.lower() not in PICTURE_SUFFIXES:
+        return False
+    if count > 1:
+        raise ConfigError(f"{out} is no folder, as {out}/ would be; {count} pictures need one to go to")
+    if out.suffix.lower() not in WRITABLE:
+        ends = ", ".join(sorted(WRITABLE))
+        raise ConfigError(f"cannot write {out}: its name must end in one of {ends}; or write {out}/ for a folder")
+    return True
+
+
+def _written(files: list[Path], grid: Path | None, trace: Path | None) -> str:
+    """Where the results are, in a line."""
+    each = [str(files[0])] if len(files) == 1 else [f"{files[0]} to {files[-1].name}"] if files else []
+    return ", ".join([*each, *(str(path) for path in (grid, trace) if path is not None)]) or "nothing was written"
 
 
 def _check(
     model: str | None,
     cascade: str | None,
-    out: Path | None,
     grid: Path | None,
     trace: Path | None,
     chance: Path | None,
@@ -132,8 +168,6 @@ def _check(
         raise ConfigError(f"--trace writes a .gif, and {trace} is none")
     if grid is not None and grid.suffix.lower() not in WRITABLE:
         raise ConfigError(f"cannot write {grid}: its name must end in one of {', '.join(sorted(WRITABLE))}")
-    if out is not None and out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file; --out needs a folder")
     if chance is not None and against is None:
         raise ConfigError("--chance is for --against, which is missing")
 
@@ -240,12 +274,12 @@ class Like(NamedTuple):
 
 def _like(cascade: "Cascade", against: Path, chance: Path) -> Like:
     """Read before anything is made, lest it be made for nothing."""
+    from sr3.cli.common import usable
     from sr3.evaluation.likeness import reduced
-    from sr3.picture.collection import load
 
     size = cascade.sizes[-1]
-    target = reduced(load(against), size)
-    other = target if chance == against else reduced(load(chance), size)
+    target = reduced(usable([against], 1, None), size)
+    other = target if chance == against else reduced(usable([chance], 1, None), size)
     return Like(target, other, (against.name, chance.name))
 
 

@@ -136,7 +136,7 @@ def _target(source: Path, output: Path | None, naming: Naming, *, many: bool) ->
 
 
 def _told_apart(jobs: list[Job]) -> list[Job]:
-    """Where results would have one name, each has its folder's before it, or its picture's ending in it, or a number."""
+    """Where results would have one name, each has its folder's before it, its picture's ending in it, or a number."""
     groups: dict[Key, list[int]] = defaultdict(list)
     for index, job in enumerate(jobs):
         groups[_name_key(job.target)].append(index)

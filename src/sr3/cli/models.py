@@ -27,15 +27,19 @@ def list_command() -> None:
 
 
 def recipes_command() -> None:
-    """List the recipes that come with the package: what sr3 train can make, and for what."""
+    """List the recipes and cascades that come with the package: what sr3 train can make, and for what."""
     import re
     from importlib.resources import files
     from itertools import takewhile
     from textwrap import shorten
 
     # without reading them as recipes, so that the list comes at once
-    for file in sorted((files("sr3.model") / "recipes").iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".toml"):
+    for folder in ("recipes", "cascades"):
+        if folder == "cascades":
+            typer.echo("\nCascades, whose models are trained one after the other:")
+        for file in sorted((files("sr3.model") / folder).iterdir(), key=lambda f: f.name):
+            if not file.name.endswith(".toml"):
+                continue
             said = takewhile(lambda line: line.startswith("#"), file.read_text("utf-8").splitlines())
             first = re.split(r"(?<!al)[.:;] ", " ".join(line.removeprefix("# ") for line in said) + " ")[0]
             typer.echo(f"{file.name.removesuffix('.toml'):28} {shorten(first, 90, placeholder=' …')}")

@@ -61,7 +61,7 @@ class Outcome:
 def safely(job: Job, samples: int, count: int, work: Callable[[], Any]) -> Any:
     """What work on one of so many jobs gives; an `Outcome` with the error where that is a picture's own."""
     from sr3.model.config import ConfigError
-    from sr3.restore.choose import UndamagedError
+    from sr3.restore.choose import NoJpegError, UndamagedError
     from sr3.restore.fault import code_and_sentence
 
     try:
@@ -72,7 +72,9 @@ def safely(job: Job, samples: int, count: int, work: Callable[[], Any]) -> Any:
         if found is None or (isinstance(error, ConfigError) and count == 1):
             raise
         if isinstance(error, UndamagedError) and (job.within or count > 1):  # found in a folder, not asked for
-            return Outcome(job.name, left="shows no damage")
+            return Outcome(job.name, left=error.left)
+        if isinstance(error, NoJpegError) and job.within:
+            return Outcome(job.name, left=error.left)
         return Outcome(job.name, job.written(samples), error=found[1])
 
 

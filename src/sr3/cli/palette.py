@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sr3.cli.checks import present
 from sr3.cli.choosing import AUTO, USUAL, chooser
 from sr3.cli.common import load_restorer, parse_memory, parse_size
 from sr3.cli.helps import GIVEN, HOW, SIZE
 from sr3.cli.names import EXACT, Naming
 from sr3.cli.outcome import refuse_absent
 from sr3.cli.restoring import Work
-from sr3.cli.run import Fidelity, Lenient, Run, options
+from sr3.cli.run import Fidelity, Free, Lenient, MaskFile, Run, options
 from sr3.cli.steps import Choice, check_trace, leniently
 
 if TYPE_CHECKING:
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     from sr3.restore.restorer import Progress, Restored, Restorer
     from sr3.task import Restoration
 
-Free = Annotated[bool, typer.Option("--free", help="Do not hold the result to what is given.", rich_help_panel=HOW)]
-MaskFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="A picture of the same size: white is made, black is kept.", rich_help_panel=GIVEN
-    ),
-]
 Boxes = Annotated[
     list[str] | None,
     typer.Option(metavar="X,Y,WxH", help="A box to make; may be given again.", rich_help_panel=GIVEN),
@@ -148,10 +142,11 @@ def dejpeg(run: Run, free: Free = False, fidelity: Fidelity = 1.0, lenient: Leni
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         from sr3.restore.agreement import taken
+        from sr3.restore.choose import jpeg_alone
 
         file = None if free or fidelity == 0 else source
         # a damaged file's coefficients are not all there, and it is not held to any
-        return go(picture, taken(task, picture, file)[0] if lenient else task.take(picture, file))
+        return go(picture, taken(task, picture, file)[0] if lenient else jpeg_alone(task, picture, file))
 
     how: dict[str, Any] = {"free": free, "fidelity": fidelity, "lenient": lenient}
     instead = "give a smaller picture" if run.trace is None else "leave out --trace, so that it is made by bands"
@@ -180,7 +175,7 @@ def colorize(
     from sr3.picture.image import read
     from sr3.restore.places import mark_of
 
-    painted = read(hints) if hints else None
+    painted = read(present(hints)) if hints else None
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         from sr3.picture.grey import as_grey
@@ -220,7 +215,7 @@ def inpaint(
     from sr3.cli.places import parse_box
     from sr3.restore.places import hole, read_mask
 
-    boxes, drawn = [parse_box(text) for text in box or []], read_mask(mask) if mask else None
+    boxes, drawn = [parse_box(text) for text in box or []], read_mask(present(mask)) if mask else None
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         from sr3.restore.fill import inpainted
@@ -283,7 +278,7 @@ def restore(
     from sr3.cli.places import parse_box
     from sr3.restore.places import hole, read_mask
 
-    boxes, drawn = [parse_box(text) for text in box or []], read_mask(mask) if mask else None
+    boxes, drawn = [parse_box(text) for text in box or []], read_mask(present(mask)) if mask else None
 
     def begin(restorer: "Restorer", task: "Restoration", source: Path, picture: "Picture", go: "Go") -> Any:
         from sr3.restore.agreement import taken

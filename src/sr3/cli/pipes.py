@@ -53,6 +53,14 @@ def to_hand(target: Path, suffix: str | None = None) -> Generator[Path, None, No
         sys.stdout.buffer.flush()
 
 
+def write_json(path: Path, text: str) -> None:
+    """Write a text to its file, or to standard output."""
+    from sr3.files import write_text
+
+    with to_hand(path, ".json") as whole:
+        write_text(whole, text)
+
+
 def write_result(
     path: Path, picture: "Picture", note: Mapping[str, str], *, quality: int = 95, suffix: str | None = None
 ) -> None:

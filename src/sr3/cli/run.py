@@ -10,11 +10,52 @@ import typer
 
 from sr3.cli.common import a_third, parse_memory
 from sr3.cli.complete import devices, models
-from sr3.cli.helps import HOW, MACHINE, MANY, RESULT
+from sr3.cli.helps import GIVEN, HOW, MACHINE, MANY, RESULT
 from sr3.cli.places import parse_place
 
+LEAST_TILE = 64
+"""Pixels: networks look at up to 100 around each tile, so that of smaller ones nearly all is computed over again."""
+
+
+def parse_tile(tile: int | None) -> int | None:
+    """What --tile takes.  ConfigError for what is too small."""
+    if tile is not None and tile < LEAST_TILE:
+        from sr3.model.config import ConfigError
+
+        raise ConfigError(
+            f"a tile of {tile} pixels is too small, as the network looks at more than that around it; give at least "
+            f"{LEAST_TILE}"
+        )
+    return tile
+
+
+def _one_of_them(context: typer.Context, value: Any) -> Any:
+    """ConfigError where both --free and --fidelity are said."""
+    told = (context.get_parameter_source(name) for name in ("free", "fidelity"))  # None: not looked at yet
+    if all(source is not None and source.name == "COMMANDLINE" for source in told):
+        from sr3.model.config import ConfigError
+
+        raise ConfigError("--free is --fidelity 0; give one of them")
+    return value
+
+
+Free = Annotated[
+    bool,
+    typer.Option("--free", callback=_one_of_them, help="Do not hold the result to what is given.", rich_help_panel=HOW),
+]
 Fidelity = Annotated[
-    float, typer.Option(min=0, max=1, help="How far to hold it: 1 fully, 0 as --free.", rich_help_panel=HOW)
+    float,
+    typer.Option(
+        min=0, max=1, callback=_one_of_them, help="How far to hold it: 1 fully, 0 as --free.", rich_help_panel=HOW
+    ),
+]
+MaskFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A picture of the same size: white is made, black is kept.",
+        rich_help_panel=GIVEN,
+    ),
 ]
 Lenient = Annotated[
     bool,
@@ -89,7 +130,12 @@ class Run(NamedTuple):
     ] = "auto"
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.", rich_help_panel=MACHINE)] = "auto"
     tile: Annotated[
-        int | None, typer.Option(help="Pixels computed at once; smaller needs less memory.", rich_help_panel=MACHINE)
+        int | None,
+        typer.Option(
+            callback=parse_tile,
+            help="Pixels a side computed at once, 64 or more; smaller needs less memory.",
+            rich_help_panel=MACHINE,
+        ),
     ] = None
     memory: Annotated[
         str | None,

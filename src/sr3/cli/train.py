@@ -99,10 +99,7 @@ def command(
     if minutes is not None and not minutes > 0:
         raise ConfigError(f"--minutes must be more than 0, not {minutes:g}")
     check_crop(chosen := _recipe(recipe, settings or [], begin, out))
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file; --out needs a folder")
-    if lost := [path for path in val or () if not path.exists()]:  # said before other processes wait for this one
-        raise ConfigError(f"--val {lost[0]} does not exist; check its name")
+    _check_places(data, val or [], out)
     pictures = load(data, smallest=Crops.smallest(chosen.training.crop, chosen.training.zoom))
     typer.echo(pictures.summary(), err=True)
     chosen, own = settled(chosen, pictures.names, labels)
@@ -122,6 +119,20 @@ def command(
             _train(run, board, Clock(board, began=began, minutes=minutes, every=every), profile)
         finally:
             accelerator.end_training()
+
+
+def _check_places(data: list[Path], val: list[Path], out: Path) -> None:
+    """ConfigError where a run cannot lie, and where no pictures are."""
+    from sr3.model.config import ConfigError
+
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; --out needs a folder")
+    if any(path.is_dir() and out.is_dir() and path.samefile(out) for path in (*data, *val)):
+        raise ConfigError(
+            f"{out} holds the pictures, and a run's samples would lie among them; give --out {out / 'run'}"
+        )
+    if lost := [path for path in val if not path.exists()]:  # said before other processes wait for this one
+        raise ConfigError(f"--val {lost[0]} does not exist; check its name")
 
 
 def _dry_run(recipe: "Recipe", pictures: "Pictures", device: str | None) -> None:
@@ -184,14 +195,14 @@ def _run(
 
 def _held_out(run: "Run", val: list[Path] | None, most: int, learnt: "Pictures") -> "Pictures | None":
     """The first so many pictures of --val; those that are learnt from too are named."""
+    from sr3.cli.common import usable
     from sr3.model.config import ConfigError
-    from sr3.picture.collection import load
 
     if not val:
         return None
     if not run.model.task.channels:
         raise ConfigError("what is made of nothing cannot be compared with an original; leave --val out")
-    found = load(val, smallest=run.model.task.factor * 8, most=most)
+    found = usable(val, run.model.task.factor * 8, most)
     if both := found.also_in(learnt):
         typer.echo(
             f"sr3: {len(both)} of the {len(found)} pictures of --val are learnt from too, "
@@ -265,19 +276,21 @@ def _train(run: "Run", board: "Board", clock: "Clock", profile: bool) -> None:
 
 
 def _line(report: "Report", board: "Board", clock: "Clock") -> str:
-    """One report for the terminal."""
+    """One report for the terminal, of 80 columns."""
     left, fits = board.run.recipe.training.pictures - report.seen, clock.fits(report)
+    speed = f"{report.speed:.0f}" if report.speed >= 100 else f"{report.speed:.3g}"
     return (
-        f"{report.seen} seen  loss {report.loss:.5f}  gradient {report.gradient:.2f}  rate {report.rate:.2e}  "
-        f"{report.speed:.1f}/s, {board.share(report):.1%} of the peak  waiting {report.waiting:.1%}"
-        + (f"  skipped {report.skipped}: their loss was not finite" if report.skipped else "")
-        + (f"  (of {left:,} to come, about {fits:,.0f} fit into the minutes)" if fits < left else "")
+        f"{report.seen} seen  loss {report.loss:.3g}  grad {report.gradient:.3g}  rate {report.rate:.2g}  "
+        f"{speed}/s  {board.share(report):.1%} peak  wait {report.waiting:.0%}"
+        + (f"\n    skipped {report.skipped}: their loss was not finite" if report.skipped else "")
+        + (f"\n    of {left:,} to come, about {fits:,.0f} fit into the minutes" if fits < left else "")
     )
 
 
 def _measured(board: "Board") -> str:
-    """Measure, and say what was found."""
+    """Measure, and say what was found, in 80 columns; the curve's file has it all."""
     point = board.measure()
-    named = ("error", "psnr", "swd", "consistency_free", "consistency")
-    told = "  ".join(f"{name} {point['measures'][name]:.3f}" for name in named if name in point["measures"])
-    return f"{point['seen']} seen  {told}  ({point['seconds']:.1f} s)"
+    named = {"error": "error {:.3f}", "psnr": "PSNR {:.2f}", "swd": "SWD {:.1f}", "consistency": "cons. {:.2f}"}
+    named |= {"consistency_free": "free {:.2f}"}
+    told = "  ".join(form.format(point["measures"][name]) for name, form in named.items() if name in point["measures"])
+    return f"{point['seen']} seen  {told}  ({point['seconds']:.0f} s)"

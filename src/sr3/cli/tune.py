@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sr3.cli.clock import spoken
 from sr3.cli.common import Force, bars, held_out, regression_for
 from sr3.cli.helps import GIVEN, MACHINE, MEASURED, RESULT, grouped
 from sr3.cli.jobs import check_free
+from sr3.cli.pipes import PIPE, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from sr3.evaluation.criterion import Criterion
     from sr3.evaluation.tune import Tuned
     from sr3.model.model import Model
+    from sr3.picture.collection import Pictures
+    from sr3.restore.restorer import Restorer
 
 
 EXAMPLES = """Example:
@@ -62,7 +66,7 @@ def command(
     limit: Annotated[int | None, typer.Option(min=16, help="Use only the first so many pictures.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the noise, the same in every trial.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Plot quality against steps: .png, .svg or .pdf.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write every trial as JSON.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write every trial as JSON; -: a pipe.")] = None,
     force: Force = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
@@ -77,7 +81,6 @@ def command(
 
     from sr3.evaluation.betas import tune_betas
     from sr3.evaluation.tune import Searching, Tuned, tune
-    from sr3.files import write_text
     from sr3.model.model import Model
     from sr3.restore.restorer import Restorer
 
@@ -90,6 +93,7 @@ def command(
     pictures = held_out(data, loaded, limit)
     _enough(len(pictures))
     judged = _criterion("frechet" if betas and by == "auto" else by, restorer.device, features)
+    _say_ahead(restorer, pictures, budgets, betas)
     found: Tuned | None = None
     with bars() as shown:
         bar = shown.add_task("tuning", total=None)
@@ -111,10 +115,21 @@ def command(
         "best": {str(budget): trial.as_dict() for budget, trial in found.best.items()},
     }
     _keep(loaded, found, out, record)
-    _say(found)
+    _say(found, err=json_file == PIPE)
     if json_file is not None:
-        write_text(json_file, json.dumps({**record, "trials": [t.as_dict() for t in found.trials]}, indent=2) + "\n")
+        write_json(json_file, json.dumps({**record, "trials": [t.as_dict() for t in found.trials]}, indent=2) + "\n")
     _plot(found, plot, f"{loaded.config.name}: quality against steps")
+
+
+def _say_ahead(restorer: "Restorer", pictures: "Pictures", budgets: list[int], betas: int | None) -> None:
+    """What the search will take, before it begins."""
+    from sr3.evaluation.tune import ahead
+
+    if min(budgets) < 1:
+        return  # the search says what is wrong with it
+    trials, seconds = ahead(restorer, pictures, budgets, betas)
+    walks = f", whose walks take about {spoken(seconds)}, and then their measures" if seconds == seconds else ""
+    typer.echo(f"about {trials} trials{walks}", err=True)
 
 
 def _files(out: Path | None, model: str, json_file: Path | None, plot: Path | None) -> list[tuple[Path | None, str]]:
@@ -175,11 +190,11 @@ def _enough(count: int) -> None:
         )
 
 
-def _say(found: "Tuned") -> None:
+def _say(found: "Tuned", *, err: bool) -> None:
     for budget in sorted(found.best):
-        typer.echo(_line(found.best[budget].as_dict()))
+        typer.echo(_line(found.best[budget].as_dict()), err=err)
     for name, settings in found.quality.items():
-        typer.echo(f"{name}: {settings.model_dump(mode='json', exclude_none=True)}")
+        typer.echo(f"{name}: {settings.model_dump(mode='json', exclude_none=True)}", err=err)
 
 
 def _plot(found: "Tuned", path: Path | None, title: str) -> None:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr3.cli.checks import refuse
+from sr3.cli.checks import present, refuse
 from sr3.cli.common import Box, load_restorer, parse_box, parse_memory
 from sr3.cli.helps import HOW, MACHINE, MANY, SIZE
 from sr3.cli.names import Naming, is_shard
 from sr3.cli.outcome import refuse_absent
 from sr3.cli.pipes import PIPE
 from sr3.cli.restoring import Work
-from sr3.cli.run import Fidelity, Lenient, Run, options
+from sr3.cli.run import Fidelity, Free, Lenient, Run, options
 from sr3.cli.steps import Choice, Ready, check_trace, leniently
 from sr3.cli.together import at_once
 
@@ -56,9 +56,7 @@ def command(
             metavar="FIT", help="inside: proportions kept; cover: the rest cropped; stretch.", rich_help_panel=SIZE
         ),
     ] = "inside",
-    free: Annotated[
-        bool, typer.Option("--free", help="Do not hold the result to the picture given.", rich_help_panel=HOW)
-    ] = False,
+    free: Free = False,
     fidelity: Fidelity = 1.0,
     noise: Annotated[
         float | None,
@@ -157,7 +155,7 @@ def work_of(
     options: dict[str, Any] = dict(
         seed=run.seed, samples=run.samples, free=free, fidelity=fidelity, noise=noise, **run.settings
     )
-    kept = read_mask(keep) if keep else None
+    kept = read_mask(present(keep)) if keep else None
     options["keep"] = kept.hole if kept else None
 
     def size_of(have: tuple[int, int], times: int) -> tuple[int, int]:
@@ -242,7 +240,8 @@ def _chooser(run: Run, scale: float | None, box: Box | None, fit: str, *, refine
     @cache
     def restorer(name: str) -> "Restorer":
         found = load_restorer(name, device=run.device, precision=run.precision, tile=run.tile, memory=run.allowed)
-        if hasattr(needs_picture(found.model), "as_kind"):  # one of several tasks
+        task = needs_picture(found.model)
+        if hasattr(task, "as_kind") or not task.command.startswith("upscale"):  # one of several tasks, or of another
             set_task(found.model, "super-resolution", "upscale")
         return found
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sr3.cli.run import parse_tile
+
 if TYPE_CHECKING:
     from sr3.web.study import Desk
 
@@ -22,7 +24,7 @@ def command(
         list[str] | None, typer.Option(help="auto, cpu, cuda:0 …; may be given again, and each does a job at a time.")
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16.")] = "auto",
-    tile: Annotated[int | None, typer.Option(help="Pixels computed at once; smaller needs less memory.")] = None,
+    tile: Annotated[int | None, typer.Option(callback=parse_tile, help="Pixels a side computed at once.")] = None,
     token: Annotated[
         str | None,
         typer.Option(envvar="SR3_TOKEN", help="What requests must know; made anew where others may connect."),

@@ -9,8 +9,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from sr3.metric.psnr import psnr_y
-from sr3.metric.ssim import ssim_y
+from sr3.metric.psnr import psnr, psnr_y
+from sr3.metric.ssim import ssim, ssim_y
 from sr3.picture.exchange import to_pil
 from sr3.picture.picture import Picture
 from sr3.picture.resize import round8
@@ -88,8 +88,12 @@ def _rounded(pictures: list[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
     return [(name, round8(picture)) for name, picture in pictures]
 
 
-def sheet(made: list[Row], border: int) -> Image.Image:
-    """One labelled picture of all rows, with Y-PSNR and Y-SSIM under each; border: pixels they leave out."""
+def sheet(made: list[Row], border: int, *, colours: bool = False) -> Image.Image:
+    """One labelled picture of all rows, with Y-PSNR and Y-SSIM under each; border: pixels they leave out.
+
+    colours: PSNR and SSIM of all three colours instead, where the luminance is given and every method has it.
+    """
+    noise, likeness = (psnr, ssim) if colours else (psnr_y, ssim_y)
     font = ImageFont.load_default(size=14)
     gap, label = 8, 40
     columns = len(made[0].pictures)
@@ -104,7 +108,7 @@ def sheet(made: list[Row], border: int) -> Image.Image:
             text = title
             if 0 < c < columns - 1:
                 shown = ((picture + 1) / 2).clamp(0, 1)
-                decibels = float(psnr_y(shown, original, border=border))
-                text += f"\n{decibels:.2f} dB  SSIM {float(ssim_y(shown, original, border=border)):.3f}"
+                decibels = float(noise(shown, original, border=border))
+                text += f"\n{decibels:.2f} dB  SSIM {float(likeness(shown, original, border=border)):.3f}"
             draw.multiline_text((left + 2, top + SIDE + 2), text, fill="black", font=font, spacing=2)
     return page

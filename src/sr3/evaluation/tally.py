@@ -14,6 +14,7 @@ from sr3.metric.colourfulness import Colourfulness
 from sr3.metric.diversity import Diversity
 from sr3.metric.extra import Extra
 from sr3.metric.join import Join
+from sr3.metric.psnr import MOST
 from sr3.restore.restored import spread
 from sr3.restore.restorer import needs_picture
 from sr3.task import Given, again
@@ -109,11 +110,17 @@ class Tally:
             batch.keep("spread", spread(samples, extent=1).expand(-1, 3, -1, -1))
 
     def notes(self) -> list[str]:
-        """What a reader must know of the numbers: whose results are not all there."""
+        """What a reader must know of the numbers: whose results are not all there, and which are beyond measure."""
+        exact = {name: m.metrics[0].each().get("psnr", []).count(MOST) for name, m in self.methods.items()}
         return [
             f"{name}: {m.lost} of {m.pictures} pictures have no finite result, even in fp32, and are left out of it"
             for name, m in self.methods.items()
             if m.lost
+        ] + [
+            f"{name}: {count} of {self.methods[name].pictures} pictures are their originals but for less than can be "
+            f"measured, and count with {MOST:g} dB"
+            for name, count in exact.items()
+            if count
         ]
 
     def rows(self, seed: int, shown: Sequence[Shown]) -> tuple[list[Row], dict[str, dict[str, list[float]]]]:

@@ -5,7 +5,9 @@ searched on held-out pictures by measures of what people see (`sr3.evaluation.cr
 """
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +34,9 @@ SAMPLERS: tuple[dict[str, Any], ...] = (
     {"kind": "ddim", "eta": 1.0},
     {"kind": "heun"},
 )
+AT_ONCE = 16
+"""Pictures that walk together."""
+
 SPACINGS = ("logsnr", "karras", "t")
 CLEANEST = (0.02, 0.2, 1.0, 2.0, 3.5)
 """Where walks may end, sigma / alpha in units of the spread of what is diffused; then comes the estimate itself."""
@@ -116,7 +121,8 @@ def tune(
             for change in options:
                 settings = _with_budget((kept.settings if kept else current).model_copy(update=change), budget)
                 key = settings.model_dump_json()
-                if key in known:
+                # with one step it is the others, and its time is theirs
+                if key in known or (settings.sampler["kind"] == "heun" and settings.steps < 2):
                     continue
                 trial = bench.trial(settings, budget, floor)
                 if trial is None:
@@ -132,6 +138,29 @@ def tune(
         best[budget] = kept
         current = kept.settings
     yield Tuned(best, choose(best), trials)
+
+
+def ahead(
+    restorer: Restorer, pictures: Pictures, budgets: Sequence[int], betas: int | None = None
+) -> tuple[int, float]:
+    """About how many trials a search makes, and about how many seconds their walks take; NaN where nobody knows.
+
+    By a walk in as few steps as are to be tuned for, of as many pictures as walk at once.  betas: of `tune_betas`, its
+    trials for each number of steps.
+    """
+    each = betas or 1 + sum(len(options) - 1 for options in _moves(restorer.model.spread)[1:])
+    trials = {budget: 1 if betas and budget == 1 else each for budget in budgets}
+    some, seconds = Bench(restorer, pictures.first(AT_ONCE), 0, BY_SWD), math.nan
+    least = min(budgets)
+    settings = restorer.model.walk.tunable().model_copy(update={"steps": least, "sampler": {"kind": "ddim"}})
+    with suppress(ConfigError):
+        for _ in range(2):  # the first time a network is slow
+            began = time.monotonic()
+            for _made in some.walked(settings):
+                seconds = (time.monotonic() - began) / least
+    # and once more for the first of them, without projection
+    walks = len(pictures) / min(len(pictures), AT_ONCE) + 1
+    return sum(trials.values()), seconds * walks * sum(budget * count for budget, count in trials.items())
 
 
 def choose(best: Mapping[int, Trial]) -> dict[str, Sampling]:
@@ -196,7 +225,7 @@ def _with_budget(settings: Sampling, budget: int) -> Sampling:
 class Bench:
     """The pictures, degraded once, and the measures: what ways of sampling are tried on."""
 
-    def __init__(self, restorer: Restorer, pictures: Pictures, seed: int, criterion: Criterion, batch: int = 16):
+    def __init__(self, restorer: Restorer, pictures: Pictures, seed: int, criterion: Criterion, batch: int = AT_ONCE):
         self.task = task = needs_picture(restorer.model)
         self.restorer, self.seed = restorer, seed
         shapes = {p.shape for p in pictures.pixels}
@@ -227,6 +256,10 @@ class Bench:
             count += len(clean)
             made = make(restorer, given, seeds, settings=settings, free=free, check=False)
             yield rounded(made), (clean + 1) / 2, given
+
+    def walked(self, settings: Sampling) -> Iterator[Tensor]:
+        """What is made in this way, batch by batch."""
+        return (made for made, _, _ in self._made(self.restorer, settings, free=False))
 
     def psnr(self, restorer: Restorer) -> float:
         found = PSNR(self.task.border)

@@ -4,6 +4,9 @@ from torch import Tensor
 
 from sr3.metric.base import PerPicture, cut, luma, same
 
+MOST = 100.0
+"""dB that a picture counts with at most in a mean: one that is its original exactly would make all others' nothing."""
+
 
 def psnr(made: Tensor, target: Tensor, border: int = 0) -> Tensor:
     """-10 log10 of the mean square error over pixels and channels, in dB, one number per example: [B].
@@ -21,7 +24,7 @@ def psnr_y(made: Tensor, target: Tensor, border: int = 0) -> Tensor:
 
 
 class PSNR(PerPicture):
-    """Mean over pictures of `psnr` and `psnr_y`."""
+    """Mean over pictures of `psnr` and `psnr_y`, each at most `MOST`."""
 
     higher_is_better = True
     names = ("psnr", "psnr_y")
@@ -31,5 +34,5 @@ class PSNR(PerPicture):
         self.border = border
 
     def update(self, made: Tensor, target: Tensor, given: Tensor) -> None:
-        self.means.add("psnr", psnr(made, target, self.border))
-        self.means.add("psnr_y", psnr_y(made, target, self.border))
+        self.means.add("psnr", psnr(made, target, self.border).clamp(max=MOST))
+        self.means.add("psnr_y", psnr_y(made, target, self.border).clamp(max=MOST))

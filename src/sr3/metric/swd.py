@@ -122,7 +122,8 @@ class SWD:
         return {}
 
     def intervals(self, seed: int) -> dict[str, tuple[float, float]]:
-        """By the jackknife over groups of pictures (`sr3.metric.stats.jackknife`), normalisation held.
+        """By the jackknife over groups of pictures (`sr3.metric.stats.jackknife`), normalisation held; from 0 on, as no
+        distance is less.
 
         The bootstrap does not fit: a picture drawn twice is a set with less variety, which this distance counts.
         """
@@ -135,7 +136,7 @@ class SWD:
         found = {name: jackknife(value, [w[name] for w in without]) for name, value in whole.items()}
         self.sorted = None  # as large as the patches
         # NaN: all pictures that have this level are in one group
-        return {name: ends for name, ends in found.items() if not math.isnan(ends[0])}
+        return {name: (max(0.0, low), high) for name, (low, high) in found.items() if not math.isnan(low)}
 
     def _groups(self) -> int:
         return min(GROUPS, self.pictures)

@@ -5,11 +5,14 @@ that builds a network would load the Hub's client.
 """
 
 import json
+import socket
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from huggingface_hub import HfApi, ModelCard, ModelCardData, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -17,6 +20,9 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidat
 from sr3.model.checkpoint import CheckpointError
 from sr3.model.config import ModelConfig, build
 from sr3.task import TASKS, Restoration, Task
+
+WAIT = 5.0
+"""Seconds in which the Hub must take a connection: without a network its client tries for most of a minute."""
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 """The files of a model's repository."""
@@ -31,8 +37,11 @@ def download(
     CheckpointError where they are not to be had.
     """
 
+    alone = not _answers()
+
     def fetch(name: str) -> Path:
-        return Path(hf_hub_download(repo, name, revision=revision, token=token, cache_dir=cache_dir))
+        where: dict[str, Any] = {"revision": revision, "token": token, "cache_dir": cache_dir}
+        return Path(hf_hub_download(repo, name, **where, local_files_only=alone))
 
     try:
         with suppress(EntryNotFoundError):  # without it, or without a network, the weights decide
@@ -42,8 +51,21 @@ def download(
         at = f" at revision {revision}" if revision else ""
         raise CheckpointError(
             f"cannot get {repo}/{WEIGHTS}{at} from the Hugging Face Hub ({type(error).__name__}): "
-            "check the name and the network, or give a local file"
+            f"check the name and the network, or give a local file, as {repo}.safetensors"
         ) from error
+
+
+def _answers() -> bool:
+    """Whether anybody takes a connection where the Hub should be; what is behind a proxy is not asked."""
+    if {"http", "https", "all"} & getproxies().keys():
+        return True
+    place = urlsplit(HfApi().endpoint)
+    port = place.port or (80 if place.scheme == "http" else 443)
+    try:
+        socket.create_connection((place.hostname or "", port), WAIT).close()
+    except OSError:
+        return False
+    return True
 
 
 def upload(

@@ -80,6 +80,8 @@ class Refinement:
     ) -> Sampling:
         config, asked = self.config, _spaced(spacing, quality)
         settings = config.sampling
+        if settings.steps == 1 and all(how.steps == 1 for how in config.quality.values()):
+            _check_once(config, steps, sampler, spacing)
         if quality is not None:
             tuned: Mapping[str, Sampling] = {str(name): found for name, found in config.quality.items()}
             if config.sampling.steps == 1:  # a student of one step has one quality, whatever it is called
@@ -129,7 +131,7 @@ class Refinement:
 
 @dataclass(frozen=True)
 class AtOnce:
-    """One answer and no noise: a regression (Saharia et al. 2021, section 4).  Steps and samplers mean nothing."""
+    """One answer and no noise: a regression (Saharia et al. 2021, section 4).  No other steps, sampler or spacing."""
 
     config: ModelConfig
     schedule: Schedule
@@ -147,8 +149,10 @@ class AtOnce:
     ) -> Sampling:
         if samples > 1:
             raise ConfigError(f"{self.config.name} is a regression model: it has one answer, so no {samples} samples")
+        _check_once(self.config, steps, sampler, spacing)
         at_once = {"sampler": {"kind": "once"}, "steps": 1}
-        return self.config.sampling.model_copy(update={**at_once, **_spaced(spacing, quality)})
+        _spaced(spacing, quality)  # a quality that there is none of
+        return self.config.sampling.model_copy(update=at_once)
 
     def tunable(self) -> Sampling:
         raise ConfigError(f"{self.config.name} is a regression model: it takes no steps to tune")
@@ -171,6 +175,16 @@ KINDS: dict[str, type[Refinement] | type[AtOnce]] = {"diffusion": Refinement, "r
 def spread_of(prediction: Prediction) -> float:
     """The standard deviation of what is diffused: sigma_data where known, else 1."""
     return prediction.sigma_data if isinstance(prediction, EDM) else 1.0
+
+
+def _check_once(config: ModelConfig, steps: int | None, sampler: str | None, spacing: str | None) -> None:
+    """ConfigError where a model of one step is asked to walk in another way."""
+    asked = {"steps": None if steps == 1 else steps, "sampler": sampler, "spacing": spacing}
+    if told := [name for name, value in asked.items() if value is not None]:
+        raise ConfigError(
+            f"{config.name} takes one step, whatever its {' and '.join(told)}; leave that out, or give a model that "
+            "refines, as photo-4x"
+        )
 
 
 def _spaced(spacing: str | None, quality: str | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sr3.picture.image import read_rgb8
+from sr3.picture.image import read_note, read_rgb8
 from sr3.picture.picture import PictureError, shown
 from sr3.picture.write import WRITABLE
 
@@ -51,6 +52,9 @@ _ZIP_FAULTS = (
 class DataError(ValueError):
     """A folder or zip that cannot be used, in one sentence."""
 
+
+OWN = "made by sr3 itself"
+"""What is said of results of sr3, which are no originals."""
 
 RUN = "state.safetensors"
 """The file by which the folder of a training run is known."""
@@ -91,6 +95,8 @@ class Pictures:
     pixels: list[np.ndarray] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
+    own: list[str] = field(default_factory=list)
+    """Those that are `OWN`."""
     twins: list[tuple[str, str]] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
     """Of each picture that was loaded a number that those of the same pixels share, in this process alone."""
@@ -118,13 +124,18 @@ class Pictures:
     def summary(self) -> str:
         """What was found, for a person."""
         lines = [f"{len(self)} pictures, {self.megapixels:.1f} megapixels"]
-        for title, names in (("broken, left out", self.broken), ("too small, left out", self.small)):
+        for title, names in (("broken", self.broken), ("too small", self.small), (OWN, self.own)):
             if names:
-                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-                lines.append(f"{len(names)} {title}: {', '.join(names[:5])}{more}")
+                lines.append(listed(f"{title}, left out", names))
         if self.twins:
             lines.append(f"{len(self.twins)} are the same picture twice, e.g. {' = '.join(self.twins[0])}")
         return "\n".join(lines)
+
+
+def listed(title: str, names: Sequence[str]) -> str:
+    """How many there are, and the names of the first."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{len(names)} {title}: {', '.join(names[:5])}{more}"
 
 
 def _key(pixels: np.ndarray) -> int:
@@ -158,11 +169,17 @@ def paired(originals: Pictures, given: Pictures, factor: int) -> list[np.ndarray
 
 
 def load(
-    sources: Path | str | Sequence[Path | str], *, smallest: int = 1, most: int | None = None, spread: bool = False
+    sources: Path | str | Sequence[Path | str],
+    *,
+    smallest: int = 1,
+    most: int | None = None,
+    spread: bool = False,
+    own: bool = False,
 ) -> Pictures:
     """Decode every picture of the sources into memory, by the reader of `sr3.picture.image`: upright, RGB of 8 bits.
 
-    In folders those of training runs are left out.
+    In folders those of training runs are left out, and in folders and zips results of sr3, which are no originals; a
+    file that is named for itself is taken.  own: take results too.
     smallest: pictures with a side below so many pixels are left out.  most: the first so many are enough.
     spread: not the first, but evenly spaced in the order of names, as with a folder for each class.
     Broken files are named in the result, not raised; DataError where nothing usable is left.
@@ -172,9 +189,9 @@ def load(
     found = Pictures()
     seen: dict[int, str] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, picture in _decoded(pool, sources, found.broken, most if spread else None):
-            if picture is None:
-                found.broken.append(name)
+        for name, picture in _decoded(pool, sources, found.broken, most if spread else None, own=own):
+            if not isinstance(picture, np.ndarray):
+                (found.broken if picture is None else found.own).append(name)
                 continue
             if min(picture.shape[:2]) < smallest:
                 found.small.append(name)
@@ -191,25 +208,32 @@ def load(
     if not len(found):
         where = ", ".join(map(str, sources))
         why = f"; {len(found.broken)} broken, {len(found.small)} with a side below {smallest} pixels"
-        raise DataError(f"no usable picture in {where}{why if found.broken or found.small else ''}")
+        why += f", {len(found.own)} {OWN}" if found.own else ""
+        raise DataError(f"no usable picture in {where}{why if found.broken or found.small or found.own else ''}")
     return found
 
 
 def _decoded(
-    pool: ThreadPoolExecutor, sources: Sequence[Path | str], unreadable: list[str], spread: int | None
-) -> "Iterator[tuple[str, np.ndarray | None]]":
-    """(name, uint8 [H, W, 3] or None where it is broken) of every picture, in order; libvips runs outside Python.
+    pool: ThreadPoolExecutor, sources: Sequence[Path | str], unreadable: list[str], spread: int | None, *, own: bool
+) -> "Iterator[tuple[str, np.ndarray | str | None]]":
+    """(name, uint8 [H, W, 3], None where it is broken, or `OWN`) of every picture, in order.
 
-    spread: so many first that are evenly spaced.
+    libvips runs outside Python.  spread: so many first that are evenly spaced.  own: see `load`.
     """
 
-    def decode(file: tuple[str, Path | Member]) -> np.ndarray | None:
+    def decode(file: tuple[str, Path | Member]) -> np.ndarray | str | None:
         try:
             contents = file[1]() if callable(file[1]) else file[1]
-            return None if contents is None else read_rgb8(contents, name=file[0])
+            if contents is None:
+                return None
+            with suppress(PictureError):  # what has no note that can be read is nobody's
+                if not own and file[1] not in named and "model" in read_note(contents, file[0]):
+                    return OWN
+            return read_rgb8(contents, name=file[0])
         except (PictureError, MemoryError):
             return None
 
+    named = set(map(Path, sources))
     files = (file for source in sources for file in _files(Path(source), unreadable))
     if spread is not None:
         listed = list(files)

@@ -4,6 +4,7 @@ Files go through libvips; what its build cannot read (BMP, JPEG 2000 …) throug
 first file is opened.
 """
 
+import io
 import mmap
 from contextlib import suppress
 from dataclasses import replace
@@ -162,23 +163,27 @@ def _of_tiff(whole: Any) -> dict[str, bytes | None]:
     return {"exif-data": metadata.clean_exif(whole), "iptc-data": metadata.iptc_of_tiff(whole)}
 
 
-def read_note(path: str | Path) -> dict[str, str]:
-    """The note that `write` left in a file; empty where there is none.  Raises PictureError for unreadable files."""
-    path = Path(path)
-    name = check(path)
+def read_note(source: str | Path | bytes, name: str = "") -> dict[str, str]:
+    """The note that `write` left in a file, or in the contents of one; empty where there is none.
+
+    name: for messages about contents.  Raises PictureError for what cannot be read.
+    """
+    source = source if isinstance(source, bytes) else Path(source)
+    name = check(source, name)
     vips = load_vips()
     try:
-        image = open_by_vips(path)
+        image = open_by_vips(source)
     except vips.Error as error:
         raise PictureError(f"{name} cannot be read as a picture ({reason(error)})") from error
     if str(image.get("vips-loader")).startswith("gif"):
-        return metadata.find_note(_comment(path))
+        return metadata.find_note(_comment(source))
     return metadata.find_note(bytes(image.get("xmp-data"))) if image.get_typeof("xmp-data") else {}
 
 
-def _comment(path: Path) -> bytes:
+def _comment(source: Path | bytes) -> bytes:
     """What a GIF has in the place of metadata; empty where there is none, or the file is damaged."""
-    with suppress(Exception), Image.open(path, formats=["GIF"]) as image:
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    with suppress(Exception), Image.open(file, formats=["GIF"]) as image:
         return bytes(image.info.get("comment", b""))
     return b""
 

@@ -2,13 +2,16 @@
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from sr3.picture.kinds import is_jpeg
 from sr3.picture.noise import noise_level
 from sr3.picture.picture import Picture, PictureError
+from sr3.task import Given, Restoration
 
 LOW = 60.0
 """JPEG files of this quality and above are left as they are; their faults are hard to see."""
@@ -28,6 +31,24 @@ _LUMA = (
 
 class UndamagedError(PictureError):
     """A picture that is in need of nothing: among others it is left as it is."""
+
+    left = "shows no damage"
+
+
+class NoJpegError(PictureError):
+    """No JPEG file, where those are restored: found in a folder it is left as it is."""
+
+    left = "no JPEG file"
+
+
+def jpeg_alone(task: Restoration, picture: Picture, file: Path | None) -> Given:
+    """What a task takes of a JPEG file; NoJpegError of another.  None: of the picture alone."""
+    try:
+        return task.take(picture, file)
+    except PictureError as error:
+        if file is None or is_jpeg(file):
+            raise
+        raise NoJpegError(str(error)) from error
 
 
 class Need(NamedTuple):

@@ -263,7 +263,7 @@ class Queue:
             self._end(record.now("failed", error=ProblemShape(**problem.body)))
             return
         self.metrics.took(took)
-        self._end(record.now("succeeded", steps=self.live[record.id].total))
+        self._end(record.now("succeeded", steps=self.live.get(record.id, Progress()).total))
 
     def _publish(self, record: Record) -> None:
         if (channel := self._channels.get(record.id)) is not None:
