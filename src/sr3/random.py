@@ -52,7 +52,8 @@ class Seeds:
             raise ValueError(f"a batch of {len(x)} pictures needs as many seeds, and there are {len(self.seeds)}")
         fields = [torch.randn(x.shape[1:], generator=generator(seed, self.draws)) for seed in self.seeds]
         self.draws += 1
-        return torch.stack(fields).to(x.dtype).to(x.device)
+        field = fields[0][None] if len(fields) == 1 else torch.stack(fields)  # a large one is not copied
+        return field.to(x.dtype).to(x.device)
 
 
 class Rows:
