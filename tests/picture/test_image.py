@@ -853,3 +853,25 @@ def test_libvips_warnings_reach_neither_python_nor_standard_error(tmp_path: Path
         heard, environment = done.stdout.split()
         assert (int(heard) > 0) == (how == "theirs")
         assert environment == str(told)
+
+
+@pytest.mark.parametrize(("name", "said"), [("a.png", "is not a picture"), ("b.jpg", "is damaged")])
+def test_what_is_wrong_is_said_of_this_file_and_of_no_other(tmp_path, monkeypatch, name, said):
+    """libvips keeps one text of what went wrong, for all files that are read at once."""
+    path = tmp_path / name
+    file = io.BytesIO()
+    Image.new("RGB", (20, 20), (9, 99, 200)).save(file, "JPEG")
+    path.write_bytes(file.getvalue()[:30] if name == "b.jpg" else b"words alone")
+    real, others = pyvips.Error.__init__, [str(tmp_path / "another.webp").encode()]
+
+    def late(self, *words):
+        """Another thread's file fails before this one's error is fetched."""
+        if others:
+            assert pyvips.vips_lib.vips_foreign_find_load(others.pop()) == pyvips.ffi.NULL
+        real(self, *words)
+
+    monkeypatch.setattr(pyvips.Error, "__init__", late)
+    with pytest.raises(PictureError, match=said) as error:
+        read(path)
+    assert not others
+    assert "another" not in str(error.value)

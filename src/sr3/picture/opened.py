@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from PIL import Image
@@ -95,18 +96,30 @@ def _tags(image: Image.Image, page: int) -> Mapping[int, Any]:
     return getattr(image, "tag_v2", {})
 
 
+_WRONG = Lock()
+
+
 def open_by_vips(source: str | Path | bytes, *, lenient: bool = False, page: int = 0) -> Any:
     """A libvips image by one of its safe loaders; its own error where there is none, or the header is damaged."""
     vips = load_vips()
-    # through a source: a plain name ending in [...] would be read as options
-    if isinstance(source, bytes):
-        stream = vips.Source.new_from_memory(source)
-    else:  # as bytes: a name need not be text
-        stream = vips.Source.new_from_file(os.fsencode(source))
     options = {"page": page} if page else {}
-    image = vips.Image.new_from_source(
-        stream, "", access="sequential", fail_on="none" if lenient else "error", **options
-    )
+
+    def header() -> Any:
+        # through a source: a plain name ending in [...] would be read as options
+        if isinstance(source, bytes):
+            stream = vips.Source.new_from_memory(source)
+        else:  # as bytes: a name need not be text
+            stream = vips.Source.new_from_file(os.fsencode(source))
+        fails = "none" if lenient else "error"
+        return vips.Image.new_from_source(stream, "", access="sequential", fail_on=fails, **options)
+
+    try:
+        image = header()
+    except vips.Error:
+        with (
+            _WRONG
+        ):  # libvips keeps one text of errors for all threads: now it is empty, and what comes is of this file
+            image = header()
     loader = str(image.get("vips-loader")) if image.get_typeof("vips-loader") else "no loader"
     if not loader.startswith(LOADERS):
         raise vips.Error("the loader is not trusted", "\nnot in a known format")
