@@ -16,7 +16,8 @@ nobody trained on:
 - `ours`: that, of what a regression leaves, which gets a third of the minutes; held to the picture given.
 
 PSNR, SSIM, sliced Wasserstein distance and consistency of one sample, in the steps that its recipe says: 100 of
-Algorithm 2 for `paper`, 8 for ours.  At the end `paper` is measured in all its 2000 steps too (--steps).  Stop at any
+Algorithm 2 for `paper`, 8 for ours.  At the end `paper` is measured in all its 2000 steps too (--steps), and in
+few of DPM-Solver++, as imported weights are sampled, with the seconds of the processor that both take.  Stop at any
 moment: the same command goes on.  More --minutes go on from fewer.  Several processes may share --out, each with arms
 of its own.
 Prints a table, with bicubic above; writes faithful.json, faithful.svg (needs matplotlib) and faithful.png: given, each
@@ -60,6 +61,9 @@ SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 FIRST = 1 / 3
 """Of the minutes, that the regression of `ours` gets."""
 SHOWN = 12
+FEW = (8, 20, 50)
+QUICK: dict[str, Any] = {"sampler": {"kind": "dpmpp"}, "spacing": "logsnr"}
+"""How `sr3 import` has weights sampled that were trained for 2000 steps."""
 
 EDM = [
     "model.prediction={kind='edm',sigma_data=0.5}",
@@ -203,11 +207,23 @@ def compete(name: str, out: Path, table: Bench, minutes: float, steps: int, foun
         print(name, {k: round(v, 3) for k, v in points[-1].items()}, flush=True)
         keep(out, found, name)
     if name == "paper" and steps and found[name].get("full", {}).get("minutes") != points[-1]["minutes"]:
-        shown = restorer_of(trained(recipe, out / name, table, 0))
-        full = shown.model.config.sampling.model_copy(update={"steps": steps})
-        made = table.made(shown, free=True, settings=full)
-        found[name]["full"] = {"minutes": points[-1]["minutes"], "steps": steps, **table.measure(shown, made)}
-        save_pictures(out, f"paper-{steps}", made)
+        walks(out, found, name, restorer_of(trained(recipe, out / name, table, 0)), table, steps)
+
+
+def walks(out: Path, found: dict[str, Any], name: str, shown: Restorer, table: Bench, steps: int) -> None:
+    """Measure an arm in all the steps of its training, and in few of a better sampler."""
+    minutes, arm = found[name]["points"][-1]["minutes"], found[name]
+    arm["few"] = []
+    for way in (*({"steps": few, **QUICK} for few in FEW), {"steps": steps}):
+        began = time.process_time()
+        made = table.made(shown, free=True, settings=shown.model.config.sampling.model_copy(update=way))
+        row = {"minutes": minutes, "steps": way["steps"], "seconds": time.process_time() - began}
+        row |= table.measure(shown, made)
+        if way["steps"] == steps:
+            arm["full"] = row
+            save_pictures(out, f"paper-{steps}", made)
+        else:
+            arm["few"].append(row)
         keep(out, found, name)
 
 
@@ -261,7 +277,8 @@ def told(found: dict[str, Any]) -> str:
     lines = ["| arm | minutes | pictures seen | PSNR | SSIM | SWD | cons. |", "|---" * 7 + "|"]
     for name, arm in found.items():
         rows = [(name, point) for point in arm["points"]]
-        rows += [(f"{name}, {arm['full']['steps']} steps", {"seen": "", **arm["full"]})] if "full" in arm else []
+        walked = [*arm.get("few", []), *([arm["full"]] if "full" in arm else [])]
+        rows += [(f"{name}, {p['steps']} steps, {p['seconds']:.0f} s", {"seen": "", **p}) for p in walked]
         for what, p in rows:
             seen = f"{p['seen']:,}" if p["seen"] else ""
             cells = f"{p['psnr']:.2f} | {p['ssim']:.3f} | {p['swd']:.1f} | {p['consistency']:.3g}"

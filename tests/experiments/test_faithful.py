@@ -78,6 +78,7 @@ def test_the_papers_arm_is_the_papers_recipe(modules):
 def test_it_trains_measures_and_goes_on(modules, tmp_path, monkeypatch, capsys):
     faithful = modules["faithful"]
     monkeypatch.setattr(faithful, "SHARES", (0.5, 1.0))
+    monkeypatch.setattr(faithful, "FEW", (2,))
     small = ("training.batch=4", "model.sampling.steps=2")
     arms = {"paper": faithful.Arm("sr3-8-32", (*small, "model.network.multipliers=[1,2]", "model.network.blocks=1"))}
     monkeypatch.setattr(faithful, "ARMS", arms | {"ours": faithful.Arm("tiny-4x", small, held=True)})
@@ -92,7 +93,9 @@ def test_it_trains_measures_and_goes_on(modules, tmp_path, monkeypatch, capsys):
     assert list(first) == ["paper", "regression", "ours"]
     assert [p["minutes"] for p in first["paper"]["points"]] == [0.005, 0.01]
     assert first["paper"]["full"]["steps"] == 3
-    assert said.count("| paper") == 3
+    assert [row["steps"] for row in first["paper"]["few"]] == [2]
+    assert first["paper"]["few"][0]["psnr"] != first["paper"]["points"][-1]["psnr"]  # by another sampler
+    assert said.count("| paper") == 4
     assert said.count("| bicubic") == 1
     state = (tmp_path / "paper" / "state.safetensors").read_bytes()
     again, _ = run("--minutes", 0.01)
