@@ -195,6 +195,9 @@ def test_what_the_file_says_is_read_and_the_weights_stay_fp32(made, tmp_path, sr
     assert model.config.schedule == {"kind": "linear-beta", "start": start, "stop": stop, "steps": steps}
     assert [model.config.quality[name].steps for name in ("fast", "balanced", "best")] == [8, 50, steps]
     assert model.config.sampling == model.config.quality["balanced"]
+    for name, steps in (("fast", 8), ("balanced", 50)):
+        found = model.config.quality[name]
+        assert (found.steps, found.spacing, found.sampler) == (steps, "logsnr", {"kind": "dpmpp", "eta": 1.0})
     assert model.config.task == {"kind": "super-resolution", "factor": 8}
     assert torch.equal(model.net.get_parameter("enter.weight"), state["denoise_fn.downs.0.weight"])
     assert "ask before" in model.about["terms"]
