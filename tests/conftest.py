@@ -49,10 +49,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def fewer_directions(request, monkeypatch):
-    """Evaluations take the sliced distance along 16 directions, not 128, where it is no test's subject: it takes most
-    of their time."""
+    """What measures takes the sliced distance along 16 directions, not 128, where it is no test's subject: it takes
+    most of their time."""
     folder, name = request.path.parent.name, request.node.name
-    if folder == "evaluation" and "swd" not in name and "unless_told" not in request.path.name:
+    measures = folder in ("cli", "evaluation", "experiments", "training")
+    if measures and "swd" not in name and "unless_told" not in request.path.name:
         monkeypatch.setattr(SWD.__init__, "__defaults__", (1024, 16, 0))
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("selenium", reason="needs selenium to drive a browser")
 
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -38,8 +39,19 @@ return [...pen.getImageData(Math.round(x * canvas.width), Math.round(y * canvas.
 """
 
 
+SHOWN = """
+const found = document.querySelector(arguments[0]);
+if (!found?.checkVisibility({visibilityProperty: true})) return null;
+found.scrollIntoView({block: "center"});
+return found;
+"""
+
+STORES = "cookies,local_storage,indexeddb,cache_storage,service_workers,file_systems"
+"""Where a page may keep something, for its address; what is for a tab is `sessionStorage`."""
+
+
 class Page:
-    """The page in a browser; one for a module, with all that a test changed put back by `open`."""
+    """The page in a browser; one for many tests, with all that one of them changed put back by `open`."""
 
     def __init__(self, folder: Path):
         options = webdriver.ChromeOptions()
@@ -79,9 +91,10 @@ class Page:
             self.cdp("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
         if fresh:
             origin = "/".join(address.split("/")[:3])
-            self.cdp("Storage.clearDataForOrigin", origin=origin, storageTypes="all")
+            self.cdp("Storage.clearDataForOrigin", origin=origin, storageTypes=STORES)
         self.severe()  # of before
-        self.browser.get(address)
+        with self.before("sessionStorage.clear()") if fresh else nullcontext():
+            self.browser.get(address)
         self.until(lambda: self.script("return document.body.dataset.ready"))
 
     @contextmanager
@@ -98,7 +111,7 @@ class Page:
 
     def until(self, what):
         """Wait until it is so; what it gives."""
-        return WebDriverWait(self.browser, PATIENCE, poll_frequency=0.05).until(lambda _: what())
+        return WebDriverWait(self.browser, PATIENCE, poll_frequency=0.02).until(lambda _: what())
 
     def one(self, css: str):
         return self.browser.find_element(By.CSS_SELECTOR, css)
@@ -107,9 +120,12 @@ class Page:
         return self.browser.find_elements(By.CSS_SELECTOR, css)
 
     def click(self, css: str):
-        self.until(lambda: self.one(css).is_displayed())
-        self.script("arguments[0].scrollIntoView({block: 'center'})", self.one(css))
-        self.one(css).click()
+        """Click on it as soon as it is seen."""
+        self.until(lambda: self.script(SHOWN, css)).click()
+
+    def actions(self) -> ActionChains:
+        """What a pointer and keys do; it moves at once, where by default it takes a quarter of a second."""
+        return ActionChains(self.browser, duration=10)
 
     def pick(self, css: str):
         """Take a choice whose input is hidden behind its label, as a click on the label does."""
@@ -136,10 +152,12 @@ class Page:
         return self.script(PIXEL, x, y)
 
     def loaded(self, name: str) -> bytes:
-        """A file that was downloaded."""
+        """A file that was downloaded, which is then gone: another of its name would be called otherwise."""
         path = self.loads / name
         self.until(path.exists)
-        return path.read_bytes()
+        found = path.read_bytes()
+        path.unlink()
+        return found
 
     def severe(self) -> list[str]:
         """What the browser complained of."""

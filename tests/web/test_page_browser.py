@@ -11,35 +11,13 @@ pytest.importorskip("sse_starlette", reason="needs the extra 'web'")
 pytest.importorskip("selenium", reason="needs selenium to drive a browser")
 
 import httpx
-from browsing import Page, needs_browser
-from live import gate, live, picture, tiny_file
-from selenium.webdriver.common.action_chains import ActionChains
+from browsing import needs_browser
+from live import gate, live, picture
 from selenium.webdriver.common.keys import Keys
 
+pytest_plugins = ["shared"]
 pytestmark = needs_browser
 RED = (200, 30, 30)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    fills = {"task": {"kind": "several"}, "residual": False}
-    once = {"kind": "regression", "prediction": {"kind": "x0"}, "residual": True}
-    others = [tiny_file(folder), tiny_file(folder, "tiny-fill", **fills), tiny_file(folder, "tiny-once", **once)]
-    return ["photo-4x", *others]
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    page = Page(tmp_path_factory.mktemp("browser"))
-    yield page
-    page.browser.quit()
-
-
-@pytest.fixture
-def server(models, tmp_path):
-    with live(tmp_path / "web", models) as found:
-        yield found
 
 
 @pytest.fixture
@@ -62,28 +40,28 @@ def option(page, name, value):
     field.send_keys(value)
 
 
-def test_drop_live_steps_slider_and_the_command_lines_file(page, server, tmp_path, sr3):
-    address, _ = server
-    page.open(address)
-    assert page.one("#welcome").is_displayed()
-    small = picture(tmp_path / "small one.png", 64, 48)
-    page.drop(small)
-    assert page.text("#facts") == "64 × 48"
-    option(page, "seed", "7")
-    page.click("#start")
-    page.until(lambda: page.script("return document.getElementById('canvas').dataset.previews"))  # live steps
-    page.wait_for("succeeded")
-    assert page.text("#facts").startswith("64 × 48 → 256 × 192 · 4× · photo-4x · seed 7")
-    handle = page.one("#handle")
-    handle.send_keys(Keys.ARROW_RIGHT * 5)
-    assert handle.get_attribute("aria-valuenow") == "60"
-    assert handle.get_attribute("aria-valuetext") == "60 % original"
-    page.click("#download")
-    made = page.loaded("small one-4x.png")
+def test_drop_live_steps_slider_and_the_command_lines_file(page, models, tmp_path, sr3):
+    with live(tmp_path / "web", ["photo-4x", *models]) as (address, _):
+        page.open(address)
+        assert page.one("#welcome").is_displayed()
+        small = picture(tmp_path / "small one.png", 64, 48)
+        page.drop(small)
+        assert page.text("#facts") == "64 × 48"
+        option(page, "seed", "7")
+        page.click("#start")
+        page.until(lambda: page.script("return document.getElementById('canvas').dataset.previews"))  # live steps
+        page.wait_for("succeeded")
+        assert page.text("#facts").startswith("64 × 48 → 256 × 192 · 4× · photo-4x · seed 7")
+        handle = page.one("#handle")
+        handle.send_keys(Keys.ARROW_RIGHT * 5)
+        assert handle.get_attribute("aria-valuenow") == "60"
+        assert handle.get_attribute("aria-valuetext") == "60 % original"
+        page.click("#download")
+        made = page.loaded("small one-4x.png")
+        assert page.severe() == []
     command = ("upscale", small, "--model", "photo-4x", "--seed", 7, "-o", tmp_path / "command.png")
     assert sr3(*command, "--precision", "fp32")[0] == 0  # as it is served
     assert made == (tmp_path / "command.png").read_bytes()
-    assert page.severe() == []
 
 
 def test_the_slider_shows_the_original_at_its_left_while_the_walk_goes_on(page, server, red, monkeypatch):
@@ -106,9 +84,9 @@ def test_the_slider_shows_the_original_at_its_left_while_the_walk_goes_on(page, 
     page.until(lambda: page.pixel(0.7)[:3] == pytest.approx(RED, abs=6))
     handle.send_keys(Keys.HOME)
     page.until(lambda: page.pixel(0.3)[:2] == [seen[1]] * 2)
-    ActionChains(page.browser).key_down(" ").perform()  # held: the original
+    page.actions().key_down(" ").perform()  # held: the original
     page.until(lambda: page.pixel(0.3)[:3] == pytest.approx(RED, abs=6))
-    ActionChains(page.browser).key_up(" ").perform()
+    page.actions().key_up(" ").perform()
     page.until(lambda: page.pixel(0.3)[:2] == [seen[1]] * 2)
     turns.release()
     page.until(lambda: "left" in page.text("#left") or "soon" in page.text("#left"))
@@ -182,13 +160,12 @@ def test_a_mask_is_painted_undone_and_filled(page, server, tmp_path):
     page.until(lambda: "photo.png needs a mask" in page.text("#notice"))
     page.click("#mask")
     view = page.one("#view")
-    drag = ActionChains(page.browser).move_to_element_with_offset(view, -40, 0).click_and_hold()
+    drag = page.actions().move_to_element_with_offset(view, -40, 0).click_and_hold()
     drag.move_by_offset(60, 10).move_by_offset(20, 5).release().perform()
     page.until(lambda: page.pixel(0.5)[0] > page.pixel(0.5)[1] + 60)
     page.pick("#mask-tools button:nth-of-type(3)")  # the box
-    ActionChains(page.browser).move_to_element_with_offset(view, 80, 60).click_and_hold().move_by_offset(
-        40, 40
-    ).release().perform()
+    drag = page.actions().move_to_element_with_offset(view, 80, 60).click_and_hold()
+    drag.move_by_offset(40, 40).release().perform()
     page.click("#mask-undo")
     page.click("#mask-done")
     page.click("#start")
@@ -409,15 +386,16 @@ def test_a_file_that_only_the_server_reads_is_seen_when_it_is_there(page, server
     page.wait_for("succeeded", 2)
 
 
-def test_a_new_task_needs_nothing_of_the_page(page, server, red):
+def test_a_new_task_needs_nothing_of_the_page(page, server, red, monkeypatch):
     from dataclasses import replace
 
     from sr3.web.uses import Use
 
     address, queue = server
-    queue.catalogue.uses["sharpening"] = Use("sharpening", "Sharpen pictures.", options=("grey", "left", "to"))
+    use = Use("sharpening", "Sharpen pictures.", options=("grey", "left", "to"))
+    monkeypatch.setitem(queue.catalogue.uses, "sharpening", use)
     once = queue.catalogue.models["tiny-once"]
-    queue.catalogue.models["tiny-once"] = replace(once, kinds=(*once.kinds, "sharpening"))
+    monkeypatch.setitem(queue.catalogue.models, "tiny-once", replace(once, kinds=(*once.kinds, "sharpening")))
     page.open(address)
     page.drop(red)
     assert "Sharpen pictures" in page.text("#task")

@@ -9,19 +9,13 @@ import pytest
 pytest.importorskip("sse_starlette", reason="needs the extra 'web'")
 pytest.importorskip("selenium", reason="needs selenium to drive a browser")
 
-from browsing import Page, needs_browser
+from browsing import needs_browser
 from live import live, picture, tiny_file
 from selenium.webdriver.common.keys import Keys
 
+pytest_plugins = ["shared"]
 pytestmark = needs_browser
 AXE = importlib.util.find_spec("axe_core_python")
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    page = Page(tmp_path_factory.mktemp("browser"))
-    yield page
-    page.browser.quit()
 
 
 @pytest.fixture(scope="module")

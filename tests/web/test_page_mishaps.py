@@ -9,11 +9,11 @@ from PIL import Image
 pytest.importorskip("sse_starlette", reason="needs the extra 'web'")
 pytest.importorskip("selenium", reason="needs selenium to drive a browser")
 
-from browsing import Page, needs_browser
-from live import gate, live, picture, tiny_file
-from selenium.webdriver.common.action_chains import ActionChains
+from browsing import needs_browser
+from live import gate, live, picture
 from selenium.webdriver.common.keys import Keys
 
+pytest_plugins = ["shared"]
 pytestmark = needs_browser
 RED = (200, 30, 30)
 
@@ -39,27 +39,6 @@ window.fetch = (url, how = {}) =>
   window.broken && how.method === arguments[0] ? Promise.reject(new TypeError("lost")) : real(url, how);
 """
 """Requests of a kind do not get through."""
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    once = {"kind": "regression", "prediction": {"kind": "x0"}, "residual": True}
-    fills = {"task": {"kind": "several"}, "residual": False}
-    return [tiny_file(folder, "tiny-once", **once), tiny_file(folder, "tiny-fill", **fills)]
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    page = Page(tmp_path_factory.mktemp("browser"))
-    yield page
-    page.browser.quit()
-
-
-@pytest.fixture
-def server(models, tmp_path):
-    with live(tmp_path / "web", models) as found:
-        yield found
 
 
 @pytest.fixture
@@ -216,7 +195,7 @@ def test_a_mask_lies_where_it_is_painted_after_the_picture_was_widened(page, ser
     wide, high = page.script("return [view.clientWidth, view.clientHeight]")
     side = min(wide, high)  # the picture is as high as the stage, and in its middle
     page.until(lambda: page.pixel(0.5 + 0.45 * side / wide)[:3] == pytest.approx(RED, abs=6))
-    ActionChains(page.browser).move_to_element_with_offset(page.one("#view"), round(-side / 4), 0).click().perform()
+    page.actions().move_to_element_with_offset(page.one("#view"), round(-side / 4), 0).click().perform()
     page.click("#mask-done")
     page.click("#start")
     page.wait_for("succeeded", 2)
