@@ -66,3 +66,22 @@ def test_what_is_no_pictures_fault_is_raised_where_it_can_end_the_work(caplog):
     assert not caplog.records  # nothing is lost in a thread, as a callback's errors are
     with pytest.raises(BrokenPipeError, match="gone"):
         behind.drain()
+
+
+def test_nothing_is_told_twice_though_it_could_not_be_told():
+    told: list[str] = []
+
+    def tell(outcome: Outcome) -> None:
+        told.append(outcome.input)
+        if len(told) == 1:
+            raise BrokenPipeError("gone")
+
+    writing = Future[Outcome]()
+    behind = Behind(ended, tell)
+    behind.add(A, writing)
+    behind.add(B, Outcome("b"))
+    writing.set_result(Outcome("a"))
+    for _ in range(2):
+        with pytest.raises(BrokenPipeError, match="gone"):
+            behind.drain()
+    assert told == ["a"]

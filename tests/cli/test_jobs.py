@@ -143,7 +143,17 @@ def names(jobs: list[Job]) -> list[str]:
 
 
 def test_each_result_has_a_name_of_its_own(here):
-    for name in ("p.bmp", "p.jpg", "p.webp", "x/deep/photo.jpg", "y/photo.jpg", "y/PHOTO.jpg", ".png", "no suffix"):
+    for name in (
+        "p",
+        "p.bmp",
+        "p.jpg",
+        "p.webp",
+        "x/deep/photo.jpg",
+        "y/photo.jpg",
+        "y/PHOTO.jpg",
+        ".png",
+        "no suffix",
+    ):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         noise_picture(6, 5).save(name, "PNG")
     found, failures = plan([Path(n) for n in ("p.gif", "p.bmp", "p.jpg", ".png", "no suffix")], None, Naming("4x"))
@@ -157,6 +167,9 @@ def test_each_result_has_a_name_of_its_own(here):
     # of one folder, whose name would tell nothing
     alike, _ = plan([Path("p.jpg"), Path("p.webp"), Path("y/photo.jpg")], Path("out"), Naming("4x", format="png"))
     assert names(alike) == ["out/p-jpg.png", "out/p-webp.png", "out/photo.png"]
+    named = Naming("4x", format="png", pattern="big-{stem}")
+    alike, _ = plan([Path("p.jpg"), Path("p"), Path("p.webp")], Path("out"), named)
+    assert names(alike) == ["out/big-p-jpg.png", "out/big-p-none.png", "out/big-p-webp.png"]
     assert len(plan([Path("p.jpg"), Path("../here/p.jpg")], None, Naming("4x")).jobs) == 1
     assert names(plan([Path("y/../x")], None, Naming("4x")).jobs) == ["y/../x-4x/deep/photo.jpg"]
     os.chdir("x")

@@ -72,3 +72,11 @@ def test_edm_and_v_have_an_answer_at_the_clean_end():
         target = prediction.target(X0, EPS, level)
         assert target.isfinite().all()
         torch.testing.assert_close(prediction.clean(target, X0, level), X0)
+
+
+def test_edm_keeps_the_wider_type_and_shape():
+    level = from_logsnr(torch.zeros(1))
+    narrow, wide = torch.ones(1, 2, 3, 3, dtype=torch.bfloat16), torch.ones(1, 2, 3, 3, dtype=torch.float64)
+    assert EDM().clean(wide, narrow, level).dtype == torch.float64
+    one = EDM().clean(torch.ones(4, 2, 3, 3), torch.ones(1, 2, 3, 3), level)
+    torch.testing.assert_close(one, EDM().clean(torch.ones(4, 2, 3, 3), torch.ones(4, 2, 3, 3), level))

@@ -191,6 +191,28 @@ def test_without_a_network_nobody_waits(tiny, server, tmp_path, monkeypatch):
     assert len(server.asked) == asked
 
 
+def test_the_hub_is_not_asked_for_ever_nor_where_it_may_not_be(tiny, server, tmp_path, monkeypatch):
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") and name.lower() != "no_proxy":
+            monkeypatch.delenv(name)
+    waits = threading.Event()
+
+    def slow(*_):
+        waits.wait(30)
+        raise TimeoutError
+
+    monkeypatch.setattr(hub, "WAIT", 0.1)
+    monkeypatch.setattr(hub.socket, "create_connection", slow)
+    assert not hub._answers()
+    waits.set()
+    monkeypatch.setattr(hub.socket, "create_connection", lambda *_: pytest.fail("an address that is none was asked"))
+    assert hub._connects("http://[1")
+    assert hub._connects("http://me:port")
+    monkeypatch.setattr(hub, "_connects", lambda _: pytest.fail("offline, and asked"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert not hub._answers()
+
+
 @pytest.mark.parametrize("name", names())
 def test_shipped_models_have_whole_cards(name):
     model = Model.from_pretrained(name)

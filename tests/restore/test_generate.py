@@ -425,6 +425,7 @@ def test_what_cannot_be_made_is_refused_in_a_sentence(sr3, files, folder):
         (["generate", "--model", files[0], "--grid", "g.txt"], "must end in one of"),
         (["generate", "--model", files[0], "--out", picture], "is there already"),
         (["generate", "--model", files[0], "--out", "z.png", "--count", 2], "z.png is no folder, as z.png/ would be"),
+        (["generate", "--model", files[0], "--out", "-"], "generated pictures do not go into a pipe"),
         (["generate", "--model", files[0], "--out", "z.bmp"], "cannot write z.bmp: its name must end in one of"),
         (["generate", "--model", files[0], "--steps", "many"], "no number of steps"),
         (["generate", "--model", files[0], "--sampler", "anneled"], "did you mean annealed"),

@@ -9,6 +9,7 @@ import typer
 from sr3.cli.common import Force, bars, write_gif
 from sr3.cli.helps import HOW, MACHINE, MEASURED, RESULT, grouped
 from sr3.cli.jobs import check_free
+from sr3.cli.pipes import PIPE
 from sr3.cli.places import Folder, parse_place
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ def _is_file(out: Path | None, count: int) -> bool:
 
     if out is None or out.is_dir() or isinstance(out, Folder):
         return False
+    if out == PIPE:
+        raise ConfigError("generated pictures do not go into a pipe; give --out a file or a folder")
     if not out.is_file() and out.suffix.lower() not in PICTURE_SUFFIXES:
         return False
     if count > 1:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sr3.cli.names import Naming, is_shard, mark_of
+from sr3.cli.names import Naming, is_shard, mark_of, with_ending
 from sr3.cli.pipes import PIPE, PIPED
 from sr3.cli.places import Folder
 
@@ -149,7 +149,7 @@ def _told_apart(jobs: list[Job]) -> list[Job]:
             source, target, within = jobs[index]
             stem = f"{source.resolve().parent.name}-{target.stem}"
             if len(endings[source.parent]) > 1:
-                stem = f"{source.stem}-{source.suffix[1:].lower()}{target.stem.removeprefix(source.stem)}"
+                stem = with_ending(target.stem, source)
             names = (f"{stem}{f'-{n}' if n > 1 else ''}{target.suffix}" for n in range(1, len(jobs) + 2))
             target = next(p for p in map(target.with_name, names) if _name_key(p) not in taken)
             taken.add(_name_key(target))

@@ -123,3 +123,10 @@ def _moves(source: Path) -> bool:
     from sr3.picture.frames import count
 
     return count(source) > 1
+
+
+def with_ending(stem: str, source: Path) -> str:
+    """A result's name with its picture's ending behind the picture's name, or else behind all."""
+    ending = source.suffix[1:].lower() or "none"
+    rest = stem.removeprefix(source.stem)
+    return f"{stem}-{ending}" if rest == stem else f"{source.stem}-{ending}{rest}"

@@ -38,6 +38,7 @@ class Behind:
         self._ended, self._tell = ended, tell
         self._jobs: deque[tuple[Job, Future[Outcome] | Outcome]] = deque()
         self._lock = RLock()
+        self._fault: BaseException | None = None
 
     def add(self, job: Job, outcome: "Future[Outcome] | Outcome") -> None:
         """The next in order."""
@@ -57,19 +58,22 @@ class Behind:
             self._tell_what_is_there(raises=True)
 
     def _tell_what_is_there(self, *, raises: bool) -> None:
-        """raises: whether errors are for this thread; one that only wrote a picture leaves them to who waits."""
+        """raises: whether errors are for this thread; one that only wrote a picture leaves them to who waits.
+
+        Nothing is told twice, and nothing after what could not be told.
+        """
         with self._lock:
-            while self._jobs:
+            while self._jobs and self._fault is None:
                 job, outcome = self._jobs[0]
                 if isinstance(outcome, Future) and not outcome.done():
                     return
+                self._jobs.popleft()
                 try:
                     self._tell(self._ended(job, outcome))
-                except BaseException:
-                    if raises:
-                        raise
-                    return
-                self._jobs.popleft()
+                except BaseException as error:
+                    self._fault = error
+            if raises and self._fault is not None:
+                raise self._fault
 
 
 def share(jobs: list[Job], shard: str | None) -> list[Job]:

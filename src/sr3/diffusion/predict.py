@@ -116,7 +116,10 @@ class EDM:
         a, s = level.like(x)
         d = self.sigma_data
         total = (s**2 + (a * d) ** 2).sqrt()
-        return (a * d**2 / total**2 * x).add_(s * d / total * out)  # large pictures are slow to find room for
+        kept, made = a * d**2 / total**2 * x, s * d / total * out
+        if kept.shape == made.shape and kept.dtype == made.dtype:
+            return kept.add_(made)  # large pictures are slow to find room for
+        return kept + made
 
 
 PREDICTIONS = {"eps": Eps, "x0": X0, "v": V, "score": Score, "edm": EDM}

@@ -10,19 +10,21 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from huggingface_hub import HfApi, ModelCard, ModelCardData, hf_hub_download
+from huggingface_hub import HfApi, ModelCard, ModelCardData, constants, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from sr3.model.checkpoint import CheckpointError
 from sr3.model.config import ModelConfig, build
 from sr3.task import TASKS, Restoration, Task
 
-WAIT = 5.0
-"""Seconds in which the Hub must take a connection: without a network its client tries for most of a minute."""
+WAIT, EACH = 10.0, 2.0
+"""Seconds in which the Hub, and each address that it may have, must take a connection: without a network its client
+tries for most of a minute."""
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 """The files of a model's repository."""
@@ -57,14 +59,26 @@ def download(
 
 def _answers() -> bool:
     """Whether anybody takes a connection where the Hub should be; what is behind a proxy is not asked."""
+    if constants.HF_HUB_OFFLINE:
+        return False
     if {"http", "https", "all"} & getproxies().keys():
         return True
-    place = urlsplit(HfApi().endpoint)
-    port = place.port or (80 if place.scheme == "http" else 443)
+    connected: list[bool] = []
+    asking = Thread(target=lambda: connected.append(_connects(HfApi().endpoint)), daemon=True)
+    asking.start()
+    asking.join(WAIT)  # as nothing bounds the time in which a name's address is looked for
+    return bool(connected and connected[0])
+
+
+def _connects(address: str) -> bool:
     try:
-        socket.create_connection((place.hostname or "", port), WAIT).close()
+        place = urlsplit(address)
+        port = place.port or (80 if place.scheme == "http" else 443)
+        socket.create_connection((place.hostname or "", port), EACH).close()
     except OSError:
         return False
+    except ValueError:  # no address: the Hub's client says what is wrong with it
+        pass
     return True
 
 

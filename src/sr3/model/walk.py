@@ -183,7 +183,7 @@ def _check_once(config: ModelConfig, steps: int | None, sampler: str | None, spa
     if told := [name for name, value in asked.items() if value is not None]:
         raise ConfigError(
             f"{config.name} takes one step, whatever its {' and '.join(told)}; leave that out, or give a model that "
-            "refines, as photo-4x"
+            "refines: `sr3 models` tells which do"
         )
 
 

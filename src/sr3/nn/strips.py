@@ -181,9 +181,10 @@ def _joined(grow: nn.Module, merge: nn.Module) -> tuple[Tensor, Tensor, Tensor, 
     width, dtype = merge.out_channels, grow.weight.dtype
     ours, own = merge.weight.split(width, dim=1)
     with torch.autocast("cpu", enabled=False):  # rounded once, as a layer's weights are
-        mixed = ours[:, :, 0, 0].float()
-        weight = torch.einsum("of,fpc->opc", mixed, grow.weight.float().view(width, 4, -1)).reshape(4 * width, -1, 1, 1)
-        bias = (mixed @ grow.bias.float().view(width, 4)).flatten()
+        exact = torch.promote_types(dtype, torch.float32)
+        mixed, grown = ours[:, :, 0, 0].to(exact), grow.weight.to(exact).view(width, 4, -1)
+        weight = torch.einsum("of,fpc->opc", mixed, grown).reshape(4 * width, -1, 1, 1)
+        bias = (mixed @ grow.bias.to(exact).view(width, 4)).flatten()
     return weight.to(dtype), bias.to(dtype), own.contiguous(), merge.bias
 
 

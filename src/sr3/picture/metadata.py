@@ -261,6 +261,6 @@ def find_note(xmp: bytes) -> dict[str, str]:
     text = next(group for group in found.groups() if group is not None).decode("utf-8", "replace")
     try:
         note = json.loads(html.unescape(text))
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or too deep to be a note
         return {}
     return {str(key): str(value) for key, value in note.items()} if isinstance(note, dict) else {}

@@ -116,9 +116,9 @@ def open_by_vips(source: str | Path | bytes, *, lenient: bool = False, page: int
     try:
         image = header()
     except vips.Error:
-        with (
-            _WRONG
-        ):  # libvips keeps one text of errors for all threads: now it is empty, and what comes is of this file
+        # libvips keeps one text of errors for all threads, and what others left there is told now: so once more, which
+        # leaves another file's reason only where that fails at the same moment
+        with _WRONG:
             image = header()
     loader = str(image.get("vips-loader")) if image.get_typeof("vips-loader") else "no loader"
     if not loader.startswith(LOADERS):
