@@ -52,7 +52,7 @@ def fewer_directions(request, monkeypatch):
     """What measures takes the sliced distance along 16 directions, not 128, where it is no test's subject: it takes
     most of their time."""
     folder, name = request.path.parent.name, request.node.name
-    measures = folder in ("cli", "evaluation", "experiments", "training")
+    measures = folder in ("cli", "evaluation", "training")
     if measures and "swd" not in name and "unless_told" not in request.path.name:
         monkeypatch.setattr(SWD.__init__, "__defaults__", (1024, 16, 0))
 

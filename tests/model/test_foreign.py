@@ -193,9 +193,9 @@ def test_what_the_file_says_is_read_and_the_weights_stay_fp32(made, tmp_path, sr
     model = Model.from_pretrained(tmp_path / "m.safetensors")
     assert model.config.name == "I1_E1_gen"
     assert model.config.schedule == {"kind": "linear-beta", "start": start, "stop": stop, "steps": steps}
-    assert [model.config.quality[name].steps for name in ("fast", "balanced", "best")] == [8, 50, steps]
+    assert [model.config.quality[name].steps for name in ("fast", "balanced", "best")] == [20, 50, steps]
     assert model.config.sampling == model.config.quality["balanced"]
-    for name, steps in (("fast", 8), ("balanced", 50)):
+    for name, steps in (("fast", 20), ("balanced", 50)):
         found = model.config.quality[name]
         assert (found.steps, found.spacing, found.sampler) == (steps, "logsnr", {"kind": "dpmpp", "eta": 1.0})
     assert model.config.task == {"kind": "super-resolution", "factor": 8}

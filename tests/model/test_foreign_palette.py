@@ -271,7 +271,7 @@ def test_what_the_file_says_is_read_and_the_rest_is_as_published(betas, tmp_path
     start, stop, steps = betas or (1e-6, 0.01, 2000)
     assert model.config.schedule == {"kind": "linear-beta", "start": start, "stop": stop, "steps": steps}
     assert (model.config.task, model.config.sides) == ({"kind": "colorization"}, (32, 256))
-    assert [model.config.quality[name].steps for name in ("fast", "balanced", "best")] == [8, 50, 1000]
+    assert [model.config.quality[name].steps for name in ("fast", "balanced", "best")] == [20, 50, 1000]
     assert model.config.sampling == model.config.quality["balanced"]
     assert {layer.heads for layer in model.net.modules() if isinstance(layer, Attention)} == {2}
     norm = model.net.middle[0].norm_first

@@ -35,7 +35,7 @@ HELD = {
     "model.export:export": {"force": False},
     "model.foreign:janspiry_palette": {"side": 256, "groups": 32},
     "model.foreign:janspiry_sr3": {"factor": 8},
-    "model.hub": {"WAIT": 5.0},
+    "model.hub": {"WAIT": 10.0, "EACH": 2.0},
     "model.model:Model.methods": {"samples": 1},
     "model.walk:Refinement": {"varies": True},
     "model.walk:AtOnce": {"varies": False},

@@ -19,13 +19,13 @@ TERMS = "Those of whoever trained it: ask before you hand it on."
 
 
 def ways(theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """How a model is sampled: in 8 or 50 steps of ours, or as the code does that it comes from, `theirs`.
+    """How a model is sampled: in 20 or 50 steps of ours, or as the code does that it comes from, `theirs`.
 
     With fresh noise in every step, as theirs is: without it few steps of noise that was learnt to be predicted are 1.5
     to 2.5 dB further off (docs/importing.md).
     """
     quick: dict[str, Any] = {"sampler": {"kind": "dpmpp", "eta": 1.0}, "spacing": "logsnr"}
-    fast, balanced = ({**quick, "steps": steps} for steps in (8, 50))
+    fast, balanced = ({**quick, "steps": steps} for steps in (20, 50))
     return {"sampling": balanced, "quality": {"fast": fast, "balanced": balanced, "best": dict(theirs)}}
 
 
