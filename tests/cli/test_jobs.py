@@ -319,6 +319,30 @@ def test_what_is_piped_is_called_standard_input(up, here, monkeypatch):
         assert ".sr3-" not in err
 
 
+def test_what_goes_through_pipes_is_as_in_files(up, here, monkeypatch):
+    def piped(path, *more):
+        out = io.TextIOWrapper(io.BytesIO())
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path(path).read_bytes())))
+            patch.setattr(sys, "stdout", out)
+            code, _, err = up("-", "-o", "-", *more)
+        return code, out.buffer.getvalue(), err
+
+    deep = [Image.fromarray(np.full((6, 5), 257 * k + 1, np.uint16)) for k in (50, 90)]
+    deep[0].save("deep.tif", save_all=True, append_images=deep[1:])
+    code, made, err = piped("deep.tif", "--format", "tif")
+    assert code == 0, err
+    with Image.open(io.BytesIO(made)) as pages:
+        assert (pages.n_frames, pages.mode) == (2, "I;16")
+    code, made, err = piped("deep.tif", "--format", "jpg")
+    assert (code, made) == (3, b"")
+    assert "standard input has 2 frames and a .jpg file holds one" in err
+    assert up("a.png", "-o", "b.png")[0] == 0
+    code, made, err = piped("b.png")
+    assert (code, made) == (2, b"")
+    assert "standard input is a result of sr3 upscale; give --force" in err
+
+
 def test_each_more_sample_takes_memory_of_its_own(here, monkeypatch):
     for samples, needs in ((1, 95), (2, 107), (5, 143)):
         monkeypatch.setattr(memory, "available", lambda: 20 * 30 * needs)  # noqa: B023

@@ -212,10 +212,10 @@ def check(
     found = _there([*files, *beside], [*(job.source for job in jobs), *read])
     there = [path for path in found if path == trace or not (skip_existing or path == manifest)]
     if there and not force:
-        raise ConfigError(
-            f"{_first(there)}; give another -o, --skip-existing to keep what was made in this way, or --force to "
-            "overwrite"
+        how = (
+            "another --trace" if there[0] == trace else "another -o, --skip-existing to keep what was made in this way"
         )
+        raise ConfigError(f"{_first(there)}; give {how}, or --force to overwrite")
     for folder in {job.target.parent for job in jobs if job.target != PIPE}:
         _check_place(folder, "-o")
     for path, option in beside:

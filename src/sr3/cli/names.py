@@ -67,6 +67,8 @@ class Naming:
         if self.suffix is not None:
             suffix = source.suffix if own in (self.suffix, *_SAME.get(self.suffix, ())) else self.suffix
             stem = stem if own in WRITABLE or own == suffix.lower() else _joined(source)
+        elif own == ".avif" and _moves(source):  # of which no animation is written
+            suffix = ".webp"
         elif own not in (self.suffixes or WRITABLE):
             stem = stem if own in WRITABLE else _joined(source)
             suffix = ".webp" if own == ".gif" and _moves(source) else ".png"

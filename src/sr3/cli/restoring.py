@@ -208,13 +208,13 @@ class Work:
         traced = run.trace is None or run.trace.exists()
         if run.skip_existing and traced and all_made_so(zip(done, notes, strict=True)):
             return Outcome(job.name, done, note=note, left="made in this way already")
-        if self.enlarges and not run.force and is_enlarged(job.source):
+        if self.enlarges and not run.force and is_enlarged(source):
             if len(run.inputs) == 1 and job.source == run.inputs[0]:
-                raise ConfigError(f"{job.source} is a result of sr3 upscale; give --force to enlarge it again")
+                raise ConfigError(f"{job.name} is a result of sr3 upscale; give --force to enlarge it again")
             return Outcome(job.name, left=OWN)
         have, frames = read_size(source), count(source)
-        if job.target != PIPE:
-            check_holds(job.target, frames, job.name)
+        file = job.target if job.target != PIPE else Path(f"picture{self.naming.suffix or '.png'}")
+        check_holds(file, frames, job.name)
         size = self.size_of(have, choice.restorer.model.task.factor)
         least = choice.least(run, have, size) if frames == 1 and self.options.get("keep") is None else None
         room = choice.room(size, self.most, self.used, self.instead)
@@ -269,7 +269,7 @@ class Work:
         if self.run.memory is not None and total > (allowed or total) and not (self.run.quiet or quiet):
             tell(f"{job.name}: takes at least {total / 1e6:.0f} MB with all else, more than --memory {self.run.memory}")
 
-        return walked(self.stream, ready, job, self.run, shown, extent=extent, estimated=estimated)
+        return walked(self.stream, ready, job, self.run, shown, self.naming.suffix, extent, estimated)
 
     def _shard(self, job: Job, shown: "Bars") -> Outcome:
         """A tar file of pictures, one after another."""

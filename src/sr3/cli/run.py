@@ -60,7 +60,9 @@ MaskFile = Annotated[
 Lenient = Annotated[
     bool,
     typer.Option(
-        "--lenient", help="Of damaged pictures take what can be read; the rest is grey.", rich_help_panel=RESULT
+        "--lenient",
+        help="Of damaged pictures take what can be read; the rest is grey or empty.",
+        rich_help_panel=RESULT,
     ),
 ]
 """Options that some of them have."""

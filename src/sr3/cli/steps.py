@@ -151,11 +151,14 @@ def walked(
     job: Job,
     run: "Run",
     shown: "Bars",
-    *,
+    suffix: str | None = None,
     extent: Extent | None = None,
     estimated: Callable[[float], None] | None = None,
 ) -> Made:
-    """Restore a file, with a bar.  extent: what the network has to compute of one frame, if known."""
+    """Restore a file, with a bar.
+
+    suffix: of what goes into a pipe.  extent: what the network has to compute of one frame, if known.
+    """
     from sr3.picture.frames import Timing, loops, read_frames, samples_of
 
     source, restorer, frames = ready.source, ready.choice.restorer, ready.frames
@@ -175,9 +178,8 @@ def walked(
             # the same seed, and so the same noise, in every frame: what stands still does not flicker
             made = _one(stream(source, frame), job, run, shown, bar, clock)
             like = like or [replace(p, pixels=p.pixels[:, :1, :1], alpha=None) for p in made.pictures]
-            done.append(
-                [samples_of(p, target) for p, target in zip(made.pictures, job.written(run.samples), strict=True)]
-            )
+            files = job.written(run.samples) if job.target != PIPE else [Path(f"picture{suffix or '.png'}")]
+            done.append([samples_of(p, file) for p, file in zip(made.pictures, files, strict=True)])
             times.append(milliseconds)
             clock.frame()
         timing = Timing(times if any(times) else (), loops(source))

@@ -16,7 +16,7 @@ from sr3.picture import metadata
 from sr3.picture.exchange import from_pil
 from sr3.picture.image import read
 from sr3.picture.picture import Picture, PictureError, load_vips, shown, to_samples
-from sr3.picture.write import blocks_of, dressed, image_of
+from sr3.picture.write import blocks_of, dressed, image_of, in_colours
 
 HOLD = (".gif", ".png", ".tif", ".tiff", ".webp")
 """The suffixes of what holds several frames."""
@@ -24,6 +24,7 @@ HOLD = (".gif", ".png", ".tif", ".tiff", ".webp")
 MOST = 2**14
 """Frames; more are refused."""
 
+_ICC = "icc-profile-data"
 _THUMBNAIL = 0x00FE
 """TIFF's NewSubfileType: bit 0 is a smaller copy of another page, bit 2 a mask."""
 
@@ -64,6 +65,8 @@ def _kind(path: Path) -> str | None:
             return "TIFF"
         if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20] & 2:
             return "WEBP"
+        if head[4:12] == b"ftypavis":
+            return "AVIF"
         return "PNG" if head.startswith(b"\x89PNG") and _moves(file) else None
 
 
@@ -134,6 +137,8 @@ def read_frames(path: Path, name: str = "") -> Iterator[tuple[Picture, float]]:
                         f"the pages of {name} differ ({first.size[0]}x{first.size[1]} of {first.bits} bits, and "
                         f"{frame.size[0]}x{frame.size[1]} of {frame.bits}); give them one by one"
                     )
+                if kind == "TIFF" and frame.keep.get(_ICC) != first.keep.get(_ICC):
+                    raise PictureError(f"the pages of {name} have different colour profiles; give them one by one")
                 yield replace(frame, keep=first.keep), shown_for
 
 
@@ -194,8 +199,12 @@ def _write_moving(
     path: Path, frames: Sequence["np.ndarray[Any, Any]"], like: Picture, timing: Timing, note: Mapping[str, str],
     quality: int,
 ) -> None:  # fmt: skip
+    suffix, blocks = path.suffix.lower(), blocks_of(like, note, "webpsave", _size(frames))
+    if suffix == ".webp" and all(f.shape[-1] < 3 for f in frames):
+        vips = load_vips()
+        made = [in_colours(vips, image_of(vips, np.ascontiguousarray(f)), blocks) for f in frames]
+        frames, blocks = [image.numpy() for image, _ in made], made[0][1]
     images = [Image.fromarray(f[..., 0] if f.shape[-1] == 1 else f) for f in frames]
-    blocks = blocks_of(like, note, "webpsave", _size(frames))
     options: dict[str, Any] = {
         "save_all": True,
         "append_images": images[1:],
@@ -203,7 +212,6 @@ def _write_moving(
     }
     if timing.milliseconds:
         options["duration"] = [max(1, round(ms)) for ms in timing.milliseconds]
-    suffix = path.suffix.lower()
     if suffix == ".gif":
         options |= {} if timing.loop is None else {"loop": timing.loop}
         images[0].save(path, "GIF", **options, disposal=2, comment=metadata.add_note(None, note))

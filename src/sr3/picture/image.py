@@ -60,7 +60,8 @@ def read(
 
     source: the file's path, or its contents, which `name` then names in messages.
     max_pixels: more than this are refused by the header, before anything is decoded.
-    lenient: of a damaged or cut-off file take what can be decoded; the rest is grey.
+    lenient: of a damaged or cut-off file take what can be decoded; the rest is grey, or of some formats black
+        or transparent.
     page: of a TIFF file, from 0; animations are read by `sr3.picture.frames`.
     Raises PictureError for files that are missing, unreadable, truncated, damaged, too large, no pictures, or of
     floating-point or 32-bit samples.
@@ -73,6 +74,8 @@ def read(
     samples, upright = _samples(image, name)
     keep = _kept(image, source, 1 if upright.bands < 3 else 3)
     dpi = None if image.xres == image.yres == 1 else (25.4 * upright.xres, 25.4 * upright.yres)
+    if dpi is not None and _orientation(image) >= 5:  # as width and height are
+        dpi = dpi[::-1]
     return from_samples(samples, keep, dpi)
 
 
@@ -129,6 +132,8 @@ def _plain(image: Any, name: str) -> Any:
     """Grey, grey + alpha, RGB or RGB + alpha of 8 or 16 bits."""
     space = image.interpretation
     bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
+    if image.get_typeof("heif-compression") and 8 < bits < 16:  # moved up by as many bits: white is not yet 65535
+        image = (image * (65535 / ((2**bits - 1) << (16 - bits)))).rint().cast("ushort").copy(interpretation=space)
     if space == "cmyk" and image.format in ("uchar", "ushort"):
         image = cmyk_to_srgb(image)
     elif space in _FOREIGN and bits in (8, 16):

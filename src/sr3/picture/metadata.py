@@ -185,7 +185,10 @@ def clean_xmp(xmp: bytes, size: tuple[int, int]) -> bytes:
     return xmp
 
 
-_PLACE = rb"(?i:GPS\w*|(?:sub)?location\w*|l(?:at|ong)itude)|City|(?:Province)?State|Country(?:Code|Name)?|WorldRegion"
+_PLACE = (
+    rb"(?i:GPS\w*|\w*location\w*|lat(?:itude)?|long?(?:itude)?)"
+    rb"|City|(?:Province)?State|Country(?:Code|Name)?|WorldRegion"
+)
 _PLACES = re.compile(
     rb"\s[\w-]+:(?:" + _PLACE + rb")\s*=\s*(?:\"[^\"]*\"|'[^']*')"
     rb"|<([\w-]+:(?:" + _PLACE + rb"))\b[^<>]*?(?:/>|>.*?</\1\s*>)",

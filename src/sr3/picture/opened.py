@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from sr3.picture.deep import deep_ppm
 from sr3.picture.kinds import HEIC, kind
 from sr3.picture.memory import READING, lacking
 from sr3.picture.picture import PictureError, load_vips, reason, shown
@@ -34,7 +35,7 @@ def opened(source: str | Path | bytes, name: str, max_pixels: int, *, lenient: b
     try:
         image = open_by_vips(source, lenient=lenient, page=page)
     except vips.Error as error:
-        image = _open_by_pillow(source, name, error)
+        image = deep_ppm(vips, source) or _open_by_pillow(source, name, error)
     else:
         if str(image.get("vips-loader")).startswith("tiff"):
             image = _tiff(image, source, lenient=lenient, page=page)

@@ -55,6 +55,8 @@ def write(path: str | Path, picture: Picture, *, note: Mapping[str, str] | None 
         plain = picture.image(vips, bits, opaque=saver == "jpegsave")
     else:
         plain = image_of(vips, to_samples(picture, bits, opaque=saver == "jpegsave", name=f"the picture for {name}"))
+    if saver in _IN_COLOURS:
+        plain, blocks = in_colours(vips, plain, blocks)
     image = dressed(vips, plain, picture.dpi or (72, 72), blocks, saver)
     whole = image.width * image.height * image.bands * bits // 8
     options: dict[str, Any] = {
@@ -115,6 +117,22 @@ def blocks_of(
         fits = saver != "jpegsave" or len(packet) <= _JPEG_BLOCK
         xmp = packet if fits else metadata.add_note(None, note)
     return blocks | ({"xmp-data": xmp} if xmp else {})
+
+
+_IN_COLOURS = ("webpsave", "heifsave")
+"""What makes three channels of grey, which a profile of grey then describes no more."""
+
+
+def in_colours(vips: Any, image: Any, blocks: dict[str, bytes]) -> tuple[Any, dict[str, bytes]]:
+    """Grey of 8 bits that has a profile as sRGB, which needs none; anything else as it is."""
+    profile = blocks.get("icc-profile-data")
+    if image.bands > 2 or profile is None:
+        return image, blocks
+    grey = image.copy(interpretation="b-w")
+    grey.set_type(vips.GValue.blob_type, "icc-profile-data", profile)
+    coloured = grey.icc_transform("srgb", embedded=True, intent="relative", black_point_compensation=True)
+    coloured.remove("icc-profile-data")
+    return coloured, {key: data for key, data in blocks.items() if key != "icc-profile-data"}
 
 
 def image_of(vips: Any, samples: Any) -> Any:

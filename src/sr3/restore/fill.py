@@ -60,7 +60,10 @@ def inpainted(picture: Picture, mask: Tensor, go: Go, *, grow: int = 0, feather:
         mixed = torch.lerp(picture.pixels, pixels, share[0])
         return replace(made, pixels=torch.where(share[0] > 0, mixed, picture.pixels))
 
-    for step in go(picture, hollow(bled(picture).rgb, share > 0, noise_of(seed))):
+    given = hollow(bled(picture).rgb, share > 0, noise_of(seed))
+    if picture.alpha is not None:  # what is made is seen
+        picture = replace(picture, alpha=picture.alpha.lerp(torch.ones_like(picture.alpha), share[0]))
+    for step in go(picture, given):
         if isinstance(step, Restored):
             mean = None if step.mean is None else joined(step.mean)
             step = replace(step, variants=[joined(made) for made in step.variants], mean=mean)
