@@ -64,6 +64,18 @@ def test_labels(tmp_path, text):
         read_labels(tmp_path, ["a"])
 
 
+def test_a_label_that_two_lines_or_two_pictures_dispute_is_refused(tmp_path):
+    """A picture's class was the last line's, and pictures of two folders of one name had one class."""
+    table = tmp_path / "a.csv"
+    table.write_text("name,class\na.png,1\nb.png,2\nb.png,2\n")
+    assert read_labels(table, ["b.png", "a.png"]) == [2, 1]
+    with pytest.raises(MissingError, match=r"a\.png is the name of two pictures, and .*a\.csv cannot say"):
+        read_labels(table, ["b.png", "a.png", "a.png"])
+    table.write_text("a.png,1\nb.png,2\nb.png,3\n")
+    with pytest.raises(MissingError, match=r"a\.csv has two classes for b\.png, 2 and 3"):
+        read_labels(table, ["a.png"])
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in folders there")
 def test_a_pipe_is_no_table(tmp_path):
     """Nobody fills it, and its end would never come."""

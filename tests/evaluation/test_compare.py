@@ -238,6 +238,59 @@ def test_no_picture_in_common():
         compare(run({"psnr": BASE}), run({"psnr": BASE}, names=[f"other {n}" for n in NAMES]))
 
 
+def test_sets_of_which_one_lost_pictures_are_not_compared():
+    """A run that lost its hardest picture would have the better distance; its own note says what it lost."""
+    lost = "sr3: 1 of 8 pictures have no finite result, even in fp32, and are left out of it"
+    rows = {"swd": (10, 9, 11), "calibration": (0.9, 0.8, 1.0)}
+    a = run({"psnr": BASE}, rows=rows, notes=["both", "of A"])
+    b = run({"psnr": BASE}, rows={"swd": (5, 4, 6), "calibration": (0.9, 0.8, 1.0)}, notes=["both", lost])
+    assert [one.measure for one in compare(a, b).whole] == ["swd", "calibration"]
+    b.each["sr3"]["psnr"][3] = None
+    found = compare(a, b)
+    assert found.whole == []
+    assert found.notes == [
+        "A has 8 pictures and B 7, of which 7 are in both; measures of a whole set are left out, as the sets differ",
+        "A and B: both",
+        "A: of A",
+        f"B: {lost}",
+    ]
+    assert found.paired[0].pictures == 7
+    a.each["sr3"]["psnr"][3] = None  # the same one: the sets are alike again
+    assert [one.measure for one in compare(a, b).whole] == ["swd", "calibration"]
+    a.each["sr3"]["psnr"][3], a.each["sr3"]["psnr"][4] = 27.5, None
+    assert compare(a, b).notes[0].startswith("A has 7 pictures and B 7, of which 6 are in both")
+    # what the samples' diversity is of goes by its own values
+    b.each["sr3"]["psnr"] = list(a.each["sr3"]["psnr"])
+    for one in (a, b):
+        one.each["sr3"]["calibration"] = [0.9] * 8
+    b.each["sr3"]["calibration"][0] = None
+    assert [one.measure for one in compare(a, b).whole] == ["swd"]
+    assert compare(replace(a, protocol={**a.protocol, "notes": 7}), b).notes[-1] == f"B: {lost}"
+
+
+def test_the_control_is_held_to_hundredths_of_a_db():
+    """Bicubic is computed, not sampled: a quarter of a dB is another picture, or another border."""
+    for name, title in (("psnr", "PSNR"), ("psnr_y", "Y-PSNR")):
+        a, near, far, odd = (
+            run({"psnr": BASE}, bicubic={**BICUBIC, name: [*BICUBIC["psnr"][:7], last]})
+            for last in (27.0, 27.015, 27.25, -1e300)
+        )
+        assert compare(a, near).paired
+        for other, says in ((far, "27.25 in B"), (odd, "in B")):
+            with pytest.raises(
+                ConfigError, match=f"7.png is not the same picture.*bicubic's {title} is 27.00 .*{says}"
+            ):
+                compare(a, other)
+    # of a picture that is nearly its original one rounded number is many dB
+    a, b = (run({"psnr": BASE}, bicubic={"psnr": [*BICUBIC["psnr"][:7], last]}) for last in (100.0, 88.0))
+    assert compare(a, b).notes == []
+
+
+def test_runs_of_two_classifiers_are_not_compared():
+    with pytest.raises(ConfigError, match="classifier is 'one' in A and 'other' in B"):
+        compare(run({"psnr": BASE}, classifier="one"), run({"psnr": BASE}, classifier="other"))
+
+
 @pytest.fixture
 def sr3(monkeypatch, capsys):
     def command(*arguments):

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import Spoilt, noise_picture
+from conftest import Spoilt, noise_picture, tiny_config
 from PIL import Image
 
 from sr3.cli import main
@@ -19,7 +19,8 @@ from sr3.metric.psnr import psnr
 from sr3.metric.swd import SWD
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
-from sr3.picture.collection import Pictures, load
+from sr3.picture.collection import DataError, Pictures, load
+from sr3.picture.collection import paired as pair_up
 from sr3.picture.resize import round8
 from sr3.random import mix
 from sr3.restore.restorer import Restorer
@@ -344,6 +345,30 @@ def test_pairs_that_were_made_elsewhere(restorer, pictures, tmp_path, capsys, mo
     code, said = measured(*line)
     assert code == 2
     assert "there is no picture given of 0.png; call it 0, or 0x4" in " ".join(said.split())
+
+
+def test_the_protocol_says_along_which_schedule_and_with_which_intervals(pictures):
+    """Betas that were searched for are a schedule, and two of them were told apart by nothing."""
+    schedule = {"kind": "linear-beta", "start": 1e-4, "stop": 0.09, "steps": 1000}
+    sampling = {"sampler": {"kind": "ddim"}, "steps": 2, "schedule": schedule}
+    found = run(Restorer(Model(tiny_config(sampling=sampling)), precision="fp32"), pictures, samples=1, free=True)
+    assert found.protocol["schedule"] == schedule
+    assert found.protocol["interval_of_shares"].startswith("Wilson")
+
+
+def test_pairs_whose_names_do_not_say_which_are_refused():
+    """Of a.png and a.jpg the second was taken, for both originals of that stem."""
+    small, large = np.zeros((2, 2, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
+
+    def pairs(originals, given):
+        return pair_up(*(Pictures(n, [x] * len(n)) for n, x in ((originals, large), (given, small))), 4)
+
+    assert len(pairs(["a.png", "b/a.png", "c.png"], ["ax4.png", "a.jpg", "b/a_LR.png", "c_x4.png"])) == 3
+    with pytest.raises(DataError, match=r"a\.jpg and a\.png are both given as a; leave only one there"):
+        pairs(["a.png"], ["a.jpg", "a.png"])
+    for other, given in (("a.png", "a.webp"), ("a_HR.png", "ax4.webp")):
+        with pytest.raises(DataError, match=rf"{given} is given of both a\.jpg and {other}; give one picture of each"):
+            pairs(["a.jpg", other], [given])
 
 
 def psnr_of_black(pixels: np.ndarray) -> float:

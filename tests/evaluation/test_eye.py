@@ -59,8 +59,12 @@ def test_a_trial_is_measured_beside_bicubic(network, tiny, pictures):
     assert isinstance(found, Result)
     row = found.rows[0]
     assert row["method"] == "bicubic"
-    for name in SHARES:
+    for name in ("kernel", "feature"):
         assert row[name] == pytest.approx(bench.baseline[name], rel=1e-4)
+    # and consistency is of the first batch, as a trial's is
+    first = found.each["bicubic"]["consistency_free"][:2]
+    assert bench.baseline["consistency_free"] == pytest.approx(sum(first) / 2, rel=1e-4)
+    assert bench.baseline["consistency_free"] != pytest.approx(row["consistency_free"], rel=1e-2)
     assert found.rows[1]["feature"] == pytest.approx(trial.measures["feature"], rel=1e-3)
     assert len(found.each["sr3"]["feature"]) == len(pictures)
     assert "grid" in row

@@ -15,6 +15,7 @@ from sr3.evaluation.making import evaluate_made
 from sr3.evaluation.recognition import middle, recognise
 from sr3.evaluation.result import Result
 from sr3.metric.features import frechet
+from sr3.metric.stats import wilson
 from sr3.model.config import ConfigError
 from sr3.model.model import Model
 from sr3.picture.collection import DataError, Pictures
@@ -67,7 +68,9 @@ def test_the_middle_is_what_a_classifier_is_shown():
 
 def test_it_is_made_small_and_restored_as_table_3_says():
     """56x56, 64x64 by bicubic, the model, 256x256, 224x224: each step written out again."""
-    restorer = Restorer(model(task={"kind": "super-resolution", "factor": 4}), device="cpu", precision="fp32")
+    sampling = {"sampler": {"kind": "dpmpp", "eta": 0.5}, "steps": 4, "spacing": "t", "cleanest": 0.5}
+    made = model(task={"kind": "super-resolution", "factor": 4}, sampling=sampling)
+    restorer = Restorer(made, device="cpu", precision="fp32")
     pictures = Pictures(["a"], [np.asarray(noise_picture(256, 256, seed=2))])
     seen: list[torch.Tensor] = []
 
@@ -85,6 +88,7 @@ def test_it_is_made_small_and_restored_as_table_3_says():
     assert torch.equal(seen[0], (original + 1) / 2)
     assert [row["method"] for row in found.rows] == ["original", "bicubic", "sr3"]
     assert found.protocol["given"].startswith("that, 56x56, enlarged to 64x64")
+    assert {key: found.protocol[key] for key in sampling} == sampling
 
 
 def test_the_shares_are_those_of_the_answers():
@@ -97,7 +101,9 @@ def test_the_shares_are_those_of_the_answers():
         assert row["accuracy"] == pytest.approx(1 / 3)  # of red alone
         assert row["accuracy_5"] == pytest.approx(2 / 3)  # blue is the second or third answer, the seventh never
         assert row["agreement"] == row["agreement_5"] == 1
-        assert "accuracy" in row["interval"]
+        assert row["interval"]["accuracy"] == list(wilson(1, 3))
+        assert row["interval"]["agreement"] == list(wilson(3, 3))
+    assert found.protocol["interval"].startswith("95 %: Wilson")
     assert found.each["bicubic"]["accuracy_5"] == [1.0, 1.0, 0.0]
     unlabelled = result(recognise(restorer, pictures, by_colour))
     assert set(unlabelled.rows[0]) == {"method", "interval", "agreement", "agreement_5"}
@@ -177,16 +183,39 @@ def test_each_class_is_made_as_often_and_compared_with_as_many(cascades, real, m
     assert [row["method"] for row in found.rows] == ["maker+one", "maker+two"]
     target = (reduced(real.first(6), (16, 16)) + 1) / 2
     for cascade, row in zip(cascades, found.rows, strict=True):
-        made = (round8(cascade(6, seed=2)) + 1) / 2
+        made = (round8(cascade(6, seed=12)) + 1) / 2  # the third six
         wanted = frechet(by_colour(made).double(), by_colour(target).double())
         assert row["frechet"] == pytest.approx(wanted, rel=1e-3)
-        classes = torch.arange(2, 8) % 3
+        classes = torch.arange(6) % 3
         assert row["accuracy"] == pytest.approx(float((by_colour(made).argmax(1) == classes).double().mean()))
         assert not math.isnan(row["swd"])
         assert "agreement" not in row
     assert [told["steps"] for told in found.protocol["cascades"]] == [[2, 3], [2, 3]]
     assert [told["size"] for told in found.protocol["cascades"]] == [[16, 16], [16, 16]]
     assert found.protocol["pictures"] == 6
+    assert found.protocol["seeds"].startswith("picture k: seed * pictures + k")
+    assert "jackknife" in found.protocol["interval"]
+    assert "Wilson" in found.protocol["interval"]
+    first, second = (
+        {"sampler": {"kind": kind}, "steps": k, "spacing": "logsnr"} for kind, k in (("ancestral", 2), ("dpmpp", 3))
+    )
+    assert [told["sampling"] for told in found.protocol["cascades"]] == [[first, second]] * 2
+
+
+def test_runs_of_two_seeds_have_no_picture_in_common(cascades, real, monkeypatch):
+    """Picture k had seed + k: of four pictures seeds 0 and 1 shared three, and their agreement meant nothing."""
+    monkeypatch.setattr(making, "patches_for", lambda count: 16)
+    asked, labels = [], Cascade.labels
+
+    def heard(self, seeds, classes=None):
+        asked.append(list(seeds))
+        return labels(self, seeds, classes)
+
+    monkeypatch.setattr(Cascade, "labels", heard)
+    for seed in (0, 1):
+        result(evaluate_made(cascades[:1], real, count=4, seed=seed, classifier=by_colour))
+    # what is asked of the cascade and what the classifier is to find
+    assert asked == [[0, 1, 2, 3]] * 2 + [[4, 5, 6, 7]] * 2
 
 
 def test_what_cannot_be_compared_is_refused(cascades, real):

@@ -16,6 +16,7 @@ from sr3.metric.diversity import Diversity, apart, pairwise
 from sr3.metric.extra import extra
 from sr3.metric.features import (
     DISTANCES,
+    BySize,
     FeatureDistance,
     MissingError,
     Remembered,
@@ -26,6 +27,7 @@ from sr3.metric.features import (
     named,
 )
 from sr3.metric.inception import FEATURES, INCEPTION, inception, inception_score
+from sr3.metric.stats import GROUPS
 
 
 def normal(*shape, seed=0):
@@ -284,6 +286,31 @@ def test_fid_and_kid_take_the_features_and_is_the_logits():
     assert INCEPTION["fid"](a, b, None) == frechet(a[:, :2048], b[:, :2048])
     assert INCEPTION["kid"](a, b, None) == kernel(a[:, :2048], b[:, :2048])
     assert INCEPTION["is"](a, b, None) == inception_score(a[:, 2048:])
+
+
+def test_the_parts_of_a_score_are_those_of_the_whole_set():
+    """Of 5000 pictures the score is the mean of ten parts'; without a group they are 4750, and were one part."""
+    parts = []
+
+    def score(count):
+        def one(made, target, of):
+            parts.append((10 if count >= 40 else 1, len(made)))
+            return made.mean().item()
+
+        return one
+
+    metric = FeatureDistance(lambda x: x.flatten(1), {"is": BySize(score)})
+    x = torch.rand(40, 3, 1, 1)
+    metric.update(x, x, x)
+    assert "is" in metric.intervals(0)
+    assert sorted(parts) == [(10, 38)] * GROUPS + [(10, 40)]
+    assert metric.compute()["is"] == pytest.approx(x.double().mean().item())
+    assert isinstance(INCEPTION["is"], BySize)
+    logits = torch.zeros(5000, FEATURES + 2)
+    logits[:, FEATURES] = torch.linspace(-3, 3, 5000)
+    ten, one = (inception_score(logits[:, FEATURES:], parts=count) for count in (10, 1))
+    assert INCEPTION["is"].of(5000)(logits[:4999], logits, None) == pytest.approx(ten, rel=1e-3)
+    assert INCEPTION["is"].of(4999)(logits, logits, None) == pytest.approx(one) != pytest.approx(ten, rel=1e-2)
 
 
 def test_accuracy_counts(tmp_path):

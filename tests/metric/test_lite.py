@@ -1,6 +1,7 @@
 """What a network sees: against its formulas on networks one can see through, and against the package's own network."""
 
 import math
+import re
 import sys
 
 import pytest
@@ -104,6 +105,25 @@ def test_protocols_say_which_network_and_which_preparation():
     assert found.said["agreement"].endswith("; the user's network")
     assert said(small().logits) == "small, (255 x - 127) / 128, as it was trained"
     assert extra(["grid"]).said.keys() == {"grid"}
+
+
+def test_a_network_of_the_users_is_known_by_its_name_and_its_file(tmp_path, monkeypatch):
+    """Two of one name were told apart by nobody: both were "the user's network"."""
+    lines = []
+    for folder, row in (("a", 2), ("b", 3), ("c", 2)):
+        file = tmp_path / folder / "own.py"
+        file.parent.mkdir()
+        file.write_text(f"def seen(x):\n    return x.mean({row})[:, 0]\n")
+        lines.append(said(network(f"{file}:seen")))
+    assert lines[0] == lines[2] != lines[1]
+    assert re.fullmatch(r"own\.py:seen \([0-9a-f]{12}\)", lines[0])
+    monkeypatch.syspath_prepend(tmp_path / "a")
+    own = sorting("own:seen")
+    x = torch.rand(2, 3, 4, 4)
+    assert torch.equal(own(x), x.mean(2)[:, 0])
+    assert said(own) == lines[0].replace(".py", "")
+    assert extra(["agreement"], classifier=own).said["agreement"].endswith(f"; {said(own)}")
+    assert said(network("math:sqrt")).startswith("math:sqrt (")
 
 
 def test_what_is_not_installed_is_said_in_a_sentence(monkeypatch):

@@ -3,7 +3,9 @@
 from unless_told import differing
 
 HELD = {
-    "metric.accuracy:Accuracy": {"higher_is_better": True},
+    "metric.accuracy:Accuracy": {"higher_is_better": True, "shares": True},
+    "metric.base:Means.intervals": {"shares": False},
+    "metric.base:PerPicture": {"shares": False},
     "metric.colourfulness:Colourfulness": {"higher_is_better": False},
     "metric.consistency:Consistency": {"higher_is_better": False},
     "metric.extra": {"ENOUGH": 2048},
@@ -28,6 +30,7 @@ HELD = {
     "metric.ssim:SSIM": {"border": 0, "higher_is_better": True},
     "metric.stats": {"GROUPS": 20},
     "metric.stats:interval": {"draws": 2000, "level": 0.95},
+    "metric.stats:wilson": {"z": 1.959963984540054},
     "metric.stats:paired": {"draws": 2000, "level": 0.95},
     "metric.stats:sign_flip": {"draws": 10000},
     "metric.stats:ratio": {"draws": 2000, "level": 0.95},

@@ -11,7 +11,8 @@ from sr3.metric import METRICS, PSNR, SWD, Consistency
 from sr3.metric.accuracy import Accuracy
 from sr3.metric.base import Means, cut, luma, nan, same
 from sr3.metric.features import MissingError
-from sr3.metric.stats import GROUPS, interval, paired, ratio, sign_flip, student
+from sr3.metric.identity import Identity
+from sr3.metric.stats import GROUPS, interval, paired, ratio, share, sign_flip, student, wilson
 from sr3.metric.swd import SIDE, descriptors, directions, pyramid
 from sr3.metric.table import DISTRIBUTION, MEASURES, measure, ordered, worth
 
@@ -188,6 +189,24 @@ def test_students_t_is_near_from_ten_degrees_of_freedom_on():
     for freedom in (10, 19, 60):
         assert student(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=2e-4)
     assert student(100) == pytest.approx(t.ppf(0.975, 100), rel=1e-7)
+
+
+def test_a_share_of_all_or_none_is_not_sure_of_itself():
+    """Five right of five: Wilson's interval is 0.566 to 1; the bootstrap drew five right again, and said 1 to 1."""
+    x = torch.rand(5, 3, 4, 4)
+    metric = Accuracy(lambda p: torch.eye(5), [0, 1, 2, 3, 4])
+    metric.update(x, x, x)
+    assert metric.intervals(0) == dict.fromkeys(("accuracy", "accuracy_5", "agreement"), share([1.0] * 5))
+    assert share([1.0] * 5) == (pytest.approx(0.5655, abs=1e-4), 1)
+    itself = Identity(lambda p: p.flatten(1))
+    itself.update(x.flip(0), x, x)
+    assert itself.intervals(0) == {"identity": wilson(1, 5)}
+    with pytest.raises(ValueError, match="values that are 0 or 1"):
+        share([0.0, 0.5])
+    # a mean of other numbers that are all 0, such as a consistency, is none
+    none = Consistency()
+    none.update(x, x, x)
+    assert none.intervals(0) == {"consistency": (0, 0)}
 
 
 def test_a_label_beyond_the_classes_is_refused():

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sr3.evaluation.run import Run
+from sr3.evaluation.run import Key, Run
 from sr3.metric.stats import nearer_to_one, paired, sign_flip
 from sr3.metric.table import measure, ordered, worth
 from sr3.model.config import ConfigError, nearest
@@ -29,6 +29,7 @@ DEFINITIONS = (
     "kernel",
     "agreement",
     "accuracy",
+    "classifier",
     "identity",
     "grid",
     "interval",
@@ -40,6 +41,12 @@ NO_MEAN = ("calibration",)
 
 SURE = 0.05
 """The largest p that is taken for a difference."""
+
+SAME_PICTURE = {"psnr": 0.02, "psnr_y": 0.02}
+"""In dB: where the baseline's differ by more, the pictures were not the same."""
+
+FEW_ROUNDED = 2e-8
+"""Of the mean square error: one number in a thousand rounded to the next of 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class Comparison:
     """What two runs differ in, and what came of it.
 
     methods: the one of A and the one of B.  pictures: how many both have.  settings: what the protocols say
-    differently, (A's, B's).  notes: what could not be compared, and why.
+    differently, (A's, B's).  notes: what could not be compared, and why; then the notes of the runs themselves.
     """
 
     methods: tuple[str, str]
@@ -119,8 +126,7 @@ def compare(a: Run, b: Run, *, method: str | None = None, seed: int = 0) -> Comp
     if not common:
         raise ConfigError("the two files have no picture in common")
     at = [(index_a[key], index_b[key]) for key in common]
-    same = len(common) == len(a.names) == len(b.names)
-    spoiled = _control(a, b, at, same)
+    spoiled = _control(a, b, at, len(common) == len(a.names) == len(b.names))
     first, second = a.each[methods[0]], b.each[methods[1]]
     found = Comparison(methods, len(common), _settings(a.protocol, b.protocol), [], [])
     for name in ordered(first.keys() & second.keys() - {*NO_MEAN, *spoiled}):
@@ -130,18 +136,37 @@ def compare(a: Run, b: Run, *, method: str | None = None, seed: int = 0) -> Comp
     per_picture = (first.keys() & second.keys()) - {*NO_MEAN}
     known = ({n for n, v in row.items() if isinstance(v, int | float)} - per_picture for row in (row_a, row_b))
     of_set = [name for name in ordered(set.intersection(*known)) if name not in spoiled]
-    if same:
-        found.whole.extend(_whole(name, row_a, row_b) for name in of_set)
-    else:
+    seen = {name: (_seen(a, methods[0], name), _seen(b, methods[1], name)) for name in ("psnr", *of_set)}
+    found.whole.extend(_whole(name, row_a, row_b) for name in of_set if seen[name][0] == seen[name][1])
+    if differ := [sets for sets in seen.values() if sets[0] != sets[1]]:
+        in_a, in_b = differ[0]
         found.notes.append(
-            f"A has {len(a.names)} pictures and B {len(b.names)}, of which {len(common)} are in both; "
+            f"A has {len(in_a)} pictures and B {len(in_b)}, of which {len(in_a & in_b)} are in both; "
             "measures of a whole set are left out, as the sets differ"
         )
     for name in ordered(spoiled):
         found.notes.append(
             f"{measure(name).title} is left out: it differs for {a.baseline}, so the two runs did not measure it alike"
         )
+    found.notes.extend(_own_notes(a.protocol, b.protocol))
     return found
+
+
+def _seen(run: Run, method: str, name: str) -> set[Key]:
+    """The pictures that a method's measure of the whole set is of: without those that have no value, as their result
+    was not finite."""
+    each = run.each[method]
+    values = each.get(name) or each.get("psnr")
+    return {key for k, key in enumerate(run.keys) if values is None or values[k] is not None}
+
+
+def _own_notes(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """What the protocols note, and whose it is."""
+    both = (protocol.get("notes") for protocol in (a, b))
+    notes_a, notes_b = ([str(note) for note in notes] if isinstance(notes, list) else [] for notes in both)
+    return [f"{'A and B' if note in notes_b else 'A'}: {note}" for note in notes_a] + [
+        f"B: {note}" for note in notes_b if note not in notes_a
+    ]
 
 
 def _agree(a: dict[str, Any], b: dict[str, Any]) -> None:
@@ -170,25 +195,30 @@ def _control(a: Run, b: Run, at: list[tuple[int, int]], same: bool) -> set[str]:
         return set()
     first, second = a.each[baseline], b.each[baseline]
     spoiled: set[str] = set()
-    for name in first.keys() & second.keys():
+    for name in ordered(first.keys() & second.keys()):
         for i, j in at:
             x, y = first[name][i], second[name][j]
-            if x is not None and y is not None and not _alike(x, y):
-                if name == "psnr":
+            if x is not None and y is not None and not _alike(name, x, y):
+                if name in SAME_PICTURE:
                     raise ConfigError(
                         f"{a.names[i]} is not the same picture in both files: "
-                        f"{baseline}'s PSNR is {x:.2f} in A and {y:.2f} in B"
+                        f"{baseline}'s {measure(name).title} is {x:.2f} in A and {y:.2f} in B"
                     )
                 spoiled.add(name)
     if same:
         x, y = a.rows[baseline], b.rows[baseline]
         both = {n for n, v in x.items() if isinstance(v, int | float) and isinstance(y.get(n), int | float)}
-        spoiled |= {n for n in both - {"seconds"} if not _alike(x[n], y[n])}
+        # the means of pairs that are alike one by one are so too
+        both -= {"seconds"} | ((first.keys() & second.keys()) - {*NO_MEAN})
+        spoiled |= {n for n in both if not _alike(n, x[n], y[n])}
     return spoiled
 
 
-def _alike(x: float, y: float) -> bool:
+def _alike(name: str, x: float, y: float) -> bool:
     # devices round a few pixels differently; other pictures, borders or features differ by far more
+    if name in SAME_PICTURE:
+        error_x, error_y = (10 ** (-max(db, -100) / 10) for db in (x, y))
+        return abs(x - y) <= SAME_PICTURE[name] or abs(error_x - error_y) <= FEW_ROUNDED
     return math.isclose(x, y, rel_tol=0.01, abs_tol=1e-4)
 
 

@@ -14,11 +14,10 @@ from torch import Tensor
 from sr3.evaluation.evaluate import Progress
 from sr3.evaluation.likeness import reduced
 from sr3.evaluation.method import rounded
-from sr3.evaluation.protocol import digest, where
+from sr3.evaluation.protocol import OF_SHARES, digest, where
 from sr3.evaluation.result import Result, Row
-from sr3.metric import SWD
+from sr3.metric import SWD, Metric
 from sr3.metric.accuracy import Accuracy
-from sr3.metric.base import Metric
 from sr3.metric.extra import Extra, extra
 from sr3.metric.features import Features, MissingError
 from sr3.metric.lite import said
@@ -62,6 +61,7 @@ def evaluate_made(
     """Make `count` pictures by each cascade and measure them; yields progress and last a result with a row for each.
 
     The first `count` of `pictures` are what they are compared with: their largest middle cuts, reduced to the size.
+    seed: picture k is made with seed * count + k, so that runs of two seeds have no picture in common.
     classes: in turn, by default all that the cascade knows, so that of each there are as many.
     measures: of `OF_SETS`; features: a network for "frechet" and "kernel"; classifier: "accuracy" and "accuracy_5" are
     the shares of pictures in which it finds the class that was asked for.
@@ -79,13 +79,15 @@ def evaluate_made(
     asked = _Asked(measures, features, classifier, seed, classes)
     protocol: dict[str, Any] = {"table": "4 and 5 of Saharia et al. (2021)", "data": data, "pictures": count}
     protocol |= where(cascades[0].stages[0].device, cascades[0].stages[0].dtype)
-    protocol |= {"seed": seed, "classes": list(classes) if classes else "each that there is, in turn"}
+    protocol |= {"seed": seed, "seeds": "picture k: seed * pictures + k, counted from 0"}
+    protocol |= {"classes": list(classes) if classes else "each that there is, in turn"}
+    protocol |= {"interval": f"95 %: jackknife over groups of pictures; {OF_SHARES}"}
     protocol |= {"classifier": said(classifier) if classifier is not None else None, "cascades": [], "notes": []}
     found: list[Row] = []
     for number, cascade in enumerate(cascades):
         metrics, more = _metrics(cascade, count, asked)
         done = 0
-        for step in cascade.stream(count, seed=seed, batch=batch, classes=classes, **options):
+        for step in cascade.stream(count, seed=seed * count, batch=batch, classes=classes, **options):
             if isinstance(step, Walking):
                 yield Progress(number * count + done, len(cascades) * count)
                 continue
@@ -116,7 +118,8 @@ def _metrics(cascade: Cascade, count: int, asked: _Asked) -> tuple[list[Metric],
     more = extra(asked.measures, features=asked.features, pictures=count, device=cascade.stages[0].device)
     metrics: list[Metric] = [SWD(patches_for(count))]
     metrics += [m for m in more.make() if set(m.compute()) <= set(OF_SETS)]
-    labels = cascade.labels(range(asked.seed, asked.seed + count), asked.classes)
+    begin = asked.seed * count
+    labels = cascade.labels(range(begin, begin + count), asked.classes)
     if asked.classifier is not None:
         if labels is None:
             raise ConfigError(f"{cascade.name} knows no classes that a classifier could find")
@@ -141,6 +144,7 @@ def _told(cascade: Cascade, options: dict[str, Any]) -> dict[str, Any]:
         "weights": [digest(stage.model) for stage in cascade.stages],
         "steps": [how.steps for how in settings],
         "samplers": [how.sampler["kind"] for how in settings],
+        "sampling": [how.model_dump(mode="json", exclude_none=True) for how in settings],
         "size": list(cascade.sizes[-1]),
         "precision": str(cascade.stages[0].dtype).removeprefix("torch."),
     }

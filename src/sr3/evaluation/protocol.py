@@ -11,6 +11,9 @@ from sr3.metric.extra import Extra
 from sr3.model.model import Model
 from sr3.restore.restorer import needs_picture
 
+OF_SHARES = "Wilson (1927), of shares of pictures: agreement, accuracy, identity"
+"""Which interval they have; files of before it was said have the bootstrap's."""
+
 
 def digest(model: Model) -> str:
     """Twelve hexadecimal digits that stand for a model's weights."""
@@ -64,12 +67,14 @@ def protocol(
         "calibration: root mean square spread over error of the mean, 1 where the samples are as unsure as wrong",
         **more.said,
         "interval": "95 %: bootstrap over pictures; of measures of the whole set: jackknife over groups of pictures",
+        "interval_of_shares": OF_SHARES,
         "projection": not ways.free,
         "sampler": settings.sampler,
         "steps": settings.steps,
         "spacing": settings.spacing,
         "noisiest": settings.noisiest,
         "cleanest": settings.cleanest,
+        "schedule": settings.schedule,
         "quality": quality,
         "seed": ways.seed,
         "seeds": "sample k of picture i: sr3.random.mix(seed, i, k), both counted from 0",

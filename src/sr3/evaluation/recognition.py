@@ -14,12 +14,12 @@ from torch import Tensor
 
 from sr3.evaluation.evaluate import Progress
 from sr3.evaluation.method import Ways, rounded
-from sr3.evaluation.protocol import digest, where
+from sr3.evaluation.protocol import OF_SHARES, digest, where
 from sr3.evaluation.result import Result, Row
 from sr3.metric.accuracy import within
 from sr3.metric.features import Features, MissingError, Remembered, rows
 from sr3.metric.lite import said
-from sr3.metric.stats import interval
+from sr3.metric.stats import share
 from sr3.model.config import ConfigError
 from sr3.picture.collection import DataError, Pictures
 from sr3.picture.resize import resize, round8, shrink
@@ -73,7 +73,7 @@ def recognise(
             for measure, each in _answers(seen, shown[name], shown["original"], classes).items():
                 values[name].setdefault(measure, []).extend(each.tolist())
         yield Progress(chosen[-1] + 1, len(pictures))
-    yield Result(_protocol(ways, classifier, data, len(pictures)), _rows(values, seed), list(pictures.names), values)
+    yield Result(_protocol(ways, classifier, data, len(pictures)), _rows(values), list(pictures.names), values)
 
 
 def middle(name: str, pixels: np.ndarray) -> Tensor:
@@ -102,7 +102,7 @@ def _answers(classifier: Features, made: Tensor, original: Tensor, classes: Tens
     return found | {f"{name}_5": within(logits, own, 5) for name, own in asked.items()}
 
 
-def _rows(values: dict[str, dict[str, list[float]]], seed: int) -> list[Row]:
+def _rows(values: dict[str, dict[str, list[float]]]) -> list[Row]:
     found: list[Row] = []
     for method, measures in values.items():
         row: Row = {"method": method, "interval": {}}
@@ -110,7 +110,7 @@ def _rows(values: dict[str, dict[str, list[float]]], seed: int) -> list[Row]:
             each = measures[name]
             row[name] = sum(each) / len(each)
             if len(each) > 1:
-                row["interval"][name] = list(interval(each, seed))
+                row["interval"][name] = list(share(each))
         found.append(row)
     return found
 
@@ -131,10 +131,10 @@ def _protocol(ways: Ways, classifier: Features, data: str, count: int) -> dict[s
         "given": f"that, {SHOWN // FACTOR}x{SHOWN // FACTOR}, enlarged to {SHORT // FACTOR}x{SHORT // FACTOR}, bicubic",
         "result": f"{SHORT}x{SHORT}, reduced to {SHOWN}x{SHOWN} by antialiased bicubic, 8 bits",
         "accuracy": "share of pictures whose true class is the first answer; accuracy_5: among the first five",
+        "interval": f"95 %: {OF_SHARES}",
         "agreement": "share whose first class of the original is the first answer; agreement_5: among the first five",
         "projection": not ways.free,
-        "sampler": ways.settings.sampler,
-        "steps": ways.settings.steps,
+        **ways.settings.model_dump(mode="json", exclude_none=True),
         "seed": ways.seed,
         **where(ways.restorer.device, ways.restorer.dtype),
         "notes": [],

@@ -1,6 +1,7 @@
 """Classification accuracy: does a classifier see in the result what is in the original?"""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,24 +16,29 @@ from sr3.metric.features import Features, MissingError, rows
 def read_labels(path: Path, names: Sequence[str]) -> list[int]:
     """The class of each picture, from a CSV file with a line "name,class" for each, counted from 0.
 
-    A first line whose class is no number is a heading.  MissingError for a picture without a class.
+    A first line whose class is no number is a heading.  MissingError for a picture without a class, for a name that has
+    two, and for one that two pictures bear.
     """
     found: dict[str, int] = {}
     try:
         lines = list(csv.reader(read_text(path).splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MissingError(f"{path} cannot be read as a table of name,class: it is no CSV file in UTF-8") from error
-    for number, line in enumerate(lines):
+    for row, line in enumerate(lines):
         if not line:
             continue
         text = line[1].strip() if len(line) > 1 else ""
         if not (text.isascii() and text.isdigit() and len(text) < 8):
-            if number == 0:
+            if row == 0:
                 continue
-            raise MissingError(f"{path}: line {number + 1} is not name,class with a class counted from 0")
-        found[line[0].strip()] = int(text)
+            raise MissingError(f"{path}: line {row + 1} is not name,class with a class counted from 0")
+        name, number = line[0].strip(), int(text)
+        if found.setdefault(name, number) != number:
+            raise MissingError(f"{path} has two classes for {name}, {found[name]} and {number}")
     if without := [name for name in names if name not in found]:
         raise MissingError(f"{path} has no class for {without[0]}")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise MissingError(f"{twice[0]} is the name of two pictures, and {path} cannot say which it means")
     return [found[name] for name in names]
 
 
@@ -52,6 +58,7 @@ class Accuracy(PerPicture):
     """
 
     higher_is_better = True
+    shares = True
 
     def __init__(self, classifier: Features, labels: Sequence[int] | None = None):
         super().__init__()

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sr3.metric.stats import interval
+from sr3.metric.stats import interval, share
 
 
 class Metric(Protocol):
@@ -63,13 +63,16 @@ class Means:
         """The values."""
         return {name: list(values) for name, values in self.values.items()}
 
-    def intervals(self, seed: int) -> dict[str, tuple[float, float]]:
-        """`sr3.metric.stats.interval` of each that has two values or more and no infinite one."""
+    def intervals(self, seed: int, *, shares: bool = False) -> dict[str, tuple[float, float]]:
+        """`sr3.metric.stats.interval` of each that has two values or more and no infinite one.
+
+        shares: the values are 0 or 1; then `sr3.metric.stats.share`.
+        """
         found: dict[str, tuple[float, float]] = {}
         for name, values in self.values.items():
             known = [v for v in values if not math.isnan(v)]
             if len(known) > 1 and all(map(math.isfinite, known)):
-                found[name] = interval(known, seed)
+                found[name] = share(known) if shares else interval(known, seed)
         return found
 
 
@@ -77,6 +80,8 @@ class PerPicture:
     """The part that all measures with one number per picture share; `names` are there even when nothing was seen."""
 
     names: tuple[str, ...] = ()
+    shares = False
+    """Whether each number is 0 or 1, and the mean a share."""
 
     def __init__(self) -> None:
         self.means = Means()
@@ -91,7 +96,7 @@ class PerPicture:
         return self.means.each()
 
     def intervals(self, seed: int) -> dict[str, tuple[float, float]]:
-        return self.means.intervals(seed)
+        return self.means.intervals(seed, shares=self.shares)
 
 
 def luma(x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
@@ -190,6 +191,17 @@ Distance = Callable[[Tensor, Tensor, Tensor], float]
 """(features made [N, D], features target [N, D], which picture each row is of [N]) -> how far the sets are apart."""
 
 
+@dataclass(frozen=True)
+class BySize:
+    """A distance that is another for larger sets.  of: the one for so many rows, which a set without some of them, for
+    the jackknife, keeps."""
+
+    of: Callable[[int], Distance]
+
+    def __call__(self, made: Tensor, target: Tensor, of: Tensor) -> float:
+        return self.of(len(made))(made, target, of)
+
+
 class FeatureDistance:
     """A distance between the features of all made and of all target pictures, by the names of `distances`.
 
@@ -242,6 +254,7 @@ class FeatureDistance:
         turn = self._each_tile(torch.arange(len(self.tiles)) % groups)
         found: dict[str, tuple[float, float]] = {}
         for name, distance in self.distances.items():
+            distance = distance.of(len(made)) if isinstance(distance, BySize) else distance
             if distance is kernel_of_pairs:
                 without = kernels_left_out(made, target, of, turn, groups)
             else:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sr3.metric.features import Features, MissingError, alike, rows
-from sr3.metric.stats import interval
+from sr3.metric.stats import share
 
 
 class Identity:
@@ -43,7 +43,7 @@ class Identity:
 
     def intervals(self, seed: int) -> dict[str, tuple[float, float]]:
         values = self._values()
-        return {"identity": interval(values, seed)} if len(values) > 1 else {}
+        return {"identity": share(values)} if len(values) > 1 else {}
 
     def _values(self) -> list[float]:
         if not self.made:

@@ -5,7 +5,7 @@ import importlib
 import torch
 from torch import Tensor, nn
 
-from sr3.metric.features import Distance, Features, MissingError, frechet, kernel
+from sr3.metric.features import BySize, Distance, Features, MissingError, frechet, kernel
 
 FEATURES = 2048
 """The first so many of `inception`'s numbers are the pooled features, the rest the 1008 logits without bias."""
@@ -59,6 +59,6 @@ INCEPTION: dict[str, Distance] = {
     "fid": lambda a, b, of: frechet(a[:, :FEATURES], b[:, :FEATURES]),
     "kid": lambda a, b, of: kernel(a[:, :FEATURES], b[:, :FEATURES]),
     # ten parts, as published, need 50 000 pictures; a part of a few says nothing
-    "is": lambda a, b, of: inception_score(a[:, FEATURES:], parts=10 if len(a) >= 5000 else 1),
+    "is": BySize(lambda count: lambda a, b, of: inception_score(a[:, FEATURES:], parts=10 if count >= 5000 else 1)),
 }
 """For `sr3.metric.features.FeatureDistance` over `inception`."""

@@ -1,5 +1,6 @@
 """How sure a mean is."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -25,6 +26,32 @@ def interval(values: Sequence[float], seed: int, draws: int = 2000, level: float
     ends = torch.tensor([tail, 1 - tail], dtype=torch.float64)
     low, high = x[chosen].mean(dim=1).quantile(ends).tolist()
     return low, high
+
+
+def wilson(hits: int, trials: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """The score interval of a proportion, (low, high); Wilson (1927).
+
+    (p + z^2/2n -+ z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n).  ValueError unless 0 <= hits <= trials and
+    trials > 0.
+    """
+    if not 0 <= hits <= trials or trials == 0:
+        raise ValueError(f"{hits} of {trials} is no proportion")
+    p, n = hits / trials, trials
+    middle = p + z**2 / (2 * n)
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
+    # at the ends the formula gives 0 and 1 exactly, and floating point nearly
+    return (0.0 if hits == 0 else low), (1.0 if hits == trials else high)
+
+
+def share(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of the mean of values that are each 0 or 1: `wilson`'s.
+
+    Where none or all are 1 the bootstrap draws the same again and says that it is sure.  ValueError for other values.
+    """
+    if not {*values} <= {0, 1}:
+        raise ValueError(f"a share is of values that are 0 or 1, not {list(values)[:8]}")
+    return wilson(int(sum(values)), len(values))
 
 
 GROUPS = 20

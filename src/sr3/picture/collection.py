@@ -29,7 +29,6 @@ PICTURE_SUFFIXES = frozenset(
 AHEAD = 64
 """So many files are read and decoded at once, in as many threads as there are processors."""
 
-
 MEMBER = 2**28
 """Bytes: a larger file in a zip, unpacked, counts as broken; some unpack to a thousand times the zip."""
 
@@ -146,26 +145,29 @@ def paired(originals: Pictures, given: Pictures, factor: int) -> list[np.ndarray
     """What is given of each original: the picture of its name, whatever the suffix, or of its name and x4, _x4 or LR.
 
     factor: how many times smaller it must be, once the original is cut to a multiple of that at its right and bottom.
-    DataError where one is missing or of another size.
+    DataError where one is missing or of another size, and where a name does not say which: two that are given differ in
+    their suffix alone, or two originals have the same one.
     """
-    by_name = {str(Path(name).with_suffix("")): pixels for name, pixels in zip(given.names, given.pixels, strict=True)}
-    found: list[np.ndarray] = []
+    by_stem: dict[str, int] = {}
+    for k, name in enumerate(given.names):
+        stem = str(Path(name).with_suffix(""))
+        if by_stem.setdefault(stem, k) != k:
+            raise DataError(f"{given.names[by_stem[stem]]} and {name} are both given as {stem}; leave only one there")
+    taken: dict[int, str] = {}
     for name, pixels in zip(originals.names, originals.pixels, strict=True):
         stem = str(Path(name).with_suffix(""))
-        bare = re.sub(r"[_-]?HR$", "", stem)
-        names = (
-            stem,
-            *(f"{bare}{mark}" for mark in (f"x{factor}", f"_x{factor}", "LR", "_LR", "-LR", f"_LRx{factor}")),
-        )
-        mate = next((by_name[other] for other in names if other in by_name), None)
-        if mate is None:
+        bare, marks = re.sub(r"[_-]?HR$", "", stem), (f"x{factor}", f"_x{factor}", "LR", "_LR", "-LR", f"_LRx{factor}")
+        k = next((by_stem[other] for other in (stem, *(bare + mark for mark in marks)) if other in by_stem), None)
+        if k is None:
             raise DataError(f"there is no picture given of {name}; call it {stem}, or {stem}x{factor}")
-        want, have = (pixels.shape[1] // factor, pixels.shape[0] // factor), (mate.shape[1], mate.shape[0])
+        if k in taken:
+            raise DataError(f"{given.names[k]} is given of both {taken[k]} and {name}; give one picture of each")
+        taken[k] = name
+        want, have = tuple(side // factor for side in pixels.shape[1::-1]), given.pixels[k].shape[1::-1]
         if want != have:
             sizes = f"{have[0]}x{have[1]}, and must be {want[0]}x{want[1]}"
             raise DataError(f"what is given of {name} is {sizes}, {factor} times smaller than that")
-        found.append(mate)
-    return found
+    return [given.pixels[k] for k in taken]
 
 
 def load(

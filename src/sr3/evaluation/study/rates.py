@@ -1,12 +1,12 @@
 """The figures of a study: fool rates and how sure they are."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sr3.evaluation.study.answers import Answer
 from sr3.evaluation.study.plan import QUESTIONS, TASKS, Task
+from sr3.metric.stats import wilson
 
 
 @dataclass(frozen=True)
@@ -27,22 +27,6 @@ class Rate:
     pictures: int
     by_rater: dict[str, float]
     by_picture: dict[str, float]
-
-
-def wilson(hits: int, trials: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """The score interval of a proportion, (low, high); Wilson (1927).
-
-    (p + z^2/2n -+ z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n).  ValueError unless 0 <= hits <= trials and
-    trials > 0.
-    """
-    if not 0 <= hits <= trials or trials == 0:
-        raise ValueError(f"{hits} of {trials} is no proportion")
-    p, n = hits / trials, trials
-    middle = p + z**2 / (2 * n)
-    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
-    # at the ends the formula gives 0 and 1 exactly, and floating point nearly
-    return (0.0 if hits == 0 else low), (1.0 if hits == trials else high)
 
 
 def fool_rates(answers: Iterable[Answer]) -> list[Rate]:
