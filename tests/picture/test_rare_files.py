@@ -1,6 +1,7 @@
 """Files that few programs write: profiles of grey, animated and deep AVIF, two resolutions."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,17 @@ def test_grey_with_a_profile_keeps_its_tones_in_every_format(tmp_path: Path, suf
         assert profile == grey_profile()
         assert abs(int(np.median(seen)) - 100) <= 1
     assert expected(100) > 105  # or the profile would say nothing
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".avif"])
+def test_a_damaged_profile_of_grey_stops_nothing(tmp_path: Path, suffix: str) -> None:
+    whole = grey_profile()
+    Image.new("L", (32, 32), 100).save(tmp_path / "a.png")
+    for broken in (whole[:132] + b"\xff" * (len(whole) - 132), whole[:128] + b"\0" * (len(whole) - 128)):
+        picture = replace(read(tmp_path / "a.png"), keep={"icc-profile-data": broken})
+        write(tmp_path / f"b{suffix}", picture)
+        with Image.open(tmp_path / f"b{suffix}") as made:
+            assert abs(int(np.median(np.asarray(made.convert("RGB")))) - 100) <= 2
 
 
 def test_a_moving_grey_with_a_profile_keeps_its_tones(tmp_path: Path) -> None:

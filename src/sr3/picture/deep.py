@@ -11,7 +11,10 @@ _HEAD = re.compile(rb"P6" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)" + _GAP + rb"(\d+
 
 
 def deep_ppm(vips: Any, source: str | Path | bytes) -> Any:
-    """A libvips image of RGB in 16 bits, read as it is asked for; None for anything else, and for what is cut off."""
+    """A libvips image of RGB in 16 bits, read as it is asked for; None for anything else, and for what is cut off.
+
+    source: a file's path, or its contents.  Values are scaled so that the file's largest, 256 to 65535, is 65535.
+    """
     if isinstance(source, bytes):
         head = source[:512]
     else:

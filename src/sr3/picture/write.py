@@ -124,7 +124,10 @@ _IN_COLOURS = ("webpsave", "heifsave")
 
 
 def in_colours(vips: Any, image: Any, blocks: dict[str, bytes]) -> tuple[Any, dict[str, bytes]]:
-    """Grey of 8 bits that has a profile as sRGB, which needs none; anything else as it is."""
+    """Grey of 8 bits that has a profile as sRGB, which needs none; anything else as it is.
+
+    image: of libvips.  blocks: as `blocks_of` gives them.  Returns both as they are to be written.
+    """
     profile = blocks.get("icc-profile-data")
     if image.bands > 2 or profile is None:
         return image, blocks
